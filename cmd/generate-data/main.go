@@ -1,0 +1,24 @@
+// Command generate-data is the Lambda function that checks a run's input, claims failed events and generates new ones.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"carnation/internal/generate"
+	"carnation/internal/settings"
+)
+
+func main() {
+	logger := lambdacontext.NewLogger()
+	s, err := settings.Load(context.Background(), logger)
+	if err != nil {
+		logger.Error("function cannot start", "error", err.Error())
+		os.Exit(1)
+	}
+	handler := &generate.Handler{Queue: s.Queue, Metrics: s.Metrics, FailureInjection: s.FailureInjection}
+	lambda.Start(handler.Handle)
+}

@@ -1,0 +1,284 @@
+// Package retryqueue claims failed events from the SQS retry queue, releases them, and deletes the ones that are in
+// the table. See docs/design.md for what these words mean.
+package retryqueue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"carnation/internal/deadline"
+	"carnation/internal/event"
+)
+
+const (
+	// batchSize is the most messages that SQS receives, releases or deletes in one call.
+	batchSize = 10
+	// receivers is how many receives run at once: one alone gets about ten messages a round trip.
+	receivers = 8
+	// longPollSeconds makes an empty answer mean an empty queue: only a long poll asks all of the queue's servers.
+	longPollSeconds = 1
+	// batchAttempts is how often an entry is sent that fails inside a batch that was served.
+	batchAttempts = 5
+	// MaxReceiptHandle is the longest receipt handle, in bytes.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+	MaxReceiptHandle = 1024
+)
+
+// API is what a Queue asks of SQS.
+type API interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+}
+
+// Queue is the retry queue.
+type Queue struct {
+	API    API
+	URL    string
+	Logger *slog.Logger
+}
+
+// Room is what is left of a run for claimed items.
+type Room struct {
+	Items    int
+	Bytes    int
+	Overhead int // bytes that an item takes besides its own JSON
+}
+
+// Claim receives failed events until a long poll of every receiver comes back empty, the room is used up, or the time
+// is up that ctx gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
+// A message that is no event is logged and left alone: SQS itself moves it to the dead-letter queue.
+// With an error come the items that were claimed before it, for the caller to release.
+func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
+	most, err := event.Item{
+		Event: event.Event{
+			SequenceNo: event.MaxSequenceNo, RandomValue: uuid.NewString(), CurrentTime: event.MaxSequenceNo,
+			StartSeq: event.MaxSequenceNo, EndSeq: event.MaxSequenceNo, RetryAttempt: math.MaxInt32,
+		},
+		ReceiptHandle: strings.Repeat("h", MaxReceiptHandle),
+	}.Size()
+	if err != nil {
+		return nil, err
+	}
+	// The last receives get the time to end: messages on their way would be lost to this run if they were cut off.
+	starting, cancel := deadline.Reserve(ctx)
+	defer cancel()
+	c := claiming{queue: q, room: room, starting: starting, reserved: most + room.Overhead, claimed: map[string]claim{}}
+	var wg sync.WaitGroup
+	for range min(receivers, (room.Items+batchSize-1)/batchSize) {
+		wg.Go(func() { c.receive(ctx) })
+	}
+	wg.Wait()
+	items := make([]event.Item, 0, len(c.claimed))
+	for _, claim := range c.claimed {
+		items = append(items, claim.item)
+	}
+	slices.SortFunc(items, func(a, b event.Item) int { return cmp.Compare(a.Event.SequenceNo, b.Event.SequenceNo) })
+	return items, errors.Join(c.errs...)
+}
+
+// claiming is the state that the receivers of one Claim share.
+type claiming struct {
+	queue    Queue
+	starting context.Context // done when no more receives are to be started
+	reserved int             // bytes set aside for a message that is not received yet: the largest there is
+
+	mu      sync.Mutex
+	room    Room
+	claimed map[string]claim // by message id: SQS may deliver a message twice
+	errs    []error
+}
+
+type claim struct {
+	item event.Item
+	size int
+}
+
+// receive claims until there is nothing more to claim. After an error of one receiver, the others end their call too.
+func (c *claiming) receive(ctx context.Context) {
+	for {
+		n := c.reserve()
+		if n == 0 {
+			return
+		}
+		out, err := c.queue.API.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl:                    aws.String(c.queue.URL),
+			MaxNumberOfMessages:         int32(n),
+			WaitTimeSeconds:             longPollSeconds,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
+		})
+		var messages []types.Message
+		if err == nil {
+			messages = out.Messages
+		}
+		c.take(ctx, n, messages, err)
+		if len(messages) == 0 {
+			return
+		}
+	}
+}
+
+// reserve sets room aside for one receive and says for how many messages, 0 when claiming is over.
+func (c *claiming) reserve() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.errs) > 0 || c.starting.Err() != nil {
+		return 0
+	}
+	n := max(0, min(batchSize, c.room.Items, c.room.Bytes/c.reserved))
+	c.room.Items -= n
+	c.room.Bytes -= n * c.reserved
+	return n
+}
+
+// take keeps what was received and gives back what it did not need of the room reserved for n messages.
+func (c *claiming) take(ctx context.Context, n int, messages []types.Message, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.room.Items += n
+	c.room.Bytes += n * c.reserved
+	switch {
+	case err != nil && ctx.Err() != nil: // the time is up: what is claimed by now is what this run gets
+		c.queue.Logger.WarnContext(ctx, "receive from the retry queue cut off", "error", err.Error())
+	case err != nil:
+		c.errs = append(c.errs, fmt.Errorf("receive from the retry queue: %w", err))
+	}
+	for _, message := range messages {
+		id := aws.ToString(message.MessageId)
+		item, err := itemOf(message)
+		if err != nil {
+			c.queue.Logger.ErrorContext(ctx, "message is no event, left to the dead-letter queue", "messageId", id, "error", err.Error())
+			continue
+		}
+		size, err := item.Size()
+		if err != nil {
+			c.errs = append(c.errs, err)
+			continue
+		}
+		if known, ok := c.claimed[id]; ok {
+			c.room.Items++
+			c.room.Bytes += known.size
+			// The receipt handle of the latest receive is the one that counts.
+			if known.item.Event.RetryAttempt > item.Event.RetryAttempt {
+				item, size = known.item, known.size-c.room.Overhead
+			}
+		}
+		c.claimed[id] = claim{item, size + c.room.Overhead}
+		c.room.Items--
+		c.room.Bytes -= size + c.room.Overhead
+	}
+}
+
+func itemOf(message types.Message) (event.Item, error) {
+	e, err := event.Parse([]byte(aws.ToString(message.Body)), "")
+	if err != nil {
+		return event.Item{}, err
+	}
+	count := message.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]
+	if e.RetryAttempt, err = strconv.Atoi(count); err != nil {
+		return event.Item{}, fmt.Errorf("ApproximateReceiveCount is %q: %w", count, err)
+	}
+	return event.Item{Event: e, ReceiptHandle: aws.ToString(message.ReceiptHandle)}, nil
+}
+
+// Release makes claimed messages visible again. The error says how many are not; those come back when their
+// visibility timeout ends.
+func (q Queue) Release(ctx context.Context, receiptHandles []string) error {
+	return eachBatch(ctx, "release", receiptHandles, func(batch map[string]string) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.URL)}
+		for id, handle := range batch {
+			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+				Id: aws.String(id), ReceiptHandle: aws.String(handle), VisibilityTimeout: 0,
+			})
+		}
+		out, err := q.API.ChangeMessageVisibilityBatch(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+}
+
+// Delete removes claimed messages for good. The error says how many are still there; those come back when their
+// visibility timeout ends.
+func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
+	return eachBatch(ctx, "delete", receiptHandles, func(batch map[string]string) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.URL)}
+		for id, handle := range batch {
+			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(id), ReceiptHandle: aws.String(handle)})
+		}
+		out, err := q.API.DeleteMessageBatch(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+}
+
+// eachBatch calls for batches of receipt handles by entry id, and again for the entries that failed inside an answer.
+func eachBatch(ctx context.Context, what string, handles []string, call func(map[string]string) ([]types.BatchResultErrorEntry, error)) error {
+	var group errgroup.Group
+	group.SetLimit(receivers)
+	errs := make([]error, (len(handles)+batchSize-1)/batchSize)
+	for b := range errs {
+		batch := map[string]string{}
+		for i, handle := range handles[b*batchSize : min((b+1)*batchSize, len(handles))] {
+			batch[strconv.Itoa(i)] = handle
+		}
+		group.Go(func() error {
+			if err := untilServed(ctx, batch, call); err != nil {
+				errs[b] = fmt.Errorf("%s %d messages: %w", what, len(batch), err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs, all of them
+	return errors.Join(errs...)
+}
+
+// untilServed leaves in batch the entries that were not served, and says why.
+func untilServed(ctx context.Context, batch map[string]string, call func(map[string]string) ([]types.BatchResultErrorEntry, error)) error {
+	for attempt := 1; ; attempt++ {
+		failed, err := call(batch)
+		if err != nil {
+			return err
+		}
+		left := map[string]string{}
+		for _, entry := range failed {
+			id := aws.ToString(entry.Id)
+			left[id] = batch[id]
+			err = fmt.Errorf("%s: %s", aws.ToString(entry.Code), aws.ToString(entry.Message))
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		for id := range batch {
+			if _, ok := left[id]; !ok {
+				delete(batch, id)
+			}
+		}
+		if attempt == batchAttempts {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(100 * time.Millisecond << attempt):
+		}
+	}
+}

@@ -1,0 +1,95 @@
+// Package settings reads what a function is told by its environment, once, at cold start.
+package settings
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"carnation/internal/metrics"
+	"carnation/internal/retryqueue"
+)
+
+// Settings is what both functions are given.
+type Settings struct {
+	AWS              aws.Config
+	Queue            retryqueue.Queue
+	Metrics          metrics.Counter
+	FailureInjection bool // whether failures may be simulated
+}
+
+// Load reads the environment and the AWS configuration. An error names the variable.
+func Load(ctx context.Context, logger *slog.Logger) (Settings, error) {
+	var s Settings
+	queueURL, err := Require("RETRY_QUEUE_URL")
+	if err != nil {
+		return s, err
+	}
+	project, err := Require("PROJECT_NAME")
+	if err != nil {
+		return s, err
+	}
+	environment, err := Require("ENVIRONMENT")
+	if err != nil {
+		return s, err
+	}
+	if s.FailureInjection, err = failureInjection(); err != nil {
+		return s, err
+	}
+	if s.AWS, err = loadAWS(ctx); err != nil {
+		return s, err
+	}
+	s.Queue = retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: queueURL, Logger: logger}
+	s.Metrics = metrics.Counter{Logger: logger, ProjectName: project, Environment: environment}
+	return s, nil
+}
+
+// Require is the value of an environment variable that has to be set.
+func Require(name string) (string, error) {
+	value := os.Getenv(name)
+	if value == "" {
+		return "", fmt.Errorf("environment variable %s is not set", name)
+	}
+	return value, nil
+}
+
+func failureInjection() (bool, error) {
+	value, err := Require("FAILURE_INJECTION")
+	if err != nil {
+		return false, err
+	}
+	if value != "enabled" && value != "disabled" {
+		return false, fmt.Errorf("environment variable FAILURE_INJECTION is %q: allowed is enabled or disabled", value)
+	}
+	return value == "enabled", nil
+}
+
+// loadAWS is the configuration of a function's AWS clients.
+//
+// A call is tried five times within about six seconds, and one that hangs is given up after five: an event that is
+// tried again here costs nothing, one that is given up costs a whole run. The SDK's own brake on retries is off: it is
+// shared by all the events of an invocation, so the failures of some would use up the retries of the others.
+func loadAWS(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(5*time.Second)),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts = 5
+				o.MaxBackoff = 2 * time.Second
+				o.RateLimiter = ratelimit.None
+			})
+		}))
+	if err != nil {
+		return cfg, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return cfg, nil
+}
