@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"carnation/internal/localaws"
+)
+
+const localExamples = `  carnation local
+  carnation local --port 4566 --env-file local.env
+`
+
+func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) error {
+	port := flags.Int("port", 0, "`port` on the loopback interface, 0 for a free one")
+	python := flags.String("python", defaultPython(), "Python `interpreter` that has moto")
+	envFile := flags.String("env-file", "", "also write the environment to this `file`, once the endpoint serves")
+	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
+		if *port < 0 || *port > 65535 {
+			return fmt.Errorf("local: --port is %d: allowed is an integer from 0 to 65535", *port)
+		}
+		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr})
+		if err != nil {
+			return fmt.Errorf("local: %w", err)
+		}
+		defer func() {
+			if closeErr := endpoint.Close(); err == nil {
+				err = closeErr
+			}
+		}()
+		var exports string
+		for _, entry := range endpoint.Environment() {
+			exports += "export " + entry + "\n"
+		}
+		if *envFile != "" {
+			if err := writeWhole(*envFile, exports); err != nil {
+				return fmt.Errorf("local: --env-file: %w", err)
+			}
+			defer os.Remove(*envFile)
+		}
+		fmt.Fprintf(stdout, "AWS is at %s until Ctrl-C. In another terminal:\n\n%s\n", endpoint.URL, exports)
+		err = endpoint.Wait(ctx)
+		fmt.Fprintln(stderr, "carnation local: stopping")
+		return err
+	}
+}
+
+// defaultPython is the virtual environment's where `make tools` had to make one.
+func defaultPython() string {
+	if python := os.Getenv("CARNATION_PYTHON"); python != "" {
+		return python
+	}
+	venv := filepath.Join(".venv", "bin", "python3")
+	if _, err := os.Stat(venv); err == nil {
+		if path, err := filepath.Abs(venv); err == nil {
+			return path
+		}
+	}
+	return "python3"
+}
+
+// writeWhole writes a file that is there either whole or not at all.
+func writeWhole(path, content string) error {
+	part := path + ".part"
+	if err := os.WriteFile(part, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(part, path)
+}

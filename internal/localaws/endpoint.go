@@ -1,0 +1,185 @@
+// Package localaws is AWS on a laptop: one HTTP endpoint on the loopback interface that hosts Lambda functions itself
+// and has the moto server, a child process, do the rest.
+package localaws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"time"
+)
+
+// EngineKeyID is the access key id with which the Step Functions engine signs its calls.
+const EngineKeyID = "states"
+
+// Options of an Endpoint. The zero value serves on a free port.
+type Options struct {
+	Port   int        // 0: a free one
+	Python string     // the interpreter that has moto, python3 if empty
+	Stderr io.Writer  // warnings of the endpoint and of moto, os.Stderr if nil
+	OnCall func(Call) // told of every call once it is answered, from many goroutines; may be nil
+}
+
+// Endpoint is a running local AWS.
+type Endpoint struct {
+	URL    string
+	Region string
+
+	options  Options
+	dir      string
+	moto     *moto
+	proxy    *httputil.ReverseProxy
+	server   *http.Server
+	lambda   *lambdaHost
+	serveErr chan error
+}
+
+// Start brings up a local AWS and waits until it serves. Close it to have nothing of it left.
+func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
+	if options.Python == "" {
+		options.Python = "python3"
+	}
+	if options.Stderr == nil {
+		options.Stderr = os.Stderr
+	}
+	e := &Endpoint{Region: "us-east-1", options: options, serveErr: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if e.dir, err = os.MkdirTemp("", "carnation-local-"); err != nil {
+		return nil, fmt.Errorf("make a work folder: %w", err)
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", options.Port))
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	e.URL = "http://" + listener.Addr().String()
+	e.server = &http.Server{Handler: http.HandlerFunc(e.serve), ReadHeaderTimeout: 10 * time.Second}
+	go func() { e.serveErr <- e.server.Serve(listener) }()
+	if e.moto, err = startMoto(ctx, options.Python, e.dir, listener.Addr().(*net.TCPAddr).Port, options.Stderr); err != nil {
+		return nil, err
+	}
+	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.port)}
+	if e.lambda, err = newLambdaHost(backend.String(), e.URL, e.Region, e.dir, options.Stderr); err != nil {
+		return nil, err
+	}
+	e.proxy = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(backend)
+			r.Out.Host = r.In.Host // S3 reads the bucket from it, SQS makes queue URLs of it
+		},
+		Transport:    &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+		ErrorHandler: e.backendGone,
+	}
+	return e, nil
+}
+
+// Environment is what a client of the endpoint needs in its environment.
+func (e *Endpoint) Environment() []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + e.URL,
+		"AWS_ACCESS_KEY_ID=local",
+		"AWS_SECRET_ACCESS_KEY=local",
+		"AWS_REGION=" + e.Region,
+		"AWS_DEFAULT_REGION=" + e.Region,
+	}
+}
+
+// Wait returns when the context ends, or with an error when the endpoint dies before.
+func (e *Endpoint) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-e.moto.exited:
+		return errors.New("the moto server ended")
+	case err := <-e.serveErr:
+		return fmt.Errorf("serve: %w", err)
+	}
+}
+
+// Close ends the endpoint and all its processes, and removes its files.
+func (e *Endpoint) Close() error {
+	var errs []error
+	if e.server != nil {
+		errs = append(errs, e.server.Close())
+	}
+	if e.lambda != nil {
+		errs = append(errs, e.lambda.close())
+	}
+	if e.moto != nil {
+		e.moto.stop()
+	}
+	if e.dir != "" {
+		errs = append(errs, os.RemoveAll(e.dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	call, err := identify(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer := &statusWriter{ResponseWriter: w}
+	switch {
+	case e.proxy == nil: // moto is still starting: nobody knows this address yet
+		http.Error(answer, "starting", http.StatusServiceUnavailable)
+	case call.Operation == "Invoke" && call.Function != "":
+		e.lambda.serveInvoke(answer, r)
+	default:
+		if call.Service == "logs" {
+			e.lambda.logs.flush(r.Context())
+		}
+		e.proxy.ServeHTTP(answer, r)
+		if changesFunctions(call, r) {
+			e.lambda.forget()
+		}
+	}
+	call.Status, call.Duration = answer.status, time.Since(start)
+	if e.options.OnCall != nil {
+		e.options.OnCall(call)
+	}
+}
+
+// changesFunctions tells whether a function may be another one after this call.
+func changesFunctions(call Call, r *http.Request) bool {
+	return call.Service == "cloudformation" || call.Service == "lambda" && r.Method != http.MethodGet
+}
+
+func (e *Endpoint) backendGone(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		fmt.Fprintf(e.options.Stderr, "carnation local: %s %s: %v\n", r.Method, r.URL.Path, err)
+	}
+	writeError(w, http.StatusServiceUnavailable, "ServiceUnavailable", "the moto server does not answer")
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

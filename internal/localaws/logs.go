@@ -1,0 +1,113 @@
+package localaws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+)
+
+// logKeep is how many lines are kept for one log stream until somebody asks for logs.
+const logKeep = 10_000
+
+// logBook collects what functions print. It hands the lines to CloudWatch Logs only when somebody asks for logs:
+// until then they would cost moto time that the run needs.
+type logBook struct {
+	api    *cloudwatchlogs.Client
+	stderr io.Writer
+
+	mu      sync.Mutex
+	streams map[logStream]*logLines
+}
+
+type logStream struct{ group, name string }
+
+type logLines struct {
+	created bool
+	events  []types.InputLogEvent
+}
+
+// add appends a line to a stream.
+func (b *logBook) add(stream logStream, line string) {
+	if line == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := b.streams[stream]
+	if lines == nil {
+		lines = &logLines{}
+		b.streams[stream] = lines
+	}
+	lines.events = append(lines.events, types.InputLogEvent{Message: aws.String(line), Timestamp: aws.Int64(time.Now().UnixMilli())})
+	if len(lines.events) > logKeep {
+		lines.events = lines.events[len(lines.events)-logKeep:]
+	}
+}
+
+// flush puts all lines where the Logs API finds them.
+func (b *logBook) flush(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for stream, lines := range b.streams {
+		if len(lines.events) == 0 {
+			continue
+		}
+		if err := b.put(ctx, stream, lines); err != nil {
+			fmt.Fprintf(b.stderr, "carnation local: logs of %s: %v\n", stream.group, err)
+		}
+		lines.events = nil
+	}
+}
+
+func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines) error {
+	if !lines.created {
+		_, err := b.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
+			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name),
+		})
+		var gone *types.ResourceNotFoundException
+		if errors.As(err, &gone) {
+			return nil // the log group was deleted, and its logs with it
+		}
+		if err != nil {
+			return err
+		}
+		lines.created = true
+	}
+	for events := lines.events; len(events) > 0; {
+		n := min(len(events), 1000)
+		_, err := b.api.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
+			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name), LogEvents: events[:n],
+		})
+		if err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// lineWriter hands on what is written to it, line by line.
+type lineWriter struct {
+	rest []byte
+	line func(string)
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		i := bytes.IndexByte(w.rest, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		w.line(string(w.rest[:i]))
+		w.rest = w.rest[i+1:]
+	}
+}
