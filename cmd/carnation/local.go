@@ -19,7 +19,17 @@ func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer)
 	port := flags.Int("port", 0, "`port` on the loopback interface, 0 for a free one")
 	python := flags.String("python", defaultPython(), "Python `interpreter` that has moto")
 	envFile := flags.String("env-file", "", "also write the environment to this `file`, once the endpoint serves")
+	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so as not to outlive a script")
 	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
+		if *untilEOF {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithCancel(ctx)
+			defer cancel()
+			go func() {
+				_, _ = io.Copy(io.Discard, os.Stdin) // whatever ends it ends this
+				cancel()
+			}()
+		}
 		if *port < 0 || *port > 65535 {
 			return fmt.Errorf("local: --port is %d: allowed is an integer from 0 to 65535", *port)
 		}
@@ -32,7 +42,7 @@ func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer)
 				err = closeErr
 			}
 		}()
-		var exports string
+		exports := "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN\nexport NO_PROXY=127.0.0.1${NO_PROXY:+,$NO_PROXY}\n"
 		for _, entry := range endpoint.Environment() {
 			exports += "export " + entry + "\n"
 		}

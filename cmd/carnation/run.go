@@ -190,7 +190,7 @@ func (p *progress) report(now stack.Progress) {
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", max(0, p.shown-len(line))))
 		p.shown = len(line)
-	} else if time.Since(p.last) >= plainEvery {
+	} else if now.Total > 0 && time.Since(p.last) >= plainEvery {
 		fmt.Fprintln(p.w, line)
 		p.last = time.Now()
 	}

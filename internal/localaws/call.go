@@ -13,6 +13,7 @@ import (
 // Call is one AWS call that was made through the endpoint.
 type Call struct {
 	Caller    string // access key id: a function's role name, EngineKeyID for Step Functions, or the user's
+	Region    string
 	Service   string // as in the request's signature: sqs, dynamodb, lambda, ...
 	Operation string // SendMessage, UpdateItem, Invoke, ...; method and path where the protocol names none
 	Function  string // name, for a Lambda invocation
@@ -21,7 +22,7 @@ type Call struct {
 }
 
 var (
-	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request`)
+	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request`)
 	invocation = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
 )
 
@@ -33,7 +34,7 @@ func identify(r *http.Request) (Call, error) {
 		signature = "Credential=" + r.URL.Query().Get("X-Amz-Credential")
 	}
 	if m := credential.FindStringSubmatch(signature); m != nil {
-		call.Caller, call.Service = m[1], m[2]
+		call.Caller, call.Region, call.Service = m[1], m[2], m[3]
 	}
 	call.Operation = r.Method + " " + r.URL.Path
 	if target := r.Header.Get("X-Amz-Target"); target != "" {

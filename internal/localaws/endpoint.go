@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// Region is the one that the endpoint's environment names, though it serves them all. The AWS CLI 1 has addresses of
+// its own for SQS in older regions, and goes there whatever AWS_ENDPOINT_URL says; for this one it has none.
+const Region = "eu-central-2"
+
 // EngineKeyID is the access key id with which the Step Functions engine signs its calls.
 const EngineKeyID = "states"
 
@@ -28,8 +32,7 @@ type Options struct {
 
 // Endpoint is a running local AWS.
 type Endpoint struct {
-	URL    string
-	Region string
+	URL string
 
 	options  Options
 	dir      string
@@ -48,7 +51,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	if options.Stderr == nil {
 		options.Stderr = os.Stderr
 	}
-	e := &Endpoint{Region: "us-east-1", options: options, serveErr: make(chan error, 1)}
+	e := &Endpoint{options: options, serveErr: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -68,7 +71,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		return nil, err
 	}
 	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.port)}
-	if e.lambda, err = newLambdaHost(backend.String(), e.URL, e.Region, e.dir, options.Stderr); err != nil {
+	if e.lambda, err = newLambdaHost(backend.String(), e.URL, e.dir, options.Stderr); err != nil {
 		return nil, err
 	}
 	e.proxy = &httputil.ReverseProxy{
@@ -88,8 +91,8 @@ func (e *Endpoint) Environment() []string {
 		"AWS_ENDPOINT_URL=" + e.URL,
 		"AWS_ACCESS_KEY_ID=local",
 		"AWS_SECRET_ACCESS_KEY=local",
-		"AWS_REGION=" + e.Region,
-		"AWS_DEFAULT_REGION=" + e.Region,
+		"AWS_REGION=" + Region,
+		"AWS_DEFAULT_REGION=" + Region,
 	}
 }
 
@@ -135,7 +138,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	case e.proxy == nil: // moto is still starting: nobody knows this address yet
 		http.Error(answer, "starting", http.StatusServiceUnavailable)
 	case call.Operation == "Invoke" && call.Function != "":
-		e.lambda.serveInvoke(answer, r)
+		e.lambda.serveInvoke(answer, r, call.Region)
 	default:
 		if call.Service == "logs" {
 			e.lambda.logs.flush(r.Context())

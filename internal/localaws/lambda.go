@@ -44,10 +44,10 @@ type lambdaHost struct {
 	logs    *logBook
 	dir     string // of unpacked code
 
-	endpoint, region string
+	endpoint string
 
 	mu        sync.Mutex
-	known     map[string]*function // by the name they were asked for; empty after forget
+	known     map[string]*function // by region and the name they were asked for; empty after forget
 	deployed  map[string]*function // by ARN, as last seen
 	invoking  map[string]int       // by ARN
 	instances sync.WaitGroup
@@ -55,7 +55,8 @@ type lambdaHost struct {
 
 // function is one deployed state of a Lambda function.
 type function struct {
-	arn, name, role  string
+	arn, region      string
+	name, role       string
 	timeout          time.Duration
 	memoryMB         int
 	reserved         int // concurrency, -1 for none
@@ -76,18 +77,17 @@ type invokeResult struct {
 	logTail       []byte
 }
 
-func newLambdaHost(backend, endpoint, region, dir string, stderr io.Writer) (*lambdaHost, error) {
+func newLambdaHost(backend, endpoint, dir string, stderr io.Writer) (*lambdaHost, error) {
 	keys := credentials.NewStaticCredentialsProvider("lambda", "local", "")
 	h := &lambdaHost{
-		api:      lambda.New(lambda.Options{BaseEndpoint: aws.String(backend), Region: region, Credentials: keys}),
+		api:      lambda.New(lambda.Options{BaseEndpoint: aws.String(backend), Region: Region, Credentials: keys}),
 		dir:      dir,
 		endpoint: endpoint,
-		region:   region,
 		known:    map[string]*function{},
 		deployed: map[string]*function{},
 		invoking: map[string]int{},
 		logs: &logBook{
-			api:     cloudwatchlogs.New(cloudwatchlogs.Options{BaseEndpoint: aws.String(backend), Region: region, Credentials: keys}),
+			api:     cloudwatchlogs.New(cloudwatchlogs.Options{BaseEndpoint: aws.String(backend), Region: Region, Credentials: keys}),
 			stderr:  stderr,
 			streams: map[logStream]*logLines{},
 		},
@@ -113,7 +113,7 @@ func (h *lambdaHost) forget() {
 
 // serveInvoke answers the Invoke operation.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request) {
+func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region string) {
 	requestID := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	name, err := url.PathUnescape(invocation.FindStringSubmatch(r.URL.EscapedPath())[1])
@@ -133,7 +133,7 @@ func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json")
 		return
 	}
-	fn, err := h.find(r.Context(), name)
+	fn, err := h.find(r.Context(), region, name)
 	if err != nil {
 		var api smithy.APIError
 		if errors.As(err, &api) && api.ErrorCode() == "ResourceNotFoundException" {
@@ -200,17 +200,17 @@ func (h *lambdaHost) leave(fn *function) {
 }
 
 // find is the function as deployed now.
-func (h *lambdaHost) find(ctx context.Context, name string) (*function, error) {
+func (h *lambdaHost) find(ctx context.Context, region, name string) (*function, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if fn := h.known[name]; fn != nil {
+	if fn := h.known[region+"/"+name]; fn != nil {
 		return fn, nil
 	}
-	out, err := h.api.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: aws.String(name)})
+	out, err := h.api.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: aws.String(name)}, func(o *lambda.Options) { o.Region = region })
 	if err != nil {
 		return nil, fmt.Errorf("get function %s: %w", name, err)
 	}
-	fn, err := h.describe(out)
+	fn, err := h.describe(out, region)
 	if err != nil {
 		return nil, fmt.Errorf("read function %s: %w", name, err)
 	}
@@ -224,12 +224,12 @@ func (h *lambdaHost) find(ctx context.Context, name string) (*function, error) {
 		}
 		h.deployed[fn.arn] = fn
 	}
-	h.known[name] = h.deployed[fn.arn]
+	h.known[region+"/"+name] = h.deployed[fn.arn]
 	return h.deployed[fn.arn], nil
 }
 
 // describe reads what GetFunction answered.
-func (h *lambdaHost) describe(out *lambda.GetFunctionOutput) (*function, error) {
+func (h *lambdaHost) describe(out *lambda.GetFunctionOutput, region string) (*function, error) {
 	c := out.Configuration
 	if c == nil || out.Code == nil {
 		return nil, errors.New("the answer has no configuration or no code")
@@ -237,6 +237,7 @@ func (h *lambdaHost) describe(out *lambda.GetFunctionOutput) (*function, error) 
 	role := aws.ToString(c.Role)
 	fn := &function{
 		arn:      aws.ToString(c.FunctionArn),
+		region:   region,
 		name:     aws.ToString(c.FunctionName),
 		role:     role[strings.LastIndex(role, "/")+1:],
 		timeout:  time.Duration(aws.ToInt32(c.Timeout)) * time.Second,
@@ -260,7 +261,7 @@ func (h *lambdaHost) describe(out *lambda.GetFunctionOutput) (*function, error) 
 	// The role's name is the access key id, so that calls can be told apart by who made them.
 	fn.environment = append(plainEnvironment(),
 		"AWS_ENDPOINT_URL="+h.endpoint,
-		"AWS_ACCESS_KEY_ID="+fn.role, "AWS_SECRET_ACCESS_KEY=local", "AWS_REGION="+h.region, "AWS_DEFAULT_REGION="+h.region,
+		"AWS_ACCESS_KEY_ID="+fn.role, "AWS_SECRET_ACCESS_KEY=local", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
 		"AWS_LAMBDA_FUNCTION_NAME="+fn.name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(fn.memoryMB), "AWS_LAMBDA_LOG_FORMAT="+string(format),
 		"AWS_LAMBDA_LOG_GROUP_NAME="+fn.logGroup, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",

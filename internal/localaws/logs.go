@@ -27,7 +27,7 @@ type logBook struct {
 	streams map[logStream]*logLines
 }
 
-type logStream struct{ group, name string }
+type logStream struct{ region, group, name string }
 
 type logLines struct {
 	created bool
@@ -68,10 +68,11 @@ func (b *logBook) flush(ctx context.Context) {
 }
 
 func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines) error {
+	inRegion := func(o *cloudwatchlogs.Options) { o.Region = stream.region }
 	if !lines.created {
 		_, err := b.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name),
-		})
+		}, inRegion)
 		var gone *types.ResourceNotFoundException
 		if errors.As(err, &gone) {
 			return nil // the log group was deleted, and its logs with it
@@ -85,7 +86,7 @@ func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines) er
 		n := min(len(events), 1000)
 		_, err := b.api.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name), LogEvents: events[:n],
-		})
+		}, inRegion)
 		if err != nil {
 			return err
 		}

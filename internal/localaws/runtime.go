@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -268,7 +269,7 @@ func (h *lambdaHost) start(fn *function) (*instance, error) {
 	id := uuid.NewString()
 	in := &instance{
 		id:      id,
-		stream:  logStream{fn.logGroup, time.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + strings.ReplaceAll(id, "-", "")},
+		stream:  logStream{fn.region, fn.logGroup, time.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + strings.ReplaceAll(id, "-", "")},
 		cmd:     exec.Command(bootstrap),
 		ready:   make(chan struct{}),
 		next:    make(chan *work),
@@ -280,7 +281,12 @@ func (h *lambdaHost) start(fn *function) (*instance, error) {
 		in.remember(line)
 	}}
 	in.cmd.Dir = fn.codeDir
-	in.cmd.Env = append(fn.environment, "AWS_LAMBDA_RUNTIME_API="+h.runtime.address+"/"+id, "LAMBDA_TASK_ROOT="+fn.codeDir, "AWS_LAMBDA_LOG_STREAM_NAME="+in.stream.name)
+	// A slice of its own: copies that start at the same time must not share one.
+	in.cmd.Env = slices.Concat(fn.environment, []string{
+		"AWS_LAMBDA_RUNTIME_API=" + h.runtime.address + "/" + id,
+		"AWS_LAMBDA_LOG_STREAM_NAME=" + in.stream.name,
+		"LAMBDA_TASK_ROOT=" + fn.codeDir,
+	})
 	in.cmd.Stdout, in.cmd.Stderr = output, output
 	in.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the endpoint: it stops its children itself
 	in.cmd.WaitDelay = time.Second                           // for output of a grandchild that lives on

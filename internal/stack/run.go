@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,7 +15,7 @@ import (
 
 const (
 	// pollEvery is how often a running execution is looked at: Step Functions throttles at a few calls a second.
-	pollEvery = time.Second
+	pollEvery = 500 * time.Millisecond
 	// eventsFailed is the error of a run whose failed events are in the retry queue.
 	eventsFailed = "Carnation.EventsFailed"
 )
@@ -112,7 +113,7 @@ type historyCounter struct {
 // read counts the events since the last read. It pages from the newest back, since a history can only be read from
 // either end.
 func (c *historyCounter) read(ctx context.Context, client *sfn.Client) error {
-	newest := c.seen
+	newest, oldest := c.seen, int64(math.MaxInt64)
 	pages := sfn.NewGetExecutionHistoryPaginator(client, &sfn.GetExecutionHistoryInput{
 		ExecutionArn: aws.String(c.arn), ReverseOrder: true, MaxResults: 1000, IncludeExecutionData: aws.Bool(false),
 	})
@@ -126,8 +127,10 @@ func (c *historyCounter) read(ctx context.Context, client *sfn.Client) error {
 				c.seen = newest
 				return nil
 			}
-			newest = max(newest, e.Id)
-			c.count(e)
+			if e.Id < oldest { // new events may have shifted old ones onto the next page
+				newest, oldest = max(newest, e.Id), e.Id
+				c.count(e)
+			}
 		}
 	}
 	c.seen = newest

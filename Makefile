@@ -1,0 +1,124 @@
+# Goals:
+# - one command each to build, try, deploy, run and remove Carnation
+# - the same commands serve AWS and, with AWS_ENDPOINT_URL set, local AWS
+# - the same source gives the same bytes, wherever and whenever it is built
+# - nothing to install but Go, Python 3.10 or newer and make, and for AWS your own aws CLI (1 or 2)
+#
+# Anything longer than a few lines of shell lives in scripts/. GNU Make 3.81, as macOS has it, is enough.
+
+# Settings, on the command line or in the environment, e.g. make deploy BUCKET=my-bucket KMS_KEY_ID=...
+#   BUCKET          S3 bucket for templates and code, in the stack's region; upload and deploy need it
+#   KMS_KEY_ID      id of the KMS key that encrypts everything; deploy needs it
+#   PROJECT         template parameter ProjectName, carnation if not set
+#   ENVIRONMENT     template parameter Environment: devl if not set, test or prod
+#   EMAIL           template parameter SNSSubscriptionEmail: who gets the alarms
+#   PARAMETERS      "Key=Value Key=Value": any other template parameters
+#   STACK_NAME      PROJECT-ENVIRONMENT if not set
+#   PREFIX          folder in the bucket, carnation if not set
+#   ARCH            arm64 or x86_64; if not set arm64, and on local AWS this machine's
+#   REGION          if not set what AWS_REGION, AWS_DEFAULT_REGION or the AWS profile says
+#   DEPLOY_TIMEOUT  minutes that deploy and destroy wait for the stack, 30 if not set
+#   START, END      range of events of a run, half open
+#   RATE            share of them that fails on purpose, 0 to 1
+# An update of a stack keeps each template parameter that is not set.
+STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
+PREFIX         ?= carnation
+ARCH           ?= $(if $(AWS_ENDPOINT_URL),$(subst aarch64,arm64,$(shell uname -m)),arm64)
+DEPLOY_TIMEOUT ?= 30
+REGION         := $(or $(REGION),$(AWS_REGION),$(AWS_DEFAULT_REGION))
+export STACK_NAME PREFIX ARCH DEPLOY_TIMEOUT
+
+# aws CLI 1 knows only the one name, the SDK for Go and CLI 2 prefer the other.
+ifneq ($(REGION),)
+export AWS_REGION := $(REGION)
+export AWS_DEFAULT_REGION := $(REGION)
+endif
+
+# What the scripts read from aws is plain lines, whatever your configuration says.
+export AWS_PAGER :=
+export AWS_CLI_AUTO_PROMPT := off
+export AWS_CLI_ERROR_FORMAT := legacy
+
+# Your own aws comes first; a virtual environment made by `make tools` has one too.
+export PATH := $(PATH):$(CURDIR)/.venv/bin
+
+# Local AWS runs the functions on this very machine.
+function_os   = $(if $(AWS_ENDPOINT_URL),$(shell uname -s | tr A-Z a-z),linux)
+goarch.arm64  = arm64
+goarch.x86_64 = amd64
+goarch        = $(or $(goarch.$(ARCH)),$(error ARCH is "$(ARCH)", and can be arm64 or x86_64))
+
+functions  := generate-data insert-data
+out        := build/$(if $(filter-out linux,$(function_os)),$(function_os)-)$(ARCH)
+bootstraps := $(functions:%=$(out)/%/bootstrap)
+zips       := $(functions:%=$(out)/%.zip)
+go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
+
+.DELETE_ON_ERROR:
+.PHONY: help tools build package upload deploy run status destroy local demo test check fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+	@sed -n -e '/^# Settings/,/^[^#]/{' -e 's/^# //p' -e '}' Makefile
+
+tools: ## Download the Go modules, and make sure of the Python tools: those on PATH, or else in .venv
+	@go mod download
+	@scripts/python-tools
+
+build: build/carnation $(bootstraps) ## Build the functions and the carnation command under build/
+
+# go build itself knows what has to be built anew.
+go-build:
+
+build/carnation: go-build
+	$(go_build) -o $@ ./cmd/carnation
+
+$(bootstraps): $(out)/%/bootstrap: go-build
+	GOOS=$(function_os) GOARCH=$(goarch) $(go_build) -tags lambda.norpc -ldflags '-s -w' -o $@ ./cmd/$*
+
+package: $(zips) ## Zip the functions, as Lambda wants them
+
+$(zips): %.zip: %/bootstrap
+	go tool build-lambda-zip -o $@ $<
+
+upload: need-aws need-BUCKET package ## Copy templates, state machine and zips to s3://BUCKET/PREFIX
+	@scripts/upload $(out)
+
+deploy: need-aws need-BUCKET need-KMS_KEY_ID package ## Upload, then create or update the stack and follow it (BUCKET= KMS_KEY_ID=)
+	@scripts/deploy $(out)
+
+# Said before anything is built.
+need-aws:
+	@command -v aws >/dev/null || { echo "make $(MAKECMDGOALS): there is no aws on PATH: install the AWS CLI, https://aws.amazon.com/cli/" >&2; exit 1; }
+
+need-BUCKET: is = the S3 bucket for templates and code
+need-KMS_KEY_ID: is = the id of the KMS key that encrypts everything
+need-BUCKET need-KMS_KEY_ID: need-%:
+	@test -n "$${$*:-}" || { echo "make $(MAKECMDGOALS): $* is not set: $(is), e.g. make deploy BUCKET=my-bucket KMS_KEY_ID=1234abcd-12ab-34cd-56ef-1234567890ab" >&2; exit 1; }
+
+run: build/carnation ## Start an execution and follow it (START=1 END=21 RATE=0.5)
+	@build/carnation run --stack-name "$$STACK_NAME" $${START:+--start-seq "$$START"} $${END:+--end-seq "$$END"} $${RATE:+--failure-rate "$$RATE"}
+
+status: build/carnation ## Show the table, the queues and the last executions
+	@build/carnation status --stack-name "$$STACK_NAME"
+
+destroy: need-aws ## Delete the stack and follow it until it is gone
+	@scripts/destroy
+
+local: tools build/carnation ## Run local AWS in the foreground
+	@scripts/python-tools build/carnation local
+
+demo: tools build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success
+	@scripts/python-tools scripts/demo
+
+test: check ## Check, then run all tests
+	scripts/python-tools go test -count=1 -timeout 9m ./...
+
+check: tools ## Check format, Go, templates, state machine and scripts
+	@scripts/python-tools scripts/check
+
+fmt: ## Format the Go code
+	gofmt -w .
+
+clean: ## Remove what was built
+	rm -rf build
