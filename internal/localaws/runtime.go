@@ -30,6 +30,8 @@ const (
 	memoryCheck = 200 * time.Millisecond
 	// tailSize is how much log an invocation can return.
 	tailSize = 4 << 10
+	// noBootstrap is Lambda's own wording.
+	noBootstrap = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
 )
 
 // runtimeAPI is the Lambda Runtime API, through which functions get invocations and answer them. The copies share one
@@ -264,7 +266,7 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 func (h *lambdaHost) start(fn *function) (*instance, error) {
 	bootstrap := filepath.Join(fn.codeDir, "bootstrap")
 	if _, err := os.Stat(bootstrap); errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
+		return nil, errors.New(noBootstrap)
 	}
 	id := uuid.NewString()
 	in := &instance{

@@ -1,0 +1,342 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"carnation/internal/event"
+	"carnation/internal/generate"
+	"carnation/internal/insert"
+)
+
+// stillFailing counts the events of a range whose insert is simulated to fail at this attempt and all before.
+func stillFailing(start, end int64, rate float64, attempt int) int {
+	n := 0
+	for seq := start; seq < end; seq++ {
+		fails := true
+		for a := 0; a <= attempt; a++ {
+			fails = fails && insert.Simulated(seq, a, rate)
+		}
+		if fails {
+			n++
+		}
+	}
+	return n
+}
+
+func TestFailedEventsAreRetriedUntilARunSucceeds(t *testing.T) {
+	const start, end, rate = 1, 61, 0.35
+	first := shared.execute(t, `{"start_seq":1,"end_seq":61,"failure_rate":0.35}`)
+	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
+	failed := stillFailing(start, end, rate, 0)
+	if got, want := aws.ToString(first.Error), "Carnation.EventsFailed"; got != want {
+		t.Errorf("error is %s, want %s", got, want)
+	}
+	if got, want := aws.ToString(first.Cause), fmt.Sprintf("%d of 60 events failed and are in the retry queue", failed); got != want {
+		t.Errorf("cause is %q, want %q", got, want)
+	}
+	events := shared.generated(t, *first.ExecutionArn)
+	if len(events) != end-start || events[0].SequenceNo != start || events[len(events)-1].SequenceNo != end-1 {
+		t.Fatalf("generated %d events, want %d to %d without the end", len(events), start, end)
+	}
+	shared.expectQueue(t, "RetryQueueUrl", failed, 0)
+	if rows := shared.rows(t, start, end); len(rows) != 60-failed {
+		t.Errorf("the table has %d of the events, want %d", len(rows), 60-failed)
+	}
+
+	for attempt := 1; failed > 0; attempt++ {
+		retry := shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.35}`)
+		claimed := failed
+		failed = stillFailing(start, end, rate, attempt)
+		want := sfntypes.ExecutionStatusFailed
+		if failed == 0 {
+			want = sfntypes.ExecutionStatusSucceeded
+			if got, want := aws.ToString(retry.Output), fmt.Sprintf(`{"inserted":%d,"failed":0}`, claimed); !equalJSON(t, got, want) {
+				t.Errorf("output is %s, want %s", got, want)
+			}
+		}
+		expectStatus(t, retry, want)
+		shared.expectQueue(t, "RetryQueueUrl", failed, 0)
+	}
+	shared.expectInserted(t, start, end, events)
+	for seq, rows := range shared.rows(t, start, end) {
+		attempt := 0
+		for insert.Simulated(seq, attempt, rate) {
+			attempt++
+		}
+		if rows[0].RetryAttempt != attempt {
+			t.Errorf("event %d has retryAttempt %d, want %d", seq, rows[0].RetryAttempt, attempt)
+		}
+	}
+}
+
+func equalJSON(t *testing.T, a, b string) bool {
+	t.Helper()
+	var x, y map[string]any
+	if err := json.Unmarshal([]byte(a), &x); err != nil {
+		t.Errorf("%q: %v", a, err)
+	}
+	if err := json.Unmarshal([]byte(b), &y); err != nil {
+		t.Errorf("%q: %v", b, err)
+	}
+	return fmt.Sprint(x) == fmt.Sprint(y)
+}
+
+func TestParkedMessageIsTheEventWithItsErrorAndExecution(t *testing.T) {
+	out := shared.execute(t, `{"start_seq":100,"end_seq":101,"failure_rate":1}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	messages := shared.takeAll(t, "RetryQueueUrl")
+	if len(messages) != 1 {
+		t.Fatalf("%d messages parked, want 1", len(messages))
+	}
+	parked, err := event.Parse([]byte(*messages[0].Body), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if generated := shared.generated(t, *out.ExecutionArn); parked != generated[0] {
+		t.Errorf("parked %+v, generated %+v", parked, generated[0])
+	}
+	for name, want := range map[string]string{"Error": "SimulatedFailure", "ExecutionArn": *out.ExecutionArn} {
+		if got := aws.ToString(messages[0].MessageAttributes[name].StringValue); got != want {
+			t.Errorf("message attribute %s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestEventThatFailsEveryTimeReachesTheDeadLetterQueueAfterItsThirdRetry(t *testing.T) {
+	out := shared.execute(t, `{"start_seq":200,"end_seq":201,"failure_rate":1}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	for range 3 {
+		shared.expectQueue(t, "RetryQueueUrl", 1, 0)
+		shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`), sfntypes.ExecutionStatusFailed)
+	}
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	dead := shared.takeAll(t, "DeadLetterQueueUrl")
+	if len(dead) != 1 {
+		t.Fatalf("%d messages in the dead-letter queue, want 1", len(dead))
+	}
+	if e, err := event.Parse([]byte(*dead[0].Body), ""); err != nil || e != shared.generated(t, *out.ExecutionArn)[0] {
+		t.Errorf("dead letter is %s (%v)", *dead[0].Body, err)
+	}
+	shared.expectInserted(t, 200, 201, nil)
+}
+
+func TestRetryOnlyRunOnAnEmptyQueueSucceedsWithNothingInserted(t *testing.T) {
+	out := shared.execute(t, `{"start_seq":0,"end_seq":0}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
+	if got := aws.ToString(out.Output); !equalJSON(t, got, `{"inserted":0,"failed":0}`) {
+		t.Errorf("output is %s", got)
+	}
+}
+
+func TestOverlappingRunsShareTheQueueAndLoseNothing(t *testing.T) {
+	var arns []string
+	for i := range int64(3) {
+		arns = append(arns, shared.start(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.3}`, 300+20*i, 320+20*i)))
+		arns = append(arns, shared.start(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`))
+	}
+	var events []event.Event
+	for _, arn := range arns {
+		shared.wait(t, arn)
+		events = append(events, shared.generated(t, arn)...)
+	}
+	if len(events) != 60 {
+		t.Fatalf("%d events generated, want 60", len(events))
+	}
+	for range 4 {
+		if out := shared.execute(t, `{"start_seq":0,"end_seq":0}`); out.Status == sfntypes.ExecutionStatusSucceeded {
+			break
+		}
+	}
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+	shared.expectInserted(t, 300, 360, events)
+}
+
+func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
+	for _, test := range []struct{ input, kind, cause string }{
+		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: allowed is an integer from 0 to 9007199254740991"},
+		{`{"start_seq":"1","end_seq":5}`, "InvalidInputError", `start_seq is "1": allowed is an integer from 0 to 9007199254740991`},
+		{`{"start_seq":9,"end_seq":5}`, "InvalidInputError", "end_seq is 5: allowed is an integer from 9 to 9007199254740991"},
+		{`{"start_seq":-1,"end_seq":5}`, "InvalidInputError", "start_seq is -1: allowed is an integer from 0 to 9007199254740991"},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: allowed is a number from 0 to 1"},
+		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: allowed is a JSON object of start_seq, end_seq, failure_rate"},
+		{`[1,5]`, "InvalidInputError", "the input is [1,5]: allowed is a JSON object of start_seq, end_seq, failure_rate"},
+		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); a larger one needs the distributed mode", generate.MaxItems, generate.MaxItems+1)},
+	} {
+		out := shared.execute(t, test.input)
+		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+		if got := aws.ToString(out.Error); got != test.kind {
+			t.Errorf("%s: error is %s, want %s", test.input, got, test.kind)
+		}
+		var cause struct{ ErrorMessage, ErrorType string }
+		if err := json.Unmarshal([]byte(aws.ToString(out.Cause)), &cause); err != nil || cause.ErrorMessage != test.cause || cause.ErrorType != test.kind {
+			t.Errorf("%s: cause is %s, want the message %s", test.input, aws.ToString(out.Cause), test.cause)
+		}
+	}
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+func TestMessageThatIsNoEventIsLoggedAndReachesTheDeadLetterQueueByItself(t *testing.T) {
+	shortenVisibility(t, 3) // longer than the poll of the run, which would claim it again
+	sent, err := shared.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(shared.outputs["RetryQueueUrl"]), MessageBody: aws.String(`{"secret":"hush"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := shared.execute(t, `{"start_seq":400,"end_seq":402}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
+	shared.expectQueue(t, "RetryQueueUrl", 0, 1)
+	shared.expectInserted(t, 400, 402, shared.generated(t, *out.ExecutionArn))
+
+	logs := logsOf(t, "generate-data")
+	if !strings.Contains(logs, *sent.MessageId) {
+		t.Errorf("the log does not name message %s", *sent.MessageId)
+	}
+	if strings.Contains(logs, "hush") {
+		t.Error("the log has the message's body")
+	}
+
+	for range 3 {
+		time.Sleep(3 * time.Second)
+		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	}
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	if dead := shared.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 1 || *dead[0].MessageId != *sent.MessageId {
+		t.Errorf("%d messages in the dead-letter queue, want message %s", len(dead), *sent.MessageId)
+	}
+}
+
+// shortenVisibility makes claims of the shared stack end after some seconds until the test is over: nobody can wait for
+// the 16 minutes that the template has.
+func shortenVisibility(t *testing.T, seconds int) {
+	set := func(seconds string) {
+		_, err := shared.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(shared.outputs["RetryQueueUrl"]), Attributes: map[string]string{"VisibilityTimeout": seconds},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(strconv.Itoa(seconds))
+	t.Cleanup(func() { set("960") })
+}
+
+// logsOf is all that a function has logged.
+func logsOf(t *testing.T, function string) string {
+	t.Helper()
+	group := run(t, "aws", "logs", "describe-log-groups", "--query", "logGroups[?contains(logGroupName,'carnation-"+function+"')].logGroupName", "--output", "text")
+	return run(t, "aws", "logs", "filter-log-events", "--log-group-name", group, "--query", "events[].message", "--output", "text")
+}
+
+func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
+	stop := make(chan struct{})
+	var killer sync.WaitGroup
+	killed := 0
+	killer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				killed += killOne("insert-data")
+			}
+		}
+	})
+	out := shared.execute(t, `{"start_seq":500,"end_seq":560}`)
+	close(stop)
+	killer.Wait()
+	if killed == 0 {
+		t.Fatal("no function was killed")
+	}
+	events := shared.generated(t, *out.ExecutionArn)
+	waiting, _ := shared.queue(t, "RetryQueueUrl")
+	if want := out.Status == sfntypes.ExecutionStatusFailed; want != (waiting > 0) {
+		t.Errorf("execution is %s with %d events parked", out.Status, waiting)
+	}
+	t.Logf("killed %d copies, %d events failed", killed, waiting)
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	shared.expectInserted(t, 500, 560, events)
+}
+
+// killOne kills one running copy of a function, if there is one.
+func killOne(function string) int {
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid()), "-f", function+".*/bootstrap").Output()
+	pids := strings.Fields(string(out))
+	if err != nil || len(pids) == 0 {
+		return 0
+	}
+	if exec.Command("kill", "-KILL", pids[len(pids)-1]).Run() != nil {
+		return 0
+	}
+	return 1
+}
+
+func TestFiveHundredEventsInOneRun(t *testing.T) {
+	start := time.Now()
+	out := shared.execute(t, `{"start_seq":1000,"end_seq":1500,"failure_rate":0.1}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	took := time.Since(start)
+	waiting, _ := shared.queue(t, "RetryQueueUrl")
+	if want := stillFailing(1000, 1500, 0.1, 0); waiting != want {
+		t.Errorf("%d events parked, want %d", waiting, want)
+	}
+	events := shared.generated(t, *out.ExecutionArn)
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	shared.expectInserted(t, 1000, 1500, events)
+	t.Logf("500 events took %s", took.Round(100*time.Millisecond))
+}
+
+func TestClaimsOfAStoppedRunComeBack(t *testing.T) {
+	failed := shared.execute(t, `{"start_seq":600,"end_seq":640,"failure_rate":1}`)
+	expectStatus(t, failed, sfntypes.ExecutionStatusFailed)
+	shortenVisibility(t, 5)
+	arn := shared.start(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if _, inFlight := shared.queue(t, "RetryQueueUrl"); inFlight > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was claimed within a minute")
+		}
+	}
+	if _, err := shared.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		t.Fatal(err)
+	}
+	expectStatus(t, shared.wait(t, arn), sfntypes.ExecutionStatusAborted)
+	time.Sleep(6 * time.Second) // the visibility timeout, and what the stopped run had begun
+	shared.expectQueue(t, "RetryQueueUrl", 40, 0)
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	shared.expectInserted(t, 600, 640, shared.generated(t, *failed.ExecutionArn))
+}
+
+func TestCountsAreMetricsAndLogsHoldNoPayload(t *testing.T) {
+	out := shared.execute(t, `{"start_seq":700,"end_seq":704,"failure_rate":0.5}`)
+	logs := logsOf(t, "insert-data") + logsOf(t, "generate-data")
+	for _, want := range []string{`"Namespace":"Carnation"`, `"EventsGenerated":4`, `"EventsInserted":1`, `"EventsFailed":1`, `"EventsClaimed":0`, `"requestId":"`} {
+		if !strings.Contains(logs, want) {
+			t.Errorf("the logs have no %s", want)
+		}
+	}
+	for _, e := range shared.generated(t, *out.ExecutionArn) {
+		if strings.Contains(logs, e.RandomValue) {
+			t.Errorf("the logs hold the payload of event %d", e.SequenceNo)
+		}
+	}
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+}

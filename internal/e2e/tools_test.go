@@ -1,0 +1,294 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"carnation/internal/stack"
+)
+
+func TestRunCommandExitsWithTheOutcome(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		code int
+		want string // in stdout or stderr
+	}{
+		{"run --start-seq 900 --end-seq 903", 0, "3 new and 0 claimed events, 3 inserted, 0 failed"},
+		{"run --start-seq 903 --end-seq 904 --failure-rate 1", 1, "1 new and 0 claimed events, 0 inserted, 1 failed"},
+		{"run --until-empty", 0, "0 new and 1 claimed events, 1 inserted, 0 failed"},
+		{"run --until-empty", 0, "retry queue: 0 waiting, 0 in flight"},
+		{"run", 2, "--start-seq is missing: allowed is an integer from 0 to"},
+		{"run --start-seq 5 --end-seq 3", 2, "--end-seq is 3: allowed is an integer from 5 to"},
+		{"run --start-seq 1 --end-seq 2 --failure-rate 7", 2, "--failure-rate is 7: allowed is a number from 0 to 1"},
+		{"run --start-seq 1 --end-seq 99999", 2, "RangeTooLargeError"},
+		{"run --start-seq 1 --end-seq 2 --stack-name no-such-stack", 2, "no-such-stack"},
+		{"status --output yaml", 2, "yaml"},
+	} {
+		out := command(nil, append([]string{carnation}, strings.Fields(test.args)...)...)
+		if out.code != test.code || !strings.Contains(out.stdout+out.stderr, test.want) {
+			t.Errorf("carnation %s: %s, want exit code %d and %q", test.args, out, test.code, test.want)
+		}
+	}
+}
+
+func TestRunUntilEmptyAsJSON(t *testing.T) {
+	out := command(nil, carnation, "run", "--start-seq", "910", "--end-seq", "930", "--failure-rate", "0.3", "--until-empty", "--output", "json")
+	var result struct {
+		Runs   []stack.Run  `json:"runs"`
+		Queues stack.Queues `json:"queues"`
+	}
+	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != 0 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if len(result.Runs) < 2 {
+		t.Fatalf("%d runs, want a first one and retries", len(result.Runs))
+	}
+	failed := stillFailing(910, 930, 0.3, 0)
+	first := result.Runs[0]
+	if first.Generated != 20 || first.Inserted != 20-failed || first.Failed != failed || first.Error != "Carnation.EventsFailed" {
+		t.Errorf("first run is %+v, want 20 events of which %d failed", first, failed)
+	}
+	if last := result.Runs[len(result.Runs)-1]; last.Status != "SUCCEEDED" || last.Failed != 0 {
+		t.Errorf("last run is %+v", last)
+	}
+	if result.Queues != (stack.Queues{}) {
+		t.Errorf("queues at the end are %+v, want them empty", result.Queues)
+	}
+}
+
+func TestStatusCommandCountsWhatIsWhere(t *testing.T) {
+	shared.execute(t, `{"start_seq":940,"end_seq":942,"failure_rate":1}`)
+	var status stack.Status
+	if err := json.Unmarshal([]byte(run(t, carnation, "status", "--output", "json", "--executions", "2")), &status); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, r := range shared.rows(t, 0, 1<<53) {
+		rows += len(r)
+	}
+	if status.Table != rows || status.Retry != 2 || status.InFlight != 0 || status.DeadLetter != 0 {
+		t.Errorf("status is %+v, want %d rows and 2 waiting", status, rows)
+	}
+	if len(status.Executions) != 2 || status.Executions[0].Status != "FAILED" || status.Executions[0].Started.Before(status.Executions[1].Started) {
+		t.Errorf("executions are %+v, want two, the failed one first", status.Executions)
+	}
+	shared.execute(t, `{"start_seq":0,"end_seq":0}`)
+}
+
+func TestPackageGivesTheSameBytesAnywhere(t *testing.T) {
+	// What make needs of the project, in another folder.
+	clone := t.TempDir()
+	run(t, "sh", "-c", "tar -cf - go.mod go.sum Makefile cmd internal scripts | tar -xf - -C '"+clone+"'")
+	if out := command(nil, "make", "-C", clone, "package"); out.code != 0 {
+		t.Fatal(out)
+	}
+	zips, err := filepath.Glob(clone + "/build/*/*.zip")
+	if err != nil || len(zips) != 2 {
+		t.Fatalf("zips are %v (%v), want two", zips, err)
+	}
+	for _, zip := range zips {
+		original := filepath.Join(root, strings.TrimPrefix(zip, clone))
+		if a, b := hash(t, zip), hash(t, original); a != b {
+			t.Errorf("%s is %s in one folder and %s in another", filepath.Base(zip), a, b)
+		}
+	}
+}
+
+func hash(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
+	settings := []string{"BUCKET=" + bucket, "KMS_KEY_ID=" + keyID, "PROJECT=green", "ENVIRONMENT=test"}
+	steps := []struct {
+		settings []string
+		target   string
+		code     int
+		want     string
+	}{
+		{nil, "deploy", 2, "BUCKET is not set"},
+		{settings[:1], "deploy", 2, "KMS_KEY_ID is not set"},
+		{[]string{"BUCKET=no-such-bucket-here", "KMS_KEY_ID=" + keyID}, "deploy", 2, "there is no bucket no-such-bucket-here"},
+		{settings, "deploy", 0, "StateMachineArn"},
+		{settings, "deploy", 0, "up to date"},
+		{append(settings, "PARAMETERS=LambdaMemorySize=512"), "deploy", 0, "UPDATE_COMPLETE"},
+		{append(settings, "PARAMETERS=LambdaMemorySize=9"), "deploy", 2, "LambdaMemorySize"},
+		{append(settings, "START=1", "END=4"), "run", 0, "3 inserted, 0 failed"},
+		{settings, "status", 0, "3 rows"},
+		{settings, "destroy", 0, "left, as they are yours"},
+		{settings, "destroy", 0, "there is no stack green-test"},
+	}
+	for _, step := range steps {
+		out := command(step.settings, "make", "--no-print-directory", step.target)
+		if out.code != step.code || !strings.Contains(out.stdout+out.stderr, step.want) {
+			t.Fatalf("%v make %s: %s, want exit code %d and %q", step.settings, step.target, out, step.code, step.want)
+		}
+		if step.target == "deploy" && step.want == "UPDATE_COMPLETE" {
+			memory := run(t, "aws", "lambda", "list-functions", "--query", "Functions[?starts_with(FunctionName,'green-')].MemorySize", "--output", "text")
+			if memory != "512\t512" {
+				t.Errorf("memory of the functions is %s, want 512 both", memory)
+			}
+		}
+	}
+}
+
+// process is a command that is stopped half way.
+type process struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer
+}
+
+// launch starts a command in its own process group.
+func launch(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(args[0], args[1:]...)}
+	p.cmd.Dir = root
+	p.cmd.Env = environment()
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.WaitDelay = 10 * time.Second
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }) // when the test failed
+	return p
+}
+
+// waitForFile is the content of a file once it is there.
+func waitForFile(t *testing.T, pattern string) (path, content string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
+			if data, err := os.ReadFile(found[0]); err == nil {
+				return found[0], string(data)
+			}
+		}
+	}
+	t.Fatalf("there was no %s within a minute", pattern)
+	return "", ""
+}
+
+var endpointURL = regexp.MustCompile(`AWS_ENDPOINT_URL=http://(127\.0\.0\.1:\d+)`)
+
+// expectNothingLeft checks that no process names the mark, nothing listens at the address, and the files are gone.
+func expectNothingLeft(t *testing.T, mark, address string, files ...string) {
+	t.Helper()
+	var left string
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		left = ""
+		if out, err := exec.Command("pgrep", "-fl", mark).Output(); err == nil {
+			left = "processes: " + string(out)
+		}
+		if connection, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			connection.Close()
+			left += " something listens at " + address
+		}
+		for _, file := range files {
+			if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+				left += " file " + file
+			}
+		}
+		if left == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left: %s", left)
+		}
+	}
+}
+
+func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("TMPDIR", dir)
+			p := launch(t, carnation, "local", "--env-file", dir+"/env")
+			_, content := waitForFile(t, dir+"/env")
+			address := endpointURL.FindStringSubmatch(content)[1]
+			if err := p.cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			err := p.cmd.Wait()
+			if signal == syscall.SIGKILL {
+				expectNothingLeft(t, dir, address)
+				return
+			}
+			if err != nil {
+				t.Errorf("it ended with %v: %s", err, p.output.String())
+			}
+			if out := p.output.String(); !strings.Contains(out, "export AWS_ENDPOINT_URL=http://"+address) {
+				t.Errorf("it printed %s", out)
+			}
+			expectNothingLeft(t, dir, address, dir+"/env")
+		})
+	}
+}
+
+func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "python3")
+	// A Python that has no packages at all.
+	script := "#!/bin/sh\nexec python3 -I -S \"$@\"\n"
+	if err := os.WriteFile(old, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, python := range []string{old, dir + "/none"} {
+		out := command(nil, carnation, "local", "--python", python)
+		if out.code != 2 || strings.Count(out.stderr, "\n") != 1 || !strings.Contains(out.stderr, "make tools") {
+			t.Errorf("with Python %s: %s, want one line that says to run make tools", python, out)
+		}
+	}
+}
+
+func TestInterruptedDemoLeavesNothing(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("TMPDIR", dir)
+			p := launch(t, "make", "--no-print-directory", "demo")
+			work, content := waitForFile(t, dir+"/carnation-demo-*/environment")
+			address := endpointURL.FindStringSubmatch(content)[1]
+			time.Sleep(4 * time.Second) // half way through deploying
+			// Ctrl-C reaches the whole group. A kill takes the script alone, and none of its children.
+			target := -p.cmd.Process.Pid
+			if signal == syscall.SIGKILL {
+				out, err := exec.Command("pgrep", "-P", fmt.Sprint(p.cmd.Process.Pid)).Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := fmt.Sscan(string(out), &target); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := syscall.Kill(target, signal); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.cmd.Wait(); err == nil {
+				t.Errorf("the demo succeeded: %s", p.output.String())
+			}
+			if signal == syscall.SIGKILL {
+				expectNothingLeft(t, dir, address)
+			} else {
+				expectNothingLeft(t, dir, address, filepath.Dir(work))
+			}
+		})
+	}
+}
