@@ -1,0 +1,381 @@
+package localaws
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// backend answers as moto does for one function.
+type backend struct {
+	t   *testing.T
+	url string
+
+	mu       sync.Mutex
+	code     []byte
+	config   map[string]any
+	reserved *int
+	looked   int
+	logged   string
+}
+
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch target := r.Header.Get("X-Amz-Target"); {
+	case r.URL.Path == "/code":
+		_, _ = w.Write(b.code)
+	case strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/") && strings.Contains(r.URL.Path, "misbehave"):
+		b.looked++
+		answer := map[string]any{"Configuration": b.config, "Code": map[string]string{"Location": b.url + "/code"}}
+		if b.reserved != nil {
+			answer["Concurrency"] = map[string]int{"ReservedConcurrentExecutions": *b.reserved}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer)
+	case target != "":
+		body, _ := io.ReadAll(r.Body)
+		b.logged += string(body)
+		_, _ = w.Write([]byte("{}"))
+	default:
+		writeError(w, http.StatusNotFound, "ResourceNotFoundException", "no such function")
+	}
+}
+
+var buildFunction = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "carnation-function-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if out, err := exec.Command("go", "build", "-o", dir+"/bootstrap", "./testdata/function").CombinedOutput(); err != nil {
+		return out, err
+	}
+	return os.ReadFile(dir + "/bootstrap")
+})
+
+func zipped(t *testing.T, name string, data []byte) []byte {
+	t.Helper()
+	var archive bytes.Buffer
+	writer := zip.NewWriter(&archive)
+	header := &zip.FileHeader{Name: name, Method: zip.Store}
+	header.SetMode(0o755)
+	file, err := writer.CreateHeader(header)
+	if err == nil {
+		_, err = file.Write(data)
+	}
+	if err == nil {
+		err = writer.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive.Bytes()
+}
+
+// host is a lambdaHost in front of one function, with its Invoke operation served at url.
+type host struct {
+	*lambdaHost
+	backend *backend
+	url     string
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	binary, err := buildFunction()
+	if err != nil {
+		t.Fatalf("build the function: %v\n%s", err, binary)
+	}
+	b := &backend{t: t, code: zipped(t, "bootstrap", binary), config: map[string]any{
+		"FunctionName": "misbehave", "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:misbehave",
+		"Role": "arn:aws:iam::123456789012:role/misbehave-role", "Timeout": 2, "MemorySize": 256, "Handler": "bootstrap",
+		"CodeSha256": "1", "Environment": map[string]any{"Variables": map[string]string{"GREETING": "hello"}},
+	}}
+	server := httptest.NewServer(b)
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	h, err := newLambdaHost(server.URL, "http://127.0.0.1:1", t.TempDir(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	invoke := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serveInvoke(w, r, "eu-west-1") }))
+	t.Cleanup(invoke.Close)
+	return &host{h, b, invoke.URL}
+}
+
+// change deploys another configuration.
+func (h *host) change(f func(b *backend)) {
+	h.backend.mu.Lock()
+	f(h.backend)
+	h.backend.mu.Unlock()
+	h.forget()
+}
+
+type answer struct {
+	status        int
+	errorHeader   string // X-Amz-Function-Error
+	errorType     string // of the payload, or of the AWS error
+	message       string
+	payload       map[string]any
+	logTail, body string
+}
+
+func (h *host) call(t *testing.T, payload string, headers ...string) answer {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, h.url+"/2015-03-31/functions/misbehave/invocations", strings.NewReader(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := answer{status: response.StatusCode, errorHeader: response.Header.Get("X-Amz-Function-Error"), errorType: response.Header.Get("X-Amzn-Errortype"), body: string(body)}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &a.payload); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+	}
+	if kind, ok := a.payload["errorType"].(string); ok {
+		a.errorType = kind
+	}
+	a.message, _ = a.payload["errorMessage"].(string)
+	if tail, err := base64.StdEncoding.DecodeString(response.Header.Get("X-Amz-Log-Result")); err == nil {
+		a.logTail = string(tail)
+	}
+	return a
+}
+
+func TestFunctionGetsItsConfigurationAndStaysWarm(t *testing.T) {
+	h := newHost(t)
+	first, second := h.call(t, `{}`), h.call(t, `{}`)
+	if first.payload["greeting"] != "hello" || first.payload["memory"] != "256" || first.payload["key"] != "misbehave-role" || first.payload["region"] != "eu-west-1" {
+		t.Errorf("the function saw %s", first.body)
+	}
+	if left := first.payload["left"].(float64); left < 1 || left > 2 {
+		t.Errorf("the function has %.1f s left, want almost 2", left)
+	}
+	if first.payload["pid"] != second.payload["pid"] || second.payload["invocations"] != 2.0 {
+		t.Errorf("the second invocation was not served by the warm copy: %s", second.body)
+	}
+	if h.backend.looked != 1 {
+		t.Errorf("the function was looked up %d times, want once", h.backend.looked)
+	}
+}
+
+func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
+	h := newHost(t)
+	const n = 12
+	pids := make(chan any, n)
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() { pids <- h.call(t, `{"do":"nap"}`).payload["pid"] })
+	}
+	group.Wait()
+	close(pids)
+	seen := map[any]bool{}
+	for pid := range pids {
+		seen[pid] = true
+	}
+	if len(seen) != n || seen[nil] {
+		t.Errorf("%d overlapping invocations ran in %d processes", n, len(seen))
+	}
+}
+
+func TestMisbehaviourIsAnsweredAsLambdaDoes(t *testing.T) {
+	h := newHost(t)
+	for _, test := range []struct{ do, errorType, message string }{
+		{"exit", "Runtime.ExitError", "Runtime exited with error: exit status 1"},
+		{"end", "Runtime.ExitError", "Runtime exited without providing a reason"},
+		{"panic", "string", "out of ideas"},
+		{"fail", "QuotaError", "the quota is used up"},
+		{"sleep", "Sandbox.Timedout", "Task timed out after 2.00 seconds"},
+	} {
+		a := h.call(t, `{"do":"`+test.do+`"}`)
+		if a.status != 200 || a.errorHeader != "Unhandled" || a.errorType != test.errorType || !strings.Contains(a.message, test.message) {
+			t.Errorf("%s: %+v, want %s: %s", test.do, a, test.errorType, test.message)
+		}
+		if next := h.call(t, `{}`); next.errorHeader != "" {
+			t.Errorf("the invocation after %s failed: %s", test.do, next.body)
+		}
+	}
+}
+
+func TestFunctionOverItsMemoryIsKilled(t *testing.T) {
+	h := newHost(t)
+	h.change(func(b *backend) { b.config["Timeout"] = 20 })
+	if a := h.call(t, `{"do":"grow"}`); a.errorType != "Runtime.ExitError" || !strings.Contains(a.message, "signal: killed") {
+		t.Errorf("%+v, want Runtime.ExitError: signal: killed", a)
+	}
+}
+
+func TestFunctionThatExitsAtInit(t *testing.T) {
+	h := newHost(t)
+	h.change(func(b *backend) {
+		b.config["Environment"] = map[string]any{"Variables": map[string]string{"INIT": "exit"}}
+	})
+	if a := h.call(t, `{}`); a.errorType != "Runtime.ExitError" || !strings.Contains(a.message, "exit status 3") || a.errorHeader != "Unhandled" {
+		t.Errorf("%+v, want Runtime.ExitError: exit status 3", a)
+	}
+}
+
+func TestZipWithoutBootstrapIsAnInvalidEntrypoint(t *testing.T) {
+	h := newHost(t)
+	h.change(func(b *backend) { b.code, b.config["CodeSha256"] = zipped(t, "main.py", nil), "2" })
+	if a := h.call(t, `{}`); a.errorType != "Runtime.InvalidEntrypoint" || !strings.Contains(a.message, noBootstrap) {
+		t.Errorf("%+v, want Runtime.InvalidEntrypoint", a)
+	}
+	h.change(func(b *backend) {
+		b.code, b.config["CodeSha256"] = zipped(t, "bootstrap", []byte("MZ no program")), "3"
+	})
+	if a := h.call(t, `{}`); a.errorType != "Runtime.InvalidEntrypoint" || !strings.Contains(a.message, "must be built for") {
+		t.Errorf("%+v, want Runtime.InvalidEntrypoint", a)
+	}
+}
+
+func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
+	h := newHost(t)
+	before := h.call(t, `{}`)
+	h.change(func(b *backend) {
+		b.config["Environment"] = map[string]any{"Variables": map[string]string{"GREETING": "goodbye"}}
+	})
+	after := h.call(t, `{}`)
+	if after.payload["greeting"] != "goodbye" || after.payload["pid"] == before.payload["pid"] {
+		t.Errorf("after the update the function saw %s", after.body)
+	}
+	h.forget()
+	if again := h.call(t, `{}`); again.payload["pid"] != after.payload["pid"] {
+		t.Error("a call that changed nothing replaced the warm copy")
+	}
+}
+
+func TestReservedConcurrencyThrottles(t *testing.T) {
+	h := newHost(t)
+	one := 1
+	h.change(func(b *backend) { b.reserved = &one })
+	done := make(chan answer)
+	go func() { done <- h.call(t, `{"do":"nap"}`) }()
+	var throttled answer
+	for deadline := time.Now().Add(10 * time.Second); throttled.status != http.StatusTooManyRequests; {
+		if time.Now().After(deadline) {
+			t.Fatal("no invocation was throttled")
+		}
+		select {
+		case a := <-done:
+			if a.status != http.StatusOK {
+				t.Fatalf("the running invocation answered %+v", a)
+			}
+			go func() { done <- h.call(t, `{"do":"nap"}`) }()
+		default:
+			throttled = h.call(t, `{}`)
+		}
+	}
+	if throttled.errorType != "TooManyRequestsException" {
+		t.Errorf("throttled invocation answered %+v", throttled)
+	}
+	<-done
+}
+
+func TestInvokeRequestErrors(t *testing.T) {
+	h := newHost(t)
+	if a := h.call(t, `{"do":`); a.status != 400 || a.errorType != "InvalidRequestContentException" {
+		t.Errorf("payload that is no JSON: %+v", a)
+	}
+	if a := h.call(t, `"`+strings.Repeat("x", maxPayload)+`"`); a.status != 413 || a.errorType != "RequestTooLargeException" {
+		t.Errorf("payload too large: status %d, %s", a.status, a.errorType)
+	}
+	if a := h.call(t, `{}`, "X-Amz-Invocation-Type", "DryRun"); a.status != 204 {
+		t.Errorf("dry run: %+v", a)
+	}
+	response, err := http.Post(h.url+"/2015-03-31/functions/nobody/invocations", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 404 || response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
+		t.Errorf("unknown function: %s %v", response.Status, response.Header)
+	}
+}
+
+func TestEventInvocationIsAcceptedAndRuns(t *testing.T) {
+	h := newHost(t)
+	if a := h.call(t, `{"do":"it later"}`, "X-Amz-Invocation-Type", "Event"); a.status != 202 {
+		t.Fatalf("%+v, want 202", a)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		h.logs.flush(t.Context())
+		h.backend.mu.Lock()
+		logged := h.backend.logged
+		h.backend.mu.Unlock()
+		if strings.Contains(logged, "doing it later") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it never ran; logged: %s", logged)
+		}
+	}
+}
+
+func TestLogsGoToTheInvokerAndToCloudWatchLogs(t *testing.T) {
+	h := newHost(t)
+	a := h.call(t, `{"do":"something"}`, "X-Amz-Log-Type", "Tail")
+	if !strings.Contains(a.logTail, "doing something") {
+		t.Errorf("log tail is %q", a.logTail)
+	}
+	h.logs.flush(t.Context())
+	for _, want := range []string{"/aws/lambda/misbehave", "doing something", "platform.report"} {
+		if !strings.Contains(h.backend.logged, want) {
+			t.Errorf("CloudWatch Logs got no %q", want)
+		}
+	}
+}
+
+func TestCloseEndsAllCopies(t *testing.T) {
+	h := newHost(t)
+	h.call(t, `{}`)
+	var copies []*instance
+	for _, in := range h.runtime.instances {
+		copies = append(copies, in)
+	}
+	if err := h.close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(copies) != 1 || !copies[0].hasExited() {
+		t.Errorf("%d copies, want one that has exited", len(copies))
+	}
+}
+
+func TestZipCannotLeaveItsFolder(t *testing.T) {
+	archive, err := zip.NewReader(bytes.NewReader(zipped(t, "../escaped", nil)), int64(len(zipped(t, "../escaped", nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := unpackFile(filepath.Join(dir, "code"), archive.File[0]); err == nil {
+		t.Error("unpacked a file outside the folder")
+	}
+}
