@@ -141,7 +141,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		e.lambda.serveInvoke(answer, r, call.Region)
 	default:
 		if call.Service == "logs" {
-			e.lambda.logs.flush(r.Context())
+			e.lambda.flushLogs(r.Context())
 		}
 		e.proxy.ServeHTTP(answer, r)
 		if changesFunctions(call, r) {

@@ -278,26 +278,21 @@ func TestReservedConcurrencyThrottles(t *testing.T) {
 	one := 1
 	h.change(func(b *backend) { b.reserved = &one })
 	done := make(chan answer)
-	go func() { done <- h.call(t, `{"do":"nap"}`) }()
-	var throttled answer
-	for deadline := time.Now().Add(10 * time.Second); throttled.status != http.StatusTooManyRequests; {
-		if time.Now().After(deadline) {
-			t.Fatal("no invocation was throttled")
-		}
-		select {
-		case a := <-done:
-			if a.status != http.StatusOK {
-				t.Fatalf("the running invocation answered %+v", a)
-			}
-			go func() { done <- h.call(t, `{"do":"nap"}`) }()
-		default:
-			throttled = h.call(t, `{}`)
-		}
+	go func() { done <- h.call(t, `{"do":"sleep"}`) }()
+	for running := 0; running == 0; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		running = h.invoking["arn:aws:lambda:eu-west-1:123456789012:function:misbehave"]
+		h.mu.Unlock()
 	}
-	if throttled.errorType != "TooManyRequestsException" {
-		t.Errorf("throttled invocation answered %+v", throttled)
+	if a := h.call(t, `{}`); a.status != http.StatusTooManyRequests || a.errorType != "TooManyRequestsException" {
+		t.Errorf("the second invocation answered %+v, want 429", a)
 	}
-	<-done
+	if a := <-done; a.status != http.StatusOK {
+		t.Errorf("the first invocation answered %+v", a)
+	}
+	if a := h.call(t, `{}`); a.status != http.StatusOK {
+		t.Errorf("the invocation after both answered %+v", a)
+	}
 }
 
 func TestInvokeRequestErrors(t *testing.T) {
@@ -327,7 +322,7 @@ func TestEventInvocationIsAcceptedAndRuns(t *testing.T) {
 		t.Fatalf("%+v, want 202", a)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		h.logs.flush(t.Context())
+		h.flushLogs(t.Context())
 		h.backend.mu.Lock()
 		logged := h.backend.logged
 		h.backend.mu.Unlock()
@@ -346,7 +341,7 @@ func TestLogsGoToTheInvokerAndToCloudWatchLogs(t *testing.T) {
 	if !strings.Contains(a.logTail, "doing something") {
 		t.Errorf("log tail is %q", a.logTail)
 	}
-	h.logs.flush(t.Context())
+	h.flushLogs(t.Context())
 	for _, want := range []string{"/aws/lambda/misbehave", "doing something", "platform.report"} {
 		if !strings.Contains(h.backend.logged, want) {
 			t.Errorf("CloudWatch Logs got no %q", want)

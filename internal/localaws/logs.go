@@ -1,11 +1,12 @@
 package localaws
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,20 +96,36 @@ func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines) er
 	return nil
 }
 
-// lineWriter hands on what is written to it, line by line.
-type lineWriter struct {
-	rest []byte
-	line func(string)
+// outputFile is what a process prints. A file, unlike a pipe, has all of it the moment that the process answers.
+type outputFile struct {
+	writer *os.File // for the process, appending
+	reader *os.File
+	rest   []byte // a line that is not whole yet
 }
 
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	for {
-		i := bytes.IndexByte(w.rest, '\n')
-		if i < 0 {
-			return len(p), nil
-		}
-		w.line(string(w.rest[:i]))
-		w.rest = w.rest[i+1:]
+func newOutputFile(path string) (*outputFile, error) {
+	writer, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
 	}
+	reader, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	return &outputFile{writer: writer, reader: reader}, nil
+}
+
+// lines is the whole lines that were printed since the last call.
+func (o *outputFile) lines() ([]string, error) {
+	data, err := io.ReadAll(o.reader)
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(string(o.rest)+string(data), "\n")
+	o.rest = []byte(lines[len(lines)-1])
+	return lines[:len(lines)-1], nil
+}
+
+func (o *outputFile) close() error {
+	return errors.Join(o.writer.Close(), o.reader.Close(), os.Remove(o.reader.Name()))
 }

@@ -2,11 +2,13 @@ package localaws
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -60,7 +62,8 @@ type instance struct {
 
 	mu      sync.Mutex
 	current *work
-	tail    []byte
+	output  *outputFile
+	tail    []byte // the end of what it printed in this invocation
 }
 
 // work is one invocation.
@@ -252,7 +255,7 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 			}
 		}
 	}
-	result.logTail = in.logTail()
+	result.logTail = in.readOutput(h.logs)
 	status := "success"
 	if result.functionError {
 		status = "error"
@@ -278,10 +281,10 @@ func (h *lambdaHost) start(fn *function) (*instance, error) {
 		exited:  make(chan struct{}),
 		failure: make(chan []byte, 1),
 	}
-	output := &lineWriter{line: func(line string) {
-		h.logs.add(in.stream, line)
-		in.remember(line)
-	}}
+	var err error
+	if in.output, err = newOutputFile(filepath.Join(h.dir, id+".log")); err != nil {
+		return nil, err
+	}
 	in.cmd.Dir = fn.codeDir
 	// A slice of its own: copies that start at the same time must not share one.
 	in.cmd.Env = slices.Concat(fn.environment, []string{
@@ -289,21 +292,24 @@ func (h *lambdaHost) start(fn *function) (*instance, error) {
 		"AWS_LAMBDA_LOG_STREAM_NAME=" + in.stream.name,
 		"LAMBDA_TASK_ROOT=" + fn.codeDir,
 	})
-	in.cmd.Stdout, in.cmd.Stderr = output, output
+	in.cmd.Stdout, in.cmd.Stderr = in.output.writer, in.output.writer
 	in.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the endpoint: it stops its children itself
-	in.cmd.WaitDelay = time.Second                           // for output of a grandchild that lives on
 
 	h.runtime.mu.Lock()
 	defer h.runtime.mu.Unlock()
 	if h.runtime.closed {
-		return nil, errors.New("the endpoint is closing")
+		return nil, errors.Join(errors.New("the endpoint is closing"), in.output.close())
 	}
 	if err := in.cmd.Start(); err != nil {
+		err = errors.Join(err, in.output.close())
 		return nil, fmt.Errorf("%w (the function must be built for %s/%s to run here)", err, runtime.GOOS, runtime.GOARCH)
 	}
 	h.runtime.instances[id] = in
 	h.instances.Go(func() {
 		_ = in.cmd.Wait() // how it ended is in its ProcessState
+		if err := in.closeOutput(h.logs); err != nil {
+			h.logs.add(in.stream, "output of the function: "+err.Error())
+		}
 		h.runtime.mu.Lock()
 		delete(h.runtime.instances, id)
 		h.runtime.mu.Unlock()
@@ -312,23 +318,50 @@ func (h *lambdaHost) start(fn *function) (*instance, error) {
 	return in, nil
 }
 
+// flushLogs puts all that functions printed so far where the Logs API finds it.
+func (h *lambdaHost) flushLogs(ctx context.Context) {
+	h.runtime.mu.Lock()
+	running := slices.Collect(maps.Values(h.runtime.instances))
+	h.runtime.mu.Unlock()
+	for _, in := range running {
+		in.readOutput(h.logs)
+	}
+	h.logs.flush(ctx)
+}
+
 func (in *instance) begin(job *work) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.current, in.tail = job, nil
 }
 
-func (in *instance) remember(line string) {
+// readOutput logs what the copy printed since the last call, and returns the end of what it printed in this invocation.
+func (in *instance) readOutput(logs *logBook) []byte {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.tail = append(append(in.tail, line...), '\n')
+	if in.output == nil { // it has exited, and its output was read
+		return bytes.Clone(in.tail)
+	}
+	lines, err := in.output.lines()
+	if err != nil {
+		lines = append(lines, "output of the function cannot be read: "+err.Error())
+	}
+	for _, line := range lines {
+		logs.add(in.stream, line)
+		in.tail = append(append(in.tail, line...), '\n')
+	}
 	in.tail = in.tail[max(0, len(in.tail)-tailSize):]
+	return bytes.Clone(in.tail)
 }
 
-func (in *instance) logTail() []byte {
+// closeOutput reads the last of the output.
+func (in *instance) closeOutput(logs *logBook) error {
+	in.readOutput(logs)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return bytes.Clone(in.tail)
+	err := in.output.close()
+	in.output = nil
+	return err
 }
 
 func (in *instance) hasExited() bool {
