@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"carnation/internal/localaws"
+)
+
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// section is the shell commands of a section of the README, by its heading.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(readme), "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("the README has no section %q", heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	var commands strings.Builder
+	for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
+		commands.WriteString(block[1])
+	}
+	return commands.String()
+}
+
+// runSection runs the commands on a local AWS of their own, where nothing is yet, and returns what they print. A
+// carnation run that ends with code 1 has failed as it should.
+func runSection(t *testing.T, heading string, extra ...string) string {
+	t.Helper()
+	fresh, err := localaws.Start(t.Context(), localaws.Options{Python: os.Getenv("CARNATION_PYTHON")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := fresh.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	script := strings.Replace(section(t, heading), "make local\n", "", 1) // this one runs already
+	script = strings.Replace(script, "--failure-rate 0.5\n", "--failure-rate 0.5 || [ $? = 1 ]\n", 1)
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = root
+	cmd.Env = append(environment(extra...), fresh.Environment()...)
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return strings.ReplaceAll(string(out), "\t", " ")
+}
+
+func expectInOrder(t *testing.T, output string, wants ...string) {
+	t.Helper()
+	rest := output
+	for _, want := range wants {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("no %q where it should be in\n%s", want, output)
+		}
+		rest = after
+	}
+}
+
+func TestReadmeByHand(t *testing.T) {
+	output := runSection(t, "Deploy it by hand", "ARCH="+arch())
+	expectInOrder(t, output,
+		"FAILED None Carnation.EventsFailed 11 of 20 events failed and are in the retry queue",
+		"\n9\n", `"ApproximateNumberOfMessages": "11"`,
+		`SUCCEEDED {"inserted":11,"failed":0}`, "\n20\n",
+		"FAILED None InvalidInputError", "end_seq is 5: allowed is an integer from 9 to 9007199254740991",
+		"FAILED None RangeTooLargeError", "the largest that fits is 541 events")
+}
+
+func TestReadmePlay(t *testing.T) {
+	output := runSection(t, "Play with it")
+	expectInOrder(t, output, "CREATE_COMPLETE", "20 new and 0 claimed events, 9 inserted, 11 failed", "9 rows", "11 inserted, 0 failed", "retry queue: 0 waiting", "left, as they are yours")
+}
