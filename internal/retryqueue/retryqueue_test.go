@@ -38,6 +38,8 @@ type fakeSQS struct {
 	handleSize int
 	// receiving, where set, is asked before each receive, numbered from 1.
 	receiving func(ctx context.Context, n int) error
+	// answering is how long an answer takes to arrive. Its messages are in flight by then.
+	answering time.Duration
 
 	mu         sync.Mutex
 	messages   []*message
@@ -93,8 +95,14 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 			out.Messages = f.hand(int(in.MaxNumberOfMessages))
 		}
 		if len(out.Messages) > 0 || wait != roundTrip || in.WaitTimeSeconds == 0 {
-			return out, nil
+			break
 		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(f.answering):
+		return out, nil
 	}
 }
 
@@ -331,11 +339,15 @@ func TestClaimKeepsTheLatestReceiptHandleOfAMessageThatCameTwice(t *testing.T) {
 // playedSQS plays back answers to receives, and then none.
 type playedSQS struct {
 	API
+
+	mu      sync.Mutex
 	answers [][]types.Message
 	asked   []int32
 }
 
 func (f *playedSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, in.MaxNumberOfMessages)
 	out := &sqs.ReceiveMessageOutput{}
 	if len(f.answers) > 0 {
@@ -425,8 +437,8 @@ func TestClaimReturnsWhatItHasWithAnError(t *testing.T) {
 func TestClaimStartsNoReceiveWhenItsTimeIsAlmostUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeSQS()
-		f.receiving = func(ctx context.Context, n int) error {
-			time.Sleep(time.Second)
+		f.answering = time.Second
+		f.receiving = func(_ context.Context, n int) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.messages = append(f.messages, &message{id: fmt.Sprint("late-", n), body: body(int64(n))})

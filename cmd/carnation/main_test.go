@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"carnation/internal/stack"
+)
+
+// binary is the command as `make build` builds it.
+var binary string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "carnation-test-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	binary = filepath.Join(dir, "carnation")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// result is what a run of the binary gave.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// carnation runs the binary with no AWS configuration but the environment given.
+func carnation(t *testing.T, environment []string, args ...string) result {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Env = append([]string{
+		"HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_MAX_ATTEMPTS=1",
+	}, environment...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
+	const integer = "allowed is an integer from 0 to 9007199254740991"
+	for _, tc := range []struct{ args, want string }{
+		{"deploy", `command is "deploy": allowed is local, run or status`},
+		{"run now", `run: unexpected argument "now": allowed are flags only; see: carnation run -h`},
+		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
+		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
+		{"run", "run: --start-seq is missing: " + integer},
+		{"run --end-seq 5", "run: --start-seq is missing: " + integer},
+		{"run --start-seq 1", "run: --end-seq is missing: allowed is an integer from 1 to 9007199254740991"},
+		{"run --start-seq -2 --end-seq 5", "run: --start-seq is -2: " + integer},
+		{"run --start-seq 9007199254740992 --end-seq 9007199254740993", "run: --start-seq is 9007199254740992: " + integer},
+		{"run --start-seq 6 --end-seq 5", "run: --end-seq is 5: allowed is an integer from 6 to 9007199254740991"},
+		{"run --start-seq 1 --end-seq 9007199254740992", "run: --end-seq is 9007199254740992: allowed is an integer from 1 to 9007199254740991"},
+		{"run --until-empty --end-seq 5", "run: --start-seq is missing: " + integer},
+		{"run --start-seq 1 --end-seq 5 --failure-rate 1.1", "run: --failure-rate is 1.1: allowed is a number from 0 to 1"},
+		{"run --start-seq 1 --end-seq 5 --failure-rate -0.1", "run: --failure-rate is -0.1: allowed is a number from 0 to 1"},
+		{"run --start-seq 1 --end-seq 5 --failure-rate NaN", "run: --failure-rate is NaN: allowed is a number from 0 to 1"},
+		{"run --until-empty --failure-rate +Inf", "run: --failure-rate is +Inf: allowed is a number from 0 to 1"},
+		{"run --until-empty --max-runs 0", "run: --max-runs is 0: allowed is an integer from 1"},
+		{"run --until-empty --timeout 0s", "run: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
+		{"run --until-empty --timeout -1m", "run: --timeout is -1m0s: allowed is a duration above 0, like 90s or 30m"},
+		{"run --until-empty --output yaml", `run: invalid value "yaml" for flag -output: allowed is [text json]; see: carnation run -h`},
+		{"status --executions 0", "status: --executions is 0: allowed is an integer from 1 to 1000"},
+		{"status --executions 1001", "status: --executions is 1001: allowed is an integer from 1 to 1000"},
+		{"status --timeout 0s", "status: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
+		{"status --output xml", `status: invalid value "xml" for flag -output: allowed is [text json]; see: carnation status -h`},
+		{"status all", `status: unexpected argument "all": allowed are flags only; see: carnation status -h`},
+		{"local --port -1", "local: --port is -1: allowed is an integer from 0 to 65535"},
+		{"local --port 65536", "local: --port is 65536: allowed is an integer from 0 to 65535"},
+	} {
+		got := carnation(t, nil, strings.Fields(tc.args)...)
+		if want := (result{stderr: "carnation: " + tc.want + "\n", code: 2}); got != want {
+			t.Errorf("carnation %s = %+v, want %+v", tc.args, got, want)
+		}
+	}
+}
+
+func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
+	got := carnation(t, nil)
+	if want := (result{stderr: usage + "carnation: no command: allowed is local, run or status\n", code: 2}); got != want {
+		t.Errorf("carnation = %+v, want %+v", got, want)
+	}
+}
+
+func TestHelpIsNoError(t *testing.T) {
+	for _, args := range []string{"-h", "--help", "help"} {
+		if got, want := carnation(t, nil, args), (result{stdout: usage}); got != want {
+			t.Errorf("carnation %s = %+v, want %+v", args, got, want)
+		}
+	}
+	for _, tc := range []struct {
+		command, examples string
+		flags             []string
+	}{
+		{"local", localExamples, []string{"-port", "-python", "-env-file", "-until-eof"}},
+		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
+		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
+	} {
+		for _, flag := range []string{"-h", "--help"} {
+			got := carnation(t, nil, tc.command, flag)
+			if got.code != 0 || got.stderr != "" || !strings.HasPrefix(got.stdout, "Usage: carnation "+tc.command+" [flags]\n") || !strings.HasSuffix(got.stdout, tc.examples) {
+				t.Errorf("carnation %s %s = %+v, want usage, flags and examples", tc.command, flag, got)
+			}
+			for _, name := range tc.flags {
+				if !strings.Contains(got.stdout, "\n  "+name+" ") && !strings.Contains(got.stdout, "\n  "+name+"\n") {
+					t.Errorf("carnation %s %s has no flag %s:\n%s", tc.command, flag, name, got.stdout)
+				}
+			}
+		}
+	}
+}
+
+// What the examples say can be run: as far as the point where AWS would be asked.
+func TestExamplesOfRunAndStatusParse(t *testing.T) {
+	for line := range strings.Lines(runExamples + statusExamples) {
+		words, _, _ := strings.Cut(line, "#")
+		args := strings.Fields(words)[1:]
+		got := carnation(t, nil, args...)
+		if want := "carnation: " + args[0] + ": no AWS region is configured: set AWS_REGION, or a region in the profile\n"; got.code != 2 || got.stderr != want {
+			t.Errorf("carnation %v = %+v, want code 2 and %s", args, got, want)
+		}
+	}
+}
+
+func TestJSONOutputIsWholeEvenWhenNothingRan(t *testing.T) {
+	server := cloudFormation("carnation-devl", "CREATE_COMPLETE", "StateMachineArn", "TableName", "RetryQueueUrl", "DeadLetterQueueUrl")
+	defer server.Close()
+	// The fake knows no queues, so counting them is what fails.
+	got := carnation(t, []string{"AWS_REGION=eu-central-2", "AWS_ENDPOINT_URL=" + server.URL}, "run", "--until-empty", "--output", "json")
+	if want := "{\n  \"runs\": [],\n  \"queues\": null\n}\n"; got.code != 2 || got.stdout != want || !strings.HasPrefix(got.stderr, "carnation: run: count messages of ") {
+		t.Errorf("carnation run --output json = %+v, want %s", got, want)
+	}
+}
+
+func TestStackThatIsNotThereOrNotWhole(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		server *httptest.Server
+		want   []string
+	}{
+		{"not there", cloudFormation("carnation-test", "CREATE_COMPLETE"),
+			[]string{"find stack carnation-devl in eu-central-2: ", "Stack with id carnation-devl does not exist"}},
+		{"without outputs", cloudFormation("carnation-devl", "ROLLBACK_COMPLETE"),
+			[]string{"stack carnation-devl is ROLLBACK_COMPLETE and has no output ", "is it a Carnation stack that was created to the end?"}},
+		{"without one output", cloudFormation("carnation-devl", "CREATE_COMPLETE", "StateMachineArn", "TableName", "RetryQueueUrl"),
+			[]string{"stack carnation-devl is CREATE_COMPLETE and has no output DeadLetterQueueUrl: "}},
+	} {
+		defer tc.server.Close()
+		for _, args := range []string{"status", "run --start-seq 0 --end-seq 0"} {
+			got := carnation(t, []string{"AWS_REGION=eu-central-2", "AWS_ENDPOINT_URL=" + tc.server.URL}, strings.Fields(args)...)
+			if got.code != 2 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
+				t.Errorf("%s: carnation %s = %+v, want code 2 and one line", tc.name, args, got)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(got.stderr, want) {
+					t.Errorf("%s: carnation %s: stderr %s, want %s", tc.name, args, got.stderr, want)
+				}
+			}
+		}
+	}
+}
+
+// cloudFormation is an endpoint that knows one stack with these outputs, and nothing else.
+func cloudFormation(name, status string, outputs ...string) *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("Action") != "DescribeStacks" || r.FormValue("StackName") != name {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id %s does not exist</Message></Error></ErrorResponse>`, r.FormValue("StackName"))
+			return
+		}
+		var members strings.Builder
+		for _, key := range outputs {
+			fmt.Fprintf(&members, "<member><OutputKey>%s</OutputKey><OutputValue>%s</OutputValue></member>", key, key)
+		}
+		fmt.Fprintf(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>%s</StackName><StackStatus>%s</StackStatus><Outputs>%s</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
+			name, status, members.String())
+	}))
+}
+
+func TestTellPrintsARunAndTakesOnlyItsTwoProperEndsAsSuch(t *testing.T) {
+	for _, tc := range []struct {
+		run           stack.Run
+		want, wantErr string
+	}{
+		{stack.Run{Name: "a", Arn: "arn:a", Status: "SUCCEEDED", Generated: 20, Claimed: 3, Inserted: 23, Seconds: 1.25},
+			"a SUCCEEDED in 1.2 s: 20 new and 3 claimed events, 23 inserted, 0 failed\n", "<nil>"},
+		{stack.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Cause: "7 of 20", Generated: 20, Inserted: 13, Failed: 7},
+			"a FAILED in 0.0 s: 20 new and 0 claimed events, 13 inserted, 7 failed\n", "<nil>"},
+		{stack.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "InvalidInputError", Cause: "end_seq is missing"},
+			"a FAILED in 0.0 s: 0 new and 0 claimed events, 0 inserted, 0 failed\n", "execution arn:a is FAILED: InvalidInputError: end_seq is missing"},
+		{stack.Run{Name: "a", Arn: "arn:a", Status: "TIMED_OUT", Error: "States.Timeout"},
+			"a TIMED_OUT in 0.0 s: 0 new and 0 claimed events, 0 inserted, 0 failed\n", "execution arn:a is TIMED_OUT: States.Timeout"},
+		{stack.Run{Name: "a", Arn: "arn:a", Status: "ABORTED"},
+			"a ABORTED in 0.0 s: 0 new and 0 claimed events, 0 inserted, 0 failed\n", "execution arn:a is ABORTED"},
+	} {
+		var stdout bytes.Buffer
+		r := &runner{stdout: &stdout, progress: newProgress(io.Discard), text: true}
+		err := r.tell(tc.run)
+		if stdout.String() != tc.want || fmt.Sprint(err) != tc.wantErr {
+			t.Errorf("tell(%+v) = %q, %v, want %q, %s", tc.run, stdout.String(), err, tc.want, tc.wantErr)
+		}
+		if len(r.result.Runs) != 1 || r.result.Runs[0] != tc.run {
+			t.Errorf("tell(%+v) kept %+v, want the run", tc.run, r.result.Runs)
+		}
+	}
+}
+
+func TestSummary(t *testing.T) {
+	queues := &stack.Queues{Retry: 3, InFlight: 2, DeadLetter: 1}
+	for _, tc := range []struct {
+		name   string
+		text   bool
+		result runResult
+		want   string
+	}{
+		{"text", true, runResult{Queues: queues}, "retry queue: 3 waiting, 2 in flight; dead-letter queue: 1\n"},
+		{"text, not counted", true, runResult{}, ""},
+		{"JSON", false, runResult{Queues: queues}, `{
+  "runs": [],
+  "queues": {
+    "retry_queue": 3,
+    "in_flight": 2,
+    "dead_letter_queue": 1
+  }
+}
+`},
+	} {
+		var stdout bytes.Buffer
+		r := &runner{stdout: &stdout, text: tc.text, result: tc.result}
+		if err := r.summary(); stdout.String() != tc.want || err != nil {
+			t.Errorf("%s: summary() = %q, %v, want %q", tc.name, stdout.String(), err, tc.want)
+		}
+	}
+}
+
+func TestProgressIsALineNowAndThenWhereItCannotBeOverwritten(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out)
+	p.report(stack.Progress{Elapsed: time.Second}) // nothing known yet
+	for done := range 20 {
+		p.report(stack.Progress{Total: 20, Done: done, Failed: done / 2, Elapsed: time.Duration(done) * time.Second})
+	}
+	p.clear()
+	if got, want := out.String(), "0 of 20 events done, 0 failed so far, 0s\n"; got != want {
+		t.Errorf("progress = %q, want one line at once and the next in 5 s: %q", got, want)
+	}
+}
+
+func TestProgressOnATerminalIsOneLineWithNoRestsOfTheLast(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{w: &out, terminal: true}
+	p.report(stack.Progress{Total: 20, Done: 10, Failed: 5, Elapsed: 119 * time.Second})
+	p.report(stack.Progress{Total: 20, Done: 11, Failed: 5, Elapsed: 120 * time.Second})
+	p.clear()
+	p.clear() // there is nothing left to clear
+	const first, second = "10 of 20 events done, 5 failed so far, 1m59s", "11 of 20 events done, 5 failed so far, 2m0s"
+	want := "\r" + first + "\r" + second + " \r" + strings.Repeat(" ", len(second)) + "\r"
+	if got := out.String(); got != want {
+		t.Errorf("progress = %q, want %q", got, want)
+	}
+}

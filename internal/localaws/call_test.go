@@ -1,0 +1,121 @@
+package localaws
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+const signedBy = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-central-2/SERVICE/aws4_request, SignedHeaders=host;x-amz-date, Signature=0123abcd"
+
+func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
+	const form = "application/x-www-form-urlencoded; charset=utf-8"
+	who := func(service string) Call {
+		return Call{Caller: "AKIDEXAMPLE", Region: "eu-central-2", Service: service}
+	}
+	with := func(call Call, operation, function string) Call {
+		call.Operation, call.Function = operation, function
+		return call
+	}
+	for _, tc := range []struct {
+		name, method, url, body string
+		header                  map[string]string
+		want                    Call
+	}{
+		{"JSON protocol", "POST", "/", `{"QueueUrl":"q"}`,
+			map[string]string{"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/x-amz-json-1.0", "Authorization": "sqs"},
+			with(who("sqs"), "SendMessage", "")},
+		{"JSON protocol with a version", "POST", "/", `{}`,
+			map[string]string{"X-Amz-Target": "DynamoDB_20120810.UpdateItem", "Authorization": "dynamodb"}, with(who("dynamodb"), "UpdateItem", "")},
+		{"query protocol", "POST", "/", "Action=CreateStack&Version=2010-05-15&StackName=carnation",
+			map[string]string{"Content-Type": form, "Authorization": "cloudformation"}, with(who("cloudformation"), "CreateStack", "")},
+		{"form without an action", "POST", "/path", "a=b",
+			map[string]string{"Content-Type": form, "Authorization": "s3"}, with(who("s3"), "POST /path", "")},
+		{"REST protocol", "PUT", "/bucket/key%20with%20space?x-id=PutObject", "Action=Fake",
+			map[string]string{"Authorization": "s3"}, with(who("s3"), "PUT /bucket/key with space", "")},
+		{"invocation", "POST", "/2015-03-31/functions/generate-data/invocations", `{}`,
+			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "Invoke", "generate-data")},
+		{"invocation of an ARN", "POST", "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-central-2%3A123456789012%3Afunction%3Agenerate-data/invocations?Qualifier=1", `{}`,
+			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "Invoke", "generate-data")},
+		{"another Lambda call", "GET", "/2015-03-31/functions/generate-data", "",
+			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "GET /2015-03-31/functions/generate-data", "")},
+		{"no invocation", "GET", "/2015-03-31/functions/generate-data/invocations", "",
+			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "GET /2015-03-31/functions/generate-data/invocations", "")},
+		{"presigned", "GET", "/bucket/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20261123%2Feu-central-2%2Fs3%2Faws4_request", "",
+			nil, with(who("s3"), "GET /bucket/key", "")},
+		{"unsigned", "GET", "/moto-api/", "", nil, Call{Operation: "GET /moto-api/"}},
+		{"unsigned invocation", "POST", "/2015-03-31/functions/f/invocations", "", nil, Call{Service: "lambda", Operation: "Invoke", Function: "f"}},
+		{"signed otherwise", "GET", "/", "", map[string]string{"Authorization": "Bearer token"}, Call{Operation: "GET /"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := httptest.NewRequest(tc.method, tc.url, strings.NewReader(tc.body))
+			for name, value := range tc.header {
+				if name == "Authorization" && !strings.Contains(value, " ") {
+					value = strings.Replace(signedBy, "SERVICE", value, 1)
+				}
+				r.Header.Set(name, value)
+			}
+			got, err := identify(r)
+			if got != tc.want || err != nil {
+				t.Errorf("identify() = %+v, %v, want %+v", got, err, tc.want)
+			}
+			if body, err := io.ReadAll(r.Body); string(body) != tc.body || err != nil {
+				t.Errorf("body afterwards = %q, %v, want %q", body, err, tc.body)
+			}
+		})
+	}
+}
+
+// curl and others send this type with whatever they upload.
+func TestIdentifyTakesUploadsThatAreNoForm(t *testing.T) {
+	const data = "100%, and a semicolon; in a PUT"
+	r := httptest.NewRequest(http.MethodPut, "/bucket/key", strings.NewReader(data))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	got, err := identify(r)
+	if want := (Call{Operation: "PUT /bucket/key"}); got != want || err != nil {
+		t.Errorf("identify() = %+v, %v, want %+v", got, err, want)
+	}
+	if body, err := io.ReadAll(r.Body); string(body) != data || err != nil {
+		t.Errorf("body afterwards = %q, %v, want %q", body, err, data)
+	}
+}
+
+func TestFunctionName(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"generate-data", "generate-data"},
+		{"generate-data:7", "generate-data"},
+		{"generate-data:$LATEST", "generate-data"},
+		{"123456789012:function:generate-data", "generate-data"},
+		{"123456789012:function:generate-data:live", "generate-data"},
+		{"arn:aws:lambda:eu-central-2:123456789012:function:generate-data", "generate-data"},
+		{"arn:aws-cn:lambda:cn-north-1:123456789012:function:generate-data:7", "generate-data"},
+		{"arn:aws:lambda:eu-central-2:123456789012:function:my-function:7", "my-function"},
+		{"my-function", "my-function"},
+		{"my-function:7", "my-function"},
+	} {
+		if got := functionName(tc.in); got != tc.want {
+			t.Errorf("functionName(%q) = %q, want %q", tc.in, got, tc.want)
+		}
+	}
+}
+
+func TestChangesFunctions(t *testing.T) {
+	for _, tc := range []struct {
+		service, method string
+		want            bool
+	}{
+		{"cloudformation", http.MethodPost, true},
+		{"lambda", http.MethodPut, true},
+		{"lambda", http.MethodDelete, true},
+		{"lambda", http.MethodGet, false},
+		{"dynamodb", http.MethodPost, false},
+		{"", http.MethodPost, false},
+	} {
+		r := httptest.NewRequest(tc.method, "/", nil)
+		if got := changesFunctions(Call{Service: tc.service}, r); got != tc.want {
+			t.Errorf("changesFunctions(%s %s) = %t, want %t", tc.service, tc.method, got, tc.want)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"carnation/internal/retryqueue"
+)
+
+// setEnvironment is what a deployed function has, with the changes.
+func setEnvironment(t *testing.T, changes map[string]string) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"RETRY_QUEUE_URL": "https://sqs/retry", "PROJECT_NAME": "carnation", "ENVIRONMENT": "devl", "FAILURE_INJECTION": "enabled",
+		"AWS_REGION": "eu-central-2", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_PROFILE": "",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+	} {
+		if change, ok := changes[name]; ok {
+			value = change
+		}
+		t.Setenv(name, value)
+	}
+}
+
+func TestLoadNamesTheVariableThatIsMissingOrWrong(t *testing.T) {
+	for _, tc := range []struct{ name, value, want string }{
+		{"RETRY_QUEUE_URL", "", "environment variable RETRY_QUEUE_URL is not set"},
+		{"PROJECT_NAME", "", "environment variable PROJECT_NAME is not set"},
+		{"ENVIRONMENT", "", "environment variable ENVIRONMENT is not set"},
+		{"FAILURE_INJECTION", "", "environment variable FAILURE_INJECTION is not set"},
+		{"FAILURE_INJECTION", "yes", `environment variable FAILURE_INJECTION is "yes": allowed is enabled or disabled`},
+		{"FAILURE_INJECTION", "Enabled", `environment variable FAILURE_INJECTION is "Enabled": allowed is enabled or disabled`},
+	} {
+		setEnvironment(t, map[string]string{tc.name: tc.value})
+		if _, err := Load(t.Context(), slog.Default()); fmt.Sprint(err) != tc.want {
+			t.Errorf("Load() with %s %q: error = %v, want %s", tc.name, tc.value, err, tc.want)
+		}
+	}
+}
+
+func TestLoadReadsTheEnvironment(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	for value, want := range map[string]bool{"enabled": true, "disabled": false} {
+		setEnvironment(t, map[string]string{"FAILURE_INJECTION": value})
+		got, err := Load(t.Context(), logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.FailureInjection != want || got.Metrics.ProjectName != "carnation" || got.Metrics.Environment != "devl" || got.Metrics.Logger != logger {
+			t.Errorf("Load() with FAILURE_INJECTION %s = %+v", value, got)
+		}
+		if wantQueue := (retryqueue.Queue{API: got.Queue.API, URL: "https://sqs/retry", Logger: logger}); got.Queue != wantQueue || got.Queue.API == nil {
+			t.Errorf("Load() queue = %+v, want %+v", got.Queue, wantQueue)
+		}
+	}
+}
+
+func TestRequire(t *testing.T) {
+	t.Setenv("TABLE_NAME", "events")
+	if got, err := Require("TABLE_NAME"); got != "events" || err != nil {
+		t.Errorf("Require() = %q, %v, want events", got, err)
+	}
+	t.Setenv("TABLE_NAME", "")
+	if _, err := Require("TABLE_NAME"); fmt.Sprint(err) != "environment variable TABLE_NAME is not set" {
+		t.Errorf("Require() error = %v, want the name of the variable", err)
+	}
+}
+
+// The SDK's brake is shared by all calls of a client: with it, the failures of some events would end the retries of
+// others after a hundred.
+func TestEveryCallIsTriedFiveTimesHoweverManyFail(t *testing.T) {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"__type":"com.amazonaws.sqs#InternalError","message":"try again"}`)
+	}))
+	defer server.Close()
+	setEnvironment(t, nil)
+	t.Setenv("AWS_ENDPOINT_URL", server.URL)
+	settings, err := Load(t.Context(), slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	retryer := settings.AWS.Retryer()
+	if got := retryer.MaxAttempts(); got != 5 {
+		t.Errorf("attempts = %d, want 5", got)
+	}
+	for attempt := 1; attempt <= 5; attempt++ {
+		if delay, err := retryer.RetryDelay(attempt, nil); err != nil || delay > 2*time.Second {
+			t.Errorf("delay after attempt %d = %s, %v, want at most 2s", attempt, delay, err)
+		}
+	}
+	const calls = 200
+	for range calls {
+		if _, err := retryer.GetRetryToken(t.Context(), errors.New("InternalError")); err != nil {
+			t.Fatalf("GetRetryToken() error = %v, want as many retries as there are failures", err)
+		}
+	}
+	// One call through the client, without the delays: the retryer is what the client uses.
+	_, err = settings.Queue.API.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &settings.Queue.URL}, func(o *sqs.Options) {
+		o.Retryer = noDelay{o.Retryer}
+	})
+	if err == nil || requests != 5 {
+		t.Errorf("requests of a call that fails = %d, %v, want 5 and the error", requests, err)
+	}
+}
+
+// noDelay retries as the retryer says, but at once.
+type noDelay struct{ aws.Retryer }
+
+func (noDelay) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
