@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -107,7 +108,7 @@ func (o *oneOf) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("allowed is %v", o.allowed)
+	return fmt.Errorf("allowed is %s", strings.Join(o.allowed, " or "))
 }
 
 // outputFlag defines --output.

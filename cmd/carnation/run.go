@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,19 +26,29 @@ const runExamples = `  carnation run --start-seq 1 --end-seq 61
 
 func setupRun(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) error {
 	name := stackFlag(flags)
-	start := flags.Int64("start-seq", -1, "`first` sequence number of the range")
-	end := flags.Int64("end-seq", -1, "`end` of the range: the first sequence number behind it")
-	rate := flags.Float64("failure-rate", 0, "`share` of the inserts that fail on purpose, 0 to 1")
+	var start, end sequenceNo
+	var rate share
+	flags.Var(&start, "start-seq", "`first` sequence number of the range")
+	flags.Var(&end, "end-seq", "`end` of the range: the first sequence number behind it")
+	flags.Var(&rate, "failure-rate", "`share` of the inserts that fail on purpose, 0 to 1")
 	untilEmpty := flags.Bool("until-empty", false, "then retry, in further runs, until the retry queue is empty")
 	maxRuns := flags.Int("max-runs", 20, "most retry-only runs of --until-empty")
 	timeout := flags.Duration("timeout", 30*time.Minute, "longest time to follow, all runs together")
 	output := outputFlag(flags)
 	return func(ctx context.Context, stdout, stderr io.Writer) error {
-		input := stack.Input{StartSeq: *start, EndSeq: *end, FailureRate: *rate}
-		ranged := *start != -1 || *end != -1
-		if err := checkRun(input, ranged || !*untilEmpty, *maxRuns, *timeout); err != nil {
-			return fmt.Errorf("run: %w", err)
+		ranged := start.set || end.set
+		if ranged || !*untilEmpty {
+			if err := checkRange(start, end); err != nil {
+				return fmt.Errorf("run: %w", err)
+			}
 		}
+		if *maxRuns < 1 {
+			return fmt.Errorf("run: --max-runs is %d: allowed is an integer from 1", *maxRuns)
+		}
+		if *timeout <= 0 {
+			return fmt.Errorf("run: --timeout is %s: allowed is a duration above 0, like 90s or 30m", *timeout)
+		}
+		input := stack.Input{StartSeq: start.n, EndSeq: end.n, FailureRate: float64(rate)}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))
 		defer cancel()
 		s, err := stack.Open(ctx, *name)
@@ -50,34 +61,52 @@ func setupRun(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) e
 	}
 }
 
-func checkRun(input stack.Input, needsRange bool, maxRuns int, timeout time.Duration) error {
-	if needsRange {
-		const allowed = "allowed is an integer from %d to %d"
-		if input.StartSeq < 0 || input.StartSeq > event.MaxSequenceNo {
-			return fmt.Errorf("--start-seq is %s: "+allowed, orMissing(input.StartSeq), 0, int64(event.MaxSequenceNo))
-		}
-		if input.EndSeq < input.StartSeq || input.EndSeq > event.MaxSequenceNo {
-			return fmt.Errorf("--end-seq is %s: "+allowed, orMissing(input.EndSeq), input.StartSeq, int64(event.MaxSequenceNo))
-		}
+// sequenceNo is the flag of a sequence number.
+type sequenceNo struct {
+	n   int64
+	set bool
+}
+
+func (s *sequenceNo) String() string { return "" }
+
+func (s *sequenceNo) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > event.MaxSequenceNo {
+		return fmt.Errorf("allowed is an integer from 0 to %d", int64(event.MaxSequenceNo))
 	}
-	if !(input.FailureRate >= 0 && input.FailureRate <= 1) {
-		return fmt.Errorf("--failure-rate is %v: allowed is a number from 0 to 1", input.FailureRate)
+	s.n, s.set = n, true
+	return nil
+}
+
+// share is the flag of a number from 0 to 1.
+type share float64
+
+func (s *share) String() string { return "" }
+
+func (s *share) Set(text string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return errors.New("allowed is a number from 0 to 1")
 	}
-	if maxRuns < 1 {
-		return fmt.Errorf("--max-runs is %d: allowed is an integer from 1", maxRuns)
-	}
-	if timeout <= 0 {
-		return fmt.Errorf("--timeout is %s: allowed is a duration above 0, like 90s or 30m", timeout)
+	*s = share(n)
+	return nil
+}
+
+func checkRange(start, end sequenceNo) error {
+	const allowed = "allowed is an integer from %d to %d"
+	switch {
+	case !start.set:
+		return fmt.Errorf("--start-seq is missing: "+allowed, 0, int64(event.MaxSequenceNo))
+	case !end.set:
+		return fmt.Errorf("--end-seq is missing: "+allowed, start.n, int64(event.MaxSequenceNo))
+	case end.n < start.n:
+		return fmt.Errorf("--end-seq is %d: "+allowed, end.n, start.n, int64(event.MaxSequenceNo))
 	}
 	return nil
 }
 
-func orMissing(n int64) string {
-	if n == -1 {
-		return "missing"
-	}
-	return fmt.Sprint(n)
-}
+// countLimit is how long counting the messages at the end may take.
+const countLimit = 10 * time.Second
 
 // runner runs executions, tells of each, and keeps them for the summary.
 type runner struct {
@@ -119,7 +148,10 @@ func (r *runner) run(ctx context.Context, input stack.Input, ranged, untilEmpty 
 		}
 		failed = err != nil
 	}
-	after, err := r.stack.Queues(ctx)
+	// The time may be up, and where the events are is still worth saying.
+	countCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countLimit)
+	defer cancel()
+	after, err := r.stack.Queues(countCtx)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -145,7 +177,13 @@ func (r *runner) tell(run stack.Run) error {
 	if run.Succeeded() || run.EventsFailed() {
 		return nil
 	}
-	return fmt.Errorf("execution %s is %s: %s: %s", run.Arn, run.Status, run.Error, run.Cause)
+	message := fmt.Sprintf("execution %s is %s", run.Arn, run.Status)
+	for _, detail := range []string{run.Error, run.Cause} {
+		if detail != "" {
+			message += ": " + detail
+		}
+	}
+	return errors.New(message)
 }
 
 // summary prints where the events are, or all as JSON.

@@ -32,7 +32,7 @@ func TestRunCommandExitsWithTheOutcome(t *testing.T) {
 		{"run --until-empty", 0, "retry queue: 0 waiting, 0 in flight"},
 		{"run", 2, "--start-seq is missing: allowed is an integer from 0 to"},
 		{"run --start-seq 5 --end-seq 3", 2, "--end-seq is 3: allowed is an integer from 5 to"},
-		{"run --start-seq 1 --end-seq 2 --failure-rate 7", 2, "--failure-rate is 7: allowed is a number from 0 to 1"},
+		{"run --start-seq 1 --end-seq 2 --failure-rate 7", 2, "invalid value \"7\" for flag -failure-rate: allowed is a number from 0 to 1"},
 		{"run --start-seq 1 --end-seq 99999", 2, "RangeTooLargeError"},
 		{"run --start-seq 1 --end-seq 2 --stack-name no-such-stack", 2, "no-such-stack"},
 		{"status --output yaml", 2, "yaml"},

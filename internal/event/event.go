@@ -79,7 +79,11 @@ func ReadObject(data []byte, path string, names ...string) (Object, error) {
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		return o, &InvalidInputError{o.field(shorten([]byte(unknown[0]))), "unknown", allowed}
+		name := shorten([]byte(unknown[0]))
+		if name == "" {
+			name = `""`
+		}
+		return o, &InvalidInputError{o.field(name), "unknown", allowed}
 	}
 	return o, nil
 }

@@ -24,7 +24,7 @@ const (
 	MaxItems = (maxHistory - runHistory) / itemHistory
 
 	maxHistory  = 25_000
-	runHistory  = 100 // the run's own events, with a redrive
+	runHistory  = 100 // the run's own events, and some of a redrive's
 	itemHistory = 46
 
 	// A state's data is limited to 256 KiB. It is largest after the Map, when every item stands in the list of failed
@@ -77,7 +77,7 @@ type Answer struct {
 
 // Handle takes the input of a run, {"start_seq": n, "end_seq": n, "failure_rate"?: r}, and answers its items: the new
 // events of the range, and as many failed ones as fit beside them. Errors are *event.InvalidInputError,
-// *RangeTooLargeError and *ClaimError; after any of them nothing stays claimed.
+// *RangeTooLargeError, *ClaimError, and what the system's random numbers give; after any of them nothing stays claimed.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
 	start, end, err := h.readInput(payload)
 	if err != nil {

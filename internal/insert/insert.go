@@ -115,13 +115,16 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	return answer, nil
 }
 
-var errSimulated = errors.New("failure simulated by failure_rate")
+var (
+	errSimulated = errors.New("failure simulated by failure_rate")
+	errOutOfTime = errors.New("the function's time is up")
+)
 
 // insert writes one row, the same whether once or again: it keeps the first createdUnixTime. The condition keeps
 // another event of the same sequence number and second from being overwritten.
 func (h *Handler) insert(ctx context.Context, e event.Event, rate float64) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("insert event %d: %w", e.SequenceNo, err)
+		return fmt.Errorf("insert event %d: %w", e.SequenceNo, errOutOfTime)
 	}
 	if Simulated(e.SequenceNo, e.RetryAttempt, rate) {
 		return fmt.Errorf("insert event %d: %w", e.SequenceNo, errSimulated)
@@ -138,6 +141,9 @@ func (h *Handler) insert(ctx context.Context, e event.Event, rate float64) error
 			":now":     number(time.Now().Unix()),
 		},
 	})
+	if err != nil && ctx.Err() != nil { // not the client's own limit for one call
+		err = errors.Join(errOutOfTime, err)
+	}
 	if err != nil {
 		return fmt.Errorf("insert event %d: %w", e.SequenceNo, err)
 	}
@@ -165,7 +171,7 @@ func errorType(err error) string {
 	case errors.As(err, &api):
 		code := api.ErrorCode()
 		return code[:min(len(code), maxError)]
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, errOutOfTime):
 		return "DeadlineExceeded"
 	default:
 		return "ConnectionError"

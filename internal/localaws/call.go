@@ -51,12 +51,9 @@ func identify(r *http.Request) (Call, error) {
 			return call, err
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return call, err
-		}
-		if action := form.Get("Action"); action != "" {
-			call.Operation = action
+		// An upload may say that it is a form and be none: curl does by default.
+		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+			call.Operation = form.Get("Action")
 		}
 	}
 	return call, nil
@@ -64,7 +61,7 @@ func identify(r *http.Request) (Call, error) {
 
 // functionName is the name in a function's name, ARN or partial ARN, without a qualifier.
 func functionName(s string) string {
-	if _, after, ok := strings.Cut(s, "function:"); ok {
+	if _, after, ok := strings.Cut(s, ":function:"); ok {
 		s = after
 	}
 	name, _, _ := strings.Cut(s, ":")

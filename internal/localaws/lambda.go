@@ -116,6 +116,9 @@ func (h *lambdaHost) forget() {
 func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region string) {
 	requestID := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", requestID)
+	if region == "" { // not signed
+		region = Region
+	}
 	name, err := url.PathUnescape(invocation.FindStringSubmatch(r.URL.EscapedPath())[1])
 	if err != nil {
 		writeError(w, http.StatusBadRequest, "InvalidParameterValueException", err.Error())

@@ -18,6 +18,9 @@ import (
 // logKeep is how many lines are kept for one log stream until somebody asks for logs.
 const logKeep = 10_000
 
+// flushLimit is how long handing lines on may take.
+const flushLimit = 30 * time.Second
+
 // logBook collects what functions print. It hands the lines to CloudWatch Logs only when somebody asks for logs:
 // until then they would cost moto time that the run needs.
 type logBook struct {
@@ -55,6 +58,9 @@ func (b *logBook) add(stream logStream, line string) {
 
 // flush puts all lines where the Logs API finds them.
 func (b *logBook) flush(ctx context.Context) {
+	// Whoever asked may go away meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
+	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for stream, lines := range b.streams {
@@ -63,6 +69,7 @@ func (b *logBook) flush(ctx context.Context) {
 		}
 		if err := b.put(ctx, stream, lines); err != nil {
 			fmt.Fprintf(b.stderr, "carnation local: logs of %s: %v\n", stream.group, err)
+			continue // they are kept for the next time
 		}
 		lines.events = nil
 	}

@@ -32,11 +32,10 @@ type moto struct {
 
 // startMoto starts the launcher and waits until it serves. endpointPort is where its Step Functions engine calls to.
 func startMoto(ctx context.Context, python, dir string, endpointPort int, stderr io.Writer) (*moto, error) {
-	script := filepath.Join(dir, "moto_server.py")
-	if err := os.WriteFile(script, scripts.MotoServer, 0o600); err != nil {
+	if err := os.CopyFS(dir, scripts.MotoServer); err != nil {
 		return nil, fmt.Errorf("write the moto launcher: %w", err)
 	}
-	cmd := exec.Command(python, "-u", script)
+	cmd := exec.Command(python, "-u", filepath.Join(dir, "moto_server"))
 	cmd.Dir = dir
 	cmd.Env = append(plainEnvironment(),
 		fmt.Sprintf("MOTO_PORT=%d", endpointPort), "CARNATION_ENGINE_ACCESS_KEY_ID="+EngineKeyID, "NO_PROXY=*")

@@ -155,7 +155,10 @@ func (a *runtimeAPI) serveInitError(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusAccepted)
 	if in := a.instance(r); in != nil {
-		in.failure <- body
+		select {
+		case in.failure <- body:
+		default: // it said so already
+		}
 	}
 }
 
@@ -238,6 +241,7 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 		waiting = false
 		select {
 		case result = <-job.answer:
+			result.logTail = in.readOutput(h.logs)
 			fn.give(in)
 		case <-timeout.C:
 			in.kill()
@@ -255,7 +259,9 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 			}
 		}
 	}
-	result.logTail = in.readOutput(h.logs)
+	if result.logTail == nil {
+		result.logTail = in.readOutput(h.logs)
+	}
 	status := "success"
 	if result.functionError {
 		status = "error"
@@ -269,7 +275,7 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 func (h *lambdaHost) start(fn *function) (*instance, error) {
 	bootstrap := filepath.Join(fn.codeDir, "bootstrap")
 	if _, err := os.Stat(bootstrap); errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New(noBootstrap)
+		return nil, errors.New(noBootstrap) //lint:ignore ST1005 Lambda's own wording
 	}
 	id := uuid.NewString()
 	in := &instance{
@@ -359,6 +365,7 @@ func (in *instance) closeOutput(logs *logBook) error {
 	in.readOutput(logs)
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	logs.add(in.stream, string(in.output.rest)) // a last line without an end
 	err := in.output.close()
 	in.output = nil
 	return err

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -89,7 +90,7 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 		items = append(items, claim.item)
 	}
 	slices.SortFunc(items, func(a, b event.Item) int { return cmp.Compare(a.Event.SequenceNo, b.Event.SequenceNo) })
-	return items, errors.Join(c.errs...)
+	return items, c.err
 }
 
 // claiming is the state that the receivers of one Claim share.
@@ -101,7 +102,7 @@ type claiming struct {
 	mu      sync.Mutex
 	room    Room
 	claimed map[string]claim // by message id: SQS may deliver a message twice
-	errs    []error
+	err     error
 }
 
 type claim struct {
@@ -137,7 +138,7 @@ func (c *claiming) receive(ctx context.Context) {
 func (c *claiming) reserve() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.errs) > 0 || c.starting.Err() != nil {
+	if c.err != nil || c.starting.Err() != nil {
 		return 0
 	}
 	n := max(0, min(batchSize, c.room.Items, c.room.Bytes/c.reserved))
@@ -156,19 +157,24 @@ func (c *claiming) take(ctx context.Context, n int, messages []types.Message, er
 	case err != nil && ctx.Err() != nil: // the time is up: what is claimed by now is what this run gets
 		c.queue.Logger.WarnContext(ctx, "receive from the retry queue cut off", "error", err.Error())
 	case err != nil:
-		c.errs = append(c.errs, fmt.Errorf("receive from the retry queue: %w", err))
+		c.fail(fmt.Errorf("receive from the retry queue: %w", err))
 	}
 	for _, message := range messages {
 		id := aws.ToString(message.MessageId)
-		item, err := itemOf(message)
-		if err != nil {
-			c.queue.Logger.ErrorContext(ctx, "message is no event, left to the dead-letter queue", "messageId", id, "error", err.Error())
+		item := event.Item{ReceiptHandle: aws.ToString(message.ReceiptHandle)}
+		var err error
+		if item.Event, err = event.Parse([]byte(aws.ToString(message.Body)), ""); err != nil {
+			// Not the error: it quotes the message.
+			c.queue.Logger.ErrorContext(ctx, "message is no event, left to the dead-letter queue", "messageId", id)
 			continue
+		}
+		count := message.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]
+		if item.Event.RetryAttempt, err = strconv.Atoi(count); err != nil {
+			c.fail(fmt.Errorf("ApproximateReceiveCount of message %s is %q", id, count))
 		}
 		size, err := item.Size()
 		if err != nil {
-			c.errs = append(c.errs, err)
-			continue
+			c.fail(err)
 		}
 		if known, ok := c.claimed[id]; ok {
 			c.room.Items++
@@ -184,16 +190,11 @@ func (c *claiming) take(ctx context.Context, n int, messages []types.Message, er
 	}
 }
 
-func itemOf(message types.Message) (event.Item, error) {
-	e, err := event.Parse([]byte(aws.ToString(message.Body)), "")
-	if err != nil {
-		return event.Item{}, err
+// fail ends the claiming. Further errors say the same: receives that were on their way fail together.
+func (c *claiming) fail(err error) {
+	if c.err == nil {
+		c.err = err
 	}
-	count := message.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]
-	if e.RetryAttempt, err = strconv.Atoi(count); err != nil {
-		return event.Item{}, fmt.Errorf("ApproximateReceiveCount is %q: %w", count, err)
-	}
-	return event.Item{Event: e, ReceiptHandle: aws.ToString(message.ReceiptHandle)}, nil
 }
 
 // Release makes claimed messages visible again. The error says how many are not; those come back when their
@@ -234,21 +235,24 @@ func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
 func eachBatch(ctx context.Context, what string, handles []string, call func(map[string]string) ([]types.BatchResultErrorEntry, error)) error {
 	var group errgroup.Group
 	group.SetLimit(receivers)
-	errs := make([]error, (len(handles)+batchSize-1)/batchSize)
-	for b := range errs {
+	var left atomic.Int64
+	for some := range slices.Chunk(handles, batchSize) {
 		batch := map[string]string{}
-		for i, handle := range handles[b*batchSize : min((b+1)*batchSize, len(handles))] {
+		for i, handle := range some {
 			batch[strconv.Itoa(i)] = handle
 		}
 		group.Go(func() error {
-			if err := untilServed(ctx, batch, call); err != nil {
-				errs[b] = fmt.Errorf("%s %d messages: %w", what, len(batch), err)
+			err := untilServed(ctx, batch, call)
+			if err != nil {
+				left.Add(int64(len(batch)))
 			}
-			return nil
+			return err
 		})
 	}
-	_ = group.Wait() // the errors are in errs, all of them
-	return errors.Join(errs...)
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("%s %d of %d messages: %w", what, left.Load(), len(handles), err)
+	}
+	return nil
 }
 
 // untilServed leaves in batch the entries that were not served, and says why.
@@ -259,9 +263,11 @@ func untilServed(ctx context.Context, batch map[string]string, call func(map[str
 			return err
 		}
 		left := map[string]string{}
+		again := false
 		for _, entry := range failed {
 			id := aws.ToString(entry.Id)
 			left[id] = batch[id]
+			again = again || !entry.SenderFault // a handle that is not valid never will be
 			err = fmt.Errorf("%s: %s", aws.ToString(entry.Code), aws.ToString(entry.Message))
 		}
 		if len(left) == 0 {
@@ -272,7 +278,7 @@ func untilServed(ctx context.Context, batch map[string]string, call func(map[str
 				delete(batch, id)
 			}
 		}
-		if attempt == batchAttempts {
+		if attempt == batchAttempts || !again {
 			return err
 		}
 		select {

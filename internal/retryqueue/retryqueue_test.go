@@ -617,7 +617,7 @@ func TestEntriesAreTriedFiveTimesAndThenCounted(t *testing.T) {
 		queue, _ := queueOf(f)
 		start := time.Now()
 		err := call(queue, t.Context(), handlesOf(10))
-		if want := what + " 2 messages: InternalError: try again"; err == nil || err.Error() != want {
+		if want := what + " 2 of 10 messages: InternalError: try again"; err == nil || err.Error() != want {
 			t.Errorf("%s error = %v, want %s", what, err, want)
 		}
 		if len(f.calls) != 5 || len(f.served) != 8 {
@@ -639,7 +639,7 @@ func TestOneBatchsFailureLeavesTheOthersAlone(t *testing.T) {
 		}}
 		queue, _ := queueOf(f)
 		err := call(queue, t.Context(), handlesOf(25))
-		if want := what + " 10 messages: AccessDenied"; err == nil || err.Error() != want {
+		if want := what + " 10 of 25 messages: AccessDenied"; err == nil || err.Error() != want {
 			t.Errorf("%s error = %v, want %s", what, err, want)
 		}
 		if len(f.calls) != 3 || len(f.served) != 15 {
@@ -656,8 +656,8 @@ func TestTheEndOfTheContextEndsTheBackOff(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		err := call(queue, ctx, handlesOf(3))
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(fmt.Sprint(err), what+" 1 messages: InternalError: try again") {
-			t.Errorf("%s error = %v, want %s 1 messages: InternalError, and the end of the context", what, err, what)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(fmt.Sprint(err), what+" 1 of 3 messages: InternalError: try again") {
+			t.Errorf("%s error = %v, want %s 1 of 3 messages: InternalError, and the end of the context", what, err, what)
 		}
 		if took := time.Since(start); took != 300*time.Millisecond {
 			t.Errorf("%s took %s, want 300 ms", what, took)

@@ -96,7 +96,8 @@ func (s *Stack) Run(ctx context.Context, input Input, report func(Progress)) (Ru
 		}
 		run.Name, run.Status = aws.ToString(out.Name), string(out.Status)
 		run.Error, run.Cause = aws.ToString(out.Error), aws.ToString(out.Cause)
-		run.Inserted, run.Failed = counter.done-counter.failed, counter.failed
+		// A run that was stopped may have failed events whose iteration did not end.
+		run.Inserted, run.Failed = max(0, counter.done-counter.failed), counter.failed
 		run.Seconds = aws.ToTime(out.StopDate).Sub(aws.ToTime(out.StartDate)).Seconds()
 		run.Generated, run.Claimed, err = s.generated(ctx, run.Arn)
 		return run, err
