@@ -19,6 +19,7 @@ func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer)
 	port := flags.Int("port", 0, "`port` on the loopback interface, 0 for a free one")
 	python := flags.String("python", defaultPython(), "Python `interpreter` that has moto")
 	envFile := flags.String("env-file", "", "also write the environment to this `file`, once the endpoint serves")
+	faultsFile := flags.String("faults", "", "JSON `file` of what is to go wrong; see docs/reliability.md")
 	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so as not to outlive a script")
 	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		if *untilEOF {
@@ -33,7 +34,17 @@ func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer)
 		if *port < 0 || *port > 65535 {
 			return fmt.Errorf("local: --port is %d: allowed is an integer from 0 to 65535", *port)
 		}
-		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr})
+		var faults localaws.Faults
+		if *faultsFile != "" {
+			data, err := os.ReadFile(*faultsFile)
+			if err == nil {
+				faults, err = localaws.ParseFaults(data)
+			}
+			if err != nil {
+				return fmt.Errorf("local: --faults: %w", err)
+			}
+		}
+		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr, Faults: faults})
 		if err != nil {
 			return fmt.Errorf("local: %w", err)
 		}

@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,16 +42,16 @@ const (
 )
 
 var (
-	endpoint  *localaws.Endpoint
-	keyID     string
-	carnation string // path of the built command
-	shared    *deployed
+	local     *cloud    // the local AWS that most tests share
+	shared    *deployed // the stack there that most tests share
+	carnation string    // path of the built command
 
 	callsMu sync.Mutex
-	calls   = map[localaws.Call]int{} // without status and duration
+	calls   = map[localaws.Call]int{} // to the shared local AWS, without status and duration
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -58,42 +61,73 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
-	ctx := context.Background()
-	endpoint, err = localaws.Start(ctx, localaws.Options{Python: os.Getenv("CARNATION_PYTHON"), OnCall: func(c localaws.Call) {
+	if carnation, err = filepath.Abs(filepath.Join(root, "build/carnation")); err != nil {
+		return 1, err
+	}
+	local, err = newCloud(func(c localaws.Call) {
 		c.Status, c.Duration = 0, 0
 		callsMu.Lock()
 		defer callsMu.Unlock()
 		calls[c]++
-	}})
+	})
 	if err != nil {
 		return 1, err
 	}
 	defer func() {
-		if closeErr := endpoint.Close(); err == nil {
+		if closeErr := local.endpoint.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	if carnation, err = filepath.Abs(filepath.Join(root, "build/carnation")); err != nil {
-		return 1, err
-	}
-	steps := [][]string{
-		{"make", "--no-print-directory", "build", "package"},
-		{"aws", "s3", "mb", "s3://" + bucket},
-	}
-	for _, step := range steps {
-		if out := command(nil, step...); out.code != 0 {
-			return 1, fmt.Errorf("%v: %s", step, out)
-		}
-	}
-	key := command(nil, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
-	keyID = strings.TrimSpace(key.stdout)
-	if out := command([]string{"BUCKET=" + bucket}, "make", "--no-print-directory", "upload"); out.code != 0 {
-		return 1, fmt.Errorf("make upload: %s", out)
-	}
-	if shared, err = createStack(stackName, uploadedCode()...); err != nil {
+	if shared, err = local.createStack(stackName, local.code...); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
+}
+
+// cloud is a local AWS with a key, and a bucket that has the templates and the code.
+type cloud struct {
+	endpoint *localaws.Endpoint
+	keyID    string
+	code     []string // parameters that name what make upload copied
+}
+
+// newCloud starts a local AWS and uploads what is built now. The caller closes its endpoint.
+func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
+	c := &cloud{}
+	c.endpoint, err = localaws.Start(context.Background(), localaws.Options{Python: os.Getenv("CARNATION_PYTHON"), OnCall: onCall})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.endpoint.Close())
+		}
+	}()
+	for _, step := range [][]string{
+		{"make", "--no-print-directory", "build"},
+		{"aws", "s3", "mb", "s3://" + bucket},
+		{"make", "--no-print-directory", "upload", "BUCKET=" + bucket},
+	} {
+		if out := c.command(nil, step...); out.code != 0 {
+			return nil, fmt.Errorf("%v: %s", step, out)
+		}
+	}
+	key := c.command(nil, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
+	c.keyID = strings.TrimSpace(key.stdout)
+	keys := c.command(nil, "aws", "s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "carnation/code/", "--query", "Contents[].Key", "--output", "text")
+	for _, key := range strings.Fields(keys.stdout) {
+		for part, name := range map[string]string{
+			"/generate-data-": "GenerateDataS3Key", "/insert-data-": "InsertDataS3Key", "/carnation-state-machine-": "StateMachineS3Key",
+		} {
+			if strings.Contains(key, part) {
+				c.code = append(c.code, name+"="+key)
+			}
+		}
+	}
+	if c.keyID == "" || len(c.code) != 3 {
+		return nil, fmt.Errorf("create-key: %s; list-objects-v2: %s", key, keys)
+	}
+	return c, nil
 }
 
 // result of a command.
@@ -107,7 +141,7 @@ func (r result) String() string {
 }
 
 // environment is this process's with the local AWS in it, without what make set for itself.
-func environment(extra ...string) []string {
+func (c *cloud) environment(extra ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
@@ -117,20 +151,16 @@ func environment(extra ...string) []string {
 			env = append(env, entry)
 		}
 	}
-	env = append(env, "AWS_PAGER=")
-	if endpoint != nil {
-		env = append(env, endpoint.Environment()...)
-	}
-	return append(env, extra...)
+	return slices.Concat(env, []string{"AWS_PAGER="}, c.endpoint.Environment(), extra)
 }
 
 // command runs a command in the project's folder, at most three minutes.
-func command(extra []string, args ...string) result {
+func (c *cloud) command(extra []string, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = root
-	cmd.Env = environment(extra...)
+	cmd.Env = c.environment(extra...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 5 * time.Second
@@ -141,10 +171,10 @@ func command(extra []string, args ...string) result {
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// run is command for what must succeed.
+// run runs a command that must succeed on the shared local AWS.
 func run(t *testing.T, args ...string) string {
 	t.Helper()
-	out := command(nil, args...)
+	out := local.command(nil, args...)
 	if out.code != 0 {
 		t.Fatalf("%v: %s", args, out)
 	}
@@ -159,33 +189,18 @@ func arch() string {
 	return "x86_64"
 }
 
-// uploadedCode is the parameters that name what make upload copied.
-func uploadedCode() []string {
-	out := command(nil, "aws", "s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "carnation/code/", "--query", "Contents[].Key", "--output", "text")
-	var parameters []string
-	for _, key := range strings.Fields(out.stdout) {
-		for part, name := range map[string]string{
-			"/generate-data-": "GenerateDataS3Key", "/insert-data-": "InsertDataS3Key", "/carnation-state-machine-": "StateMachineS3Key",
-		} {
-			if strings.Contains(key, part) {
-				parameters = append(parameters, name+"="+key)
-			}
-		}
-	}
-	return parameters
-}
-
 // deployed is a stack with clients for its parts.
 type deployed struct {
 	outputs map[string]string
 	sfn     *sfn.Client
 	sqs     *sqs.Client
 	table   *dynamodb.Client
+	keys    aws.CredentialsProvider
 }
 
-func parameterFlags(parameters []string) []string {
+func (c *cloud) parameterFlags(parameters []string) []string {
 	var flags []string
-	for _, p := range append([]string{"CodeRepositoryS3Bucket=" + bucket, "KmsMasterKeyId=" + keyID, "LambdaArchitecture=" + arch()}, parameters...) {
+	for _, p := range append([]string{"CodeRepositoryS3Bucket=" + bucket, "KmsMasterKeyId=" + c.keyID, "LambdaArchitecture=" + arch()}, parameters...) {
 		name, value, _ := strings.Cut(p, "=")
 		flags = append(flags, "ParameterKey="+name+",ParameterValue="+value)
 	}
@@ -193,16 +208,16 @@ func parameterFlags(parameters []string) []string {
 }
 
 // createStack does what the README says to do by hand.
-func createStack(name string, parameters ...string) (*deployed, error) {
+func (c *cloud) createStack(name string, parameters ...string) (*deployed, error) {
 	create := append([]string{"aws", "cloudformation", "create-stack", "--stack-name", name,
 		"--template-url", fmt.Sprintf("https://%s.s3.%s.amazonaws.com/carnation/cft/carnation-root-stack.yaml", bucket, localaws.Region),
-		"--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"}, parameterFlags(parameters)...)
+		"--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"}, c.parameterFlags(parameters)...)
 	for _, args := range [][]string{create, {"aws", "cloudformation", "wait", "stack-create-complete", "--stack-name", name}} {
-		if out := command(nil, args...); out.code != 0 {
+		if out := c.command(nil, args...); out.code != 0 {
 			return nil, fmt.Errorf("%v: %s", args, out)
 		}
 	}
-	out := command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].Outputs", "--output", "json")
+	out := c.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].Outputs", "--output", "json")
 	var outputs []struct{ OutputKey, OutputValue string }
 	if err := json.Unmarshal([]byte(out.stdout), &outputs); err != nil {
 		return nil, fmt.Errorf("outputs of %s: %s", name, out)
@@ -211,8 +226,9 @@ func createStack(name string, parameters ...string) (*deployed, error) {
 	for _, o := range outputs {
 		d.outputs[o.OutputKey] = o.OutputValue
 	}
-	cfg, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(localaws.Region), config.WithBaseEndpoint(endpoint.URL),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "local", "")))
+	d.keys = credentials.NewStaticCredentialsProvider("test", "local", "")
+	cfg, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(localaws.Region), config.WithBaseEndpoint(c.endpoint.URL),
+		config.WithCredentialsProvider(d.keys))
 	if err != nil {
 		return nil, err
 	}
@@ -291,16 +307,25 @@ type row struct {
 // rows is the rows whose sequence number is in a half-open range, by sequence number.
 func (d *deployed) rows(t *testing.T, start, end int64) map[int64][]row {
 	t.Helper()
+	found, err := d.scan(t.Context(), start, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// scan is rows without a test.
+func (d *deployed) scan(ctx context.Context, start, end int64) (map[int64][]row, error) {
 	found := map[int64][]row{}
 	pages := dynamodb.NewScanPaginator(d.table, &dynamodb.ScanInput{TableName: aws.String(d.outputs["TableName"]), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
+		page, err := pages.NextPage(ctx)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		var rows []row
 		if err := attributevalue.UnmarshalListOfMaps(page.Items, &rows); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for _, r := range rows {
 			if start <= r.SequenceNo && r.SequenceNo < end {
@@ -308,7 +333,7 @@ func (d *deployed) rows(t *testing.T, start, end int64) map[int64][]row {
 			}
 		}
 	}
-	return found
+	return found, nil
 }
 
 // expectInserted checks that each event is exactly one row with its content.
@@ -331,17 +356,25 @@ func (d *deployed) expectInserted(t *testing.T, start, end int64, events []event
 	}
 }
 
+// attribute is a number among a queue's attributes.
+func (d *deployed) attribute(ctx context.Context, output string, name sqstypes.QueueAttributeName) (int, error) {
+	out, err := d.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(d.outputs[output]), AttributeNames: []sqstypes.QueueAttributeName{name}})
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(out.Attributes[string(name)])
+}
+
 // queue is the messages waiting and in flight.
 func (d *deployed) queue(t *testing.T, output string) (waiting, inFlight int) {
 	t.Helper()
-	out, err := d.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: aws.String(d.outputs[output]), AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
+	waiting, err := d.attribute(t.Context(), output, sqstypes.QueueAttributeNameApproximateNumberOfMessages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, n := range map[string]*int{"ApproximateNumberOfMessages": &waiting, "ApproximateNumberOfMessagesNotVisible": &inFlight} {
-		if *n, err = strconv.Atoi(out.Attributes[name]); err != nil {
-			t.Fatal(err)
-		}
+	inFlight, err = d.attribute(t.Context(), output, sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return waiting, inFlight
 }
@@ -356,18 +389,24 @@ func (d *deployed) expectQueue(t *testing.T, output string, wantWaiting, wantInF
 // takeAll receives and deletes all messages that are waiting.
 func (d *deployed) takeAll(t *testing.T, output string) []sqstypes.Message {
 	t.Helper()
+	messages, err := d.receiveAll(t.Context(), output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messages
+}
+
+// receiveAll is takeAll without a test.
+func (d *deployed) receiveAll(ctx context.Context, output string) ([]sqstypes.Message, error) {
 	var all []sqstypes.Message
 	for {
-		out, err := d.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(d.outputs[output]), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(out.Messages) == 0 {
-			return all
+		out, err := d.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(d.outputs[output]), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+		if err != nil || len(out.Messages) == 0 {
+			return all, err
 		}
 		for _, m := range out.Messages {
-			if _, err := d.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: aws.String(d.outputs[output]), ReceiptHandle: m.ReceiptHandle}); err != nil {
-				t.Fatal(err)
+			if _, err := d.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(d.outputs[output]), ReceiptHandle: m.ReceiptHandle}); err != nil {
+				return all, err
 			}
 		}
 		all = append(all, out.Messages...)

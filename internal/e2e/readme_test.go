@@ -50,7 +50,7 @@ func runSection(t *testing.T, heading string, extra ...string) string {
 	script = strings.Replace(script, "--failure-rate 0.5\n", "--failure-rate 0.5 || [ $? = 1 ]\n", 1)
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = root
-	cmd.Env = append(environment(extra...), fresh.Environment()...)
+	cmd.Env = append(local.environment(extra...), fresh.Environment()...)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -71,18 +71,18 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 		{"ProjectName=Has Spaces", "ProjectName"},
 		{"NoSuchParameter=1", "NoSuchParameter"},
 	} {
-		_, err := createStack("carnation-refused", test.parameter)
+		_, err := local.createStack("carnation-refused", test.parameter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("create-stack with %s: %v, want an error that names %s", test.parameter, err, test.want)
 		}
 	}
-	if out := command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "carnation-refused"); out.code == 0 {
+	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "carnation-refused"); out.code == 0 {
 		t.Errorf("a refused stack exists: %s", out)
 	}
 }
 
 func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
-	prod, err := createStack("carnation-prod", append(uploadedCode(), "Environment=prod")...)
+	prod, err := local.createStack("carnation-prod", append(slices.Clone(local.code), "Environment=prod")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,8 +104,8 @@ func deleteStack(t *testing.T, name string) {
 
 func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *testing.T) {
 	const name, project = "blue-devl", "blue"
-	code := append(uploadedCode(), "ProjectName="+project)
-	blue, err := createStack(name, code...)
+	code := append(slices.Clone(local.code), "ProjectName="+project)
+	blue, err := local.createStack(name, code...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 	update := func(parameters []string) {
 		t.Helper()
 		args := []string{"aws", "cloudformation", "update-stack", "--stack-name", name, "--use-previous-template", "--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"}
-		run(t, append(args, parameterFlags(parameters)...)...)
+		run(t, append(args, local.parameterFlags(parameters)...)...)
 		run(t, "aws", "cloudformation", "wait", "stack-update-complete", "--stack-name", name)
 	}
 

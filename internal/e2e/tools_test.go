@@ -37,7 +37,7 @@ func TestRunCommandExitsWithTheOutcome(t *testing.T) {
 		{"run --start-seq 1 --end-seq 2 --stack-name no-such-stack", 2, "no-such-stack"},
 		{"status --output yaml", 2, "yaml"},
 	} {
-		out := command(nil, append([]string{carnation}, strings.Fields(test.args)...)...)
+		out := local.command(nil, append([]string{carnation}, strings.Fields(test.args)...)...)
 		if out.code != test.code || !strings.Contains(out.stdout+out.stderr, test.want) {
 			t.Errorf("carnation %s: %s, want exit code %d and %q", test.args, out, test.code, test.want)
 		}
@@ -45,7 +45,7 @@ func TestRunCommandExitsWithTheOutcome(t *testing.T) {
 }
 
 func TestRunUntilEmptyAsJSON(t *testing.T) {
-	out := command(nil, carnation, "run", "--start-seq", "910", "--end-seq", "930", "--failure-rate", "0.3", "--until-empty", "--output", "json")
+	out := local.command(nil, carnation, "run", "--start-seq", "910", "--end-seq", "930", "--failure-rate", "0.3", "--until-empty", "--output", "json")
 	var result struct {
 		Runs   []stack.Run  `json:"runs"`
 		Queues stack.Queues `json:"queues"`
@@ -92,7 +92,7 @@ func TestPackageGivesTheSameBytesAnywhere(t *testing.T) {
 	// What make needs of the project, in another folder.
 	clone := t.TempDir()
 	run(t, "sh", "-c", "tar -cf - go.mod go.sum Makefile cmd internal scripts | tar -xf - -C '"+clone+"'")
-	if out := command(nil, "make", "-C", clone, "package"); out.code != 0 {
+	if out := local.command(nil, "make", "-C", clone, "package"); out.code != 0 {
 		t.Fatal(out)
 	}
 	zips, err := filepath.Glob(clone + "/build/*/*.zip")
@@ -117,7 +117,7 @@ func hash(t *testing.T, path string) string {
 }
 
 func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
-	settings := []string{"BUCKET=" + bucket, "KMS_KEY_ID=" + keyID, "PROJECT=green", "ENVIRONMENT=test"}
+	settings := []string{"BUCKET=" + bucket, "KMS_KEY_ID=" + local.keyID, "PROJECT=green", "ENVIRONMENT=test"}
 	steps := []struct {
 		settings []string
 		target   string
@@ -126,7 +126,7 @@ func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
 	}{
 		{nil, "deploy", 2, "BUCKET is not set"},
 		{settings[:1], "deploy", 2, "KMS_KEY_ID is not set"},
-		{[]string{"BUCKET=no-such-bucket-here", "KMS_KEY_ID=" + keyID}, "deploy", 2, "there is no bucket no-such-bucket-here"},
+		{[]string{"BUCKET=no-such-bucket-here", "KMS_KEY_ID=" + local.keyID}, "deploy", 2, "there is no bucket no-such-bucket-here"},
 		{settings, "deploy", 0, "StateMachineArn"},
 		{settings, "deploy", 0, "up to date"},
 		{append(settings, "PARAMETERS=LambdaMemorySize=512"), "deploy", 0, "UPDATE_COMPLETE"},
@@ -137,7 +137,7 @@ func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
 		{settings, "destroy", 0, "there is no stack green-test"},
 	}
 	for _, step := range steps {
-		out := command(step.settings, "make", "--no-print-directory", step.target)
+		out := local.command(step.settings, "make", "--no-print-directory", step.target)
 		if out.code != step.code || !strings.Contains(out.stdout+out.stderr, step.want) {
 			t.Fatalf("%v make %s: %s, want exit code %d and %q", step.settings, step.target, out, step.code, step.want)
 		}
@@ -161,7 +161,7 @@ func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(args[0], args[1:]...)}
 	p.cmd.Dir = root
-	p.cmd.Env = environment()
+	p.cmd.Env = local.environment()
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = 10 * time.Second
@@ -251,7 +251,7 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, python := range []string{old, dir + "/none"} {
-		out := command(nil, carnation, "local", "--python", python)
+		out := local.command(nil, carnation, "local", "--python", python)
 		if out.code != 2 || strings.Count(out.stderr, "\n") != 1 || !strings.Contains(out.stderr, "make tools") {
 			t.Errorf("with Python %s: %s, want one line that says to run make tools", python, out)
 		}

@@ -17,6 +17,7 @@ type Call struct {
 	Service   string // as in the request's signature: sqs, dynamodb, lambda, ...
 	Operation string // SendMessage, UpdateItem, Invoke, ...; method and path where the protocol names none
 	Function  string // name, for a Lambda invocation
+	Fault     string // what went wrong on purpose, one of FaultKinds
 	Status    int    // HTTP status of the answer, 0 when none was given
 	Duration  time.Duration
 }

@@ -27,6 +27,7 @@ type Options struct {
 	Port   int        // 0: a free one
 	Python string     // the interpreter that has moto, python3 if empty
 	Stderr io.Writer  // warnings of the endpoint and of moto, os.Stderr if nil
+	Faults Faults     // what goes wrong from the start; SetFaults changes it
 	OnCall func(Call) // told of every call once it is answered, from many goroutines; may be nil
 }
 
@@ -40,6 +41,7 @@ type Endpoint struct {
 	proxy    *httputil.ReverseProxy
 	server   *http.Server
 	lambda   *lambdaHost
+	faults   faultInjector
 	serveErr chan error
 }
 
@@ -51,7 +53,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	if options.Stderr == nil {
 		options.Stderr = os.Stderr
 	}
-	e := &Endpoint{options: options, serveErr: make(chan error, 1)}
+	e := &Endpoint{options: options, serveErr: make(chan error, 1), faults: faultInjector{counts: map[string]int{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -82,7 +84,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		Transport:    &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 		ErrorHandler: e.backendGone,
 	}
-	return e, nil
+	return e, e.SetFaults(options.Faults)
 }
 
 // Environment is what a client of the endpoint needs in its environment.
@@ -134,23 +136,29 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := &statusWriter{ResponseWriter: w}
+	rule := e.faults.pick(call)
+	e.serveFaulty(answer, r, call, rule)
+	call.Status, call.Fault, call.Duration = answer.status, rule.Fault, time.Since(start)
+	if e.options.OnCall != nil {
+		e.options.OnCall(call)
+	}
+}
+
+// route serves a call. fault is what goes wrong with an invocation.
+func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, fault string) {
 	switch {
 	case e.proxy == nil: // moto is still starting: nobody knows this address yet
-		http.Error(answer, "starting", http.StatusServiceUnavailable)
-	case call.Operation == "Invoke" && call.Function != "":
-		e.lambda.serveInvoke(answer, r, call.Region)
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	case isInvoke(call):
+		e.lambda.serveInvoke(w, r, call.Region, fault)
 	default:
 		if call.Service == "logs" {
 			e.lambda.flushLogs(r.Context())
 		}
-		e.proxy.ServeHTTP(answer, r)
+		e.proxy.ServeHTTP(w, r)
 		if changesFunctions(call, r) {
 			e.lambda.forget()
 		}
-	}
-	call.Status, call.Duration = answer.status, time.Since(start)
-	if e.options.OnCall != nil {
-		e.options.OnCall(call)
 	}
 }
 

@@ -111,9 +111,9 @@ func (h *lambdaHost) forget() {
 	clear(h.known)
 }
 
-// serveInvoke answers the Invoke operation.
+// serveInvoke answers the Invoke operation. fault is FaultKill, FaultTimeout, FaultGarbage or none.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region string) {
+func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region, fault string) {
 	requestID := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	if region == "" { // not signed
@@ -159,12 +159,12 @@ func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region 
 	if kind == string(types.InvocationTypeEvent) {
 		go func() {
 			defer h.leave(fn)
-			h.invoke(fn, requestID, clientContext, payload)
+			h.invoke(fn, requestID, clientContext, payload, fault)
 		}()
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	result := h.invoke(fn, requestID, clientContext, payload)
+	result := h.invoke(fn, requestID, clientContext, payload, fault)
 	h.leave(fn)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")

@@ -89,6 +89,7 @@ type host struct {
 	*lambdaHost
 	backend *backend
 	url     string
+	fault   string // of the next invocations
 }
 
 func newHost(t *testing.T) *host {
@@ -114,9 +115,13 @@ func newHost(t *testing.T) *host {
 			t.Error(err)
 		}
 	})
-	invoke := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serveInvoke(w, r, "eu-west-1") }))
+	served := &host{lambdaHost: h, backend: b}
+	invoke := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.serveInvoke(w, r, "eu-west-1", served.fault)
+	}))
 	t.Cleanup(invoke.Close)
-	return &host{h, b, invoke.URL}
+	served.url = invoke.URL
+	return served
 }
 
 // change deploys another configuration.
@@ -134,6 +139,21 @@ type answer struct {
 	message       string
 	payload       map[string]any
 	logTail, body string
+}
+
+// raw is an invocation's answer as it is.
+func (h *host) raw(t *testing.T, payload string) string {
+	t.Helper()
+	response, err := http.Post(h.url+"/2015-03-31/functions/misbehave/invocations", "application/json", strings.NewReader(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 func (h *host) call(t *testing.T, payload string, headers ...string) answer {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -32,9 +33,18 @@ const (
 	memoryCheck = 200 * time.Millisecond
 	// tailSize is how much log an invocation can return.
 	tailSize = 4 << 10
+	// killWithin is how long after it began an invocation is killed on purpose, about as long as one takes.
+	killWithin = 20 * time.Millisecond
 	// noBootstrap is Lambda's own wording.
 	noBootstrap = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
 )
+
+// garbage is answers that make no sense.
+var garbage = [][]byte{
+	nil, []byte(`{`), []byte(`{}`), []byte(`[]`), []byte(`null`), []byte(`"done"`), []byte(`<html>502 Bad Gateway</html>`),
+	[]byte(`{"inserted":"1","failed":null}`), []byte(`{"inserted":0,"failed":[]}`), []byte(`{"inserted":0,"failed":[{}]}`),
+	[]byte(`{"items":7,"generated":null}`),
+}
 
 // runtimeAPI is the Lambda Runtime API, through which functions get invocations and answer them. The copies share one
 // address; the first part of the path tells them apart.
@@ -186,7 +196,7 @@ func errorPayload(kind, message string) []byte {
 }
 
 // invoke runs one invocation, in a warm copy or a new one, and answers what Lambda would whatever becomes of it.
-func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, payload []byte) invokeResult {
+func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, payload []byte, fault string) invokeResult {
 	start := time.Now()
 	job := &work{requestID: requestID, arn: fn.arn, clientContext: clientContext, payload: payload, answer: make(chan invokeResult, 1)}
 	fail := func(kind, format string, args ...any) invokeResult {
@@ -231,6 +241,9 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 		break
 	}
 
+	if fault == FaultKill {
+		defer time.AfterFunc(rand.N(killWithin), in.kill).Stop()
+	}
 	timeout := time.NewTimer(time.Until(job.deadline))
 	defer timeout.Stop()
 	memory := time.NewTicker(memoryCheck)
@@ -241,8 +254,20 @@ func (h *lambdaHost) invoke(fn *function, requestID, clientContext string, paylo
 		waiting = false
 		select {
 		case result = <-job.answer:
+			switch fault {
+			case FaultKill: // it was faster: killed all the same, with its work done
+				result = fail("Runtime.ExitError", "Runtime exited with error: signal: killed")
+			case FaultTimeout: // nobody has to wait for it
+				result = fail("Sandbox.Timedout", "Task timed out after %.2f seconds", fn.timeout.Seconds())
+			case FaultGarbage:
+				result.payload = garbage[rand.N(len(garbage))]
+			}
 			result.logTail = in.readOutput(h.logs)
-			fn.give(in)
+			if fault == FaultKill || fault == FaultTimeout {
+				in.kill()
+			} else {
+				fn.give(in)
+			}
 		case <-timeout.C:
 			in.kill()
 			result = fail("Sandbox.Timedout", "Task timed out after %.2f seconds", fn.timeout.Seconds())

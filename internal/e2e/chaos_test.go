@@ -1,0 +1,562 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"carnation/internal/event"
+	"carnation/internal/localaws"
+	"carnation/internal/stack"
+)
+
+var (
+	seeds     = flag.Int("seeds", 25, "how many scenarios of the fault campaign to play")
+	firstSeed = flag.Int64("seed", 1, "seed of the first of them")
+	workers   = flag.Int("workers", 2, "how many local AWS play them")
+)
+
+// The campaign cannot wait for the times that the templates have. What matters is their order: a claim outlives its run.
+const (
+	chaosRunTimeout = 40 * time.Second
+	chaosVisibility = 50 * time.Second
+)
+
+// TestChaos plays seeded scenarios of overlapping runs under faults, and draws up an account of every event.
+func TestChaos(t *testing.T) {
+	var next sync.Mutex
+	queue := make([]int64, *seeds)
+	for i := range queue {
+		queue[i] = *firstSeed + int64(i)
+	}
+	var reports []report
+	var group sync.WaitGroup
+	started := time.Now()
+	for range min(*workers, *seeds) {
+		group.Go(func() {
+			w, err := newWorld()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() {
+				if err := w.cloud.endpoint.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			for {
+				next.Lock()
+				if len(queue) == 0 {
+					next.Unlock()
+					return
+				}
+				seed := queue[0]
+				queue = queue[1:]
+				next.Unlock()
+
+				r, err := w.play(t.Context(), seed)
+				next.Lock()
+				reports = append(reports, r)
+				fmt.Printf("chaos: %d of %d, seed %d: %d runs, %d events, %s\n", len(reports), *seeds, seed, r.runs, r.events, r.took.Round(100*time.Millisecond))
+				if err != nil {
+					t.Errorf("seed %d: %v", seed, err)
+				}
+				for _, problem := range slices.Concat(r.lost, r.duplicated, r.wrong) {
+					t.Errorf("seed %d: %s", seed, problem)
+				}
+				if err != nil || r.failed() {
+					fmt.Printf("chaos: seed %d failed; alone: make chaos SEEDS=1 SEED=%d\n", seed, seed)
+				}
+				next.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	printTable(os.Stdout, reports, time.Since(started))
+}
+
+// report is the account of one scenario.
+type report struct {
+	seed                                    int64
+	took                                    time.Duration
+	runs, events, inserted, dead, inHistory int
+	lost, duplicated, wrong                 []string
+	faults                                  map[string]int
+}
+
+func (r report) failed() bool { return len(r.lost)+len(r.duplicated)+len(r.wrong) > 0 }
+
+func printTable(w io.Writer, reports []report, took time.Duration) {
+	var sum report
+	sum.faults = map[string]int{}
+	for _, r := range reports {
+		sum.runs += r.runs
+		sum.events += r.events
+		sum.inserted += r.inserted
+		sum.dead += r.dead
+		sum.inHistory += r.inHistory
+		sum.lost = append(sum.lost, r.lost...)
+		sum.duplicated = append(sum.duplicated, r.duplicated...)
+		sum.wrong = append(sum.wrong, r.wrong...)
+		for kind, n := range r.faults {
+			sum.faults[kind] += n
+		}
+	}
+	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | in a stopped run's history | lost | duplicated | wrong status |\n")
+	fmt.Fprintf(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n| %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n",
+		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.inHistory, len(sum.lost), len(sum.duplicated), len(sum.wrong))
+	fmt.Fprintf(w, "| fault | times |\n| --- | --- |\n")
+	for _, kind := range slices.Sorted(maps.Keys(sum.faults)) {
+		fmt.Fprintf(w, "| %s | %d |\n", kind, sum.faults[kind])
+	}
+	fmt.Fprintf(w, "\n%s\n", took.Round(time.Second))
+}
+
+// world is a local AWS with a stack whose times are short.
+type world struct {
+	cloud  *cloud
+	stack  *deployed
+	lambda *lambda.Client
+
+	mu    sync.Mutex
+	calls []localaws.Call // with a fault, of the scenario being played
+}
+
+func newWorld() (*world, error) {
+	w := &world{}
+	var err error
+	w.cloud, err = newCloud(func(c localaws.Call) {
+		if c.Fault != "" {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.calls = append(w.calls, c)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := w.deploy(); err != nil {
+		return nil, errors.Join(err, w.cloud.endpoint.Close())
+	}
+	return w, nil
+}
+
+func (w *world) deploy() error {
+	machine, err := os.ReadFile(root + "/state-machine/carnation-state-machine.asl.json")
+	if err != nil {
+		return err
+	}
+	changed := strings.Replace(string(machine), `"TimeoutSeconds": 900`, fmt.Sprintf(`"TimeoutSeconds": %d`, chaosRunTimeout/time.Second), 1)
+	if changed == string(machine) {
+		return errors.New("the state machine has no TimeoutSeconds of 900")
+	}
+	dir, err := os.MkdirTemp("", "carnation-chaos-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(dir+"/chaos.asl.json", []byte(changed), 0o600); err != nil {
+		return err
+	}
+	key := "carnation/code/state-machine/chaos.asl.json"
+	if out := w.cloud.command(nil, "aws", "s3", "cp", dir+"/chaos.asl.json", "s3://"+bucket+"/"+key); out.code != 0 {
+		return fmt.Errorf("upload the state machine: %s", out)
+	}
+	if w.stack, err = w.cloud.createStack(stackName, with(w.cloud.code, "StateMachineS3Key="+key)...); err != nil {
+		return err
+	}
+	w.lambda = lambda.New(lambda.Options{BaseEndpoint: aws.String(w.cloud.endpoint.URL), Region: localaws.Region, Credentials: w.stack.keys})
+	_, err = w.stack.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
+		QueueUrl:   aws.String(w.stack.outputs["RetryQueueUrl"]),
+		Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int(chaosVisibility / time.Second))},
+	})
+	return err
+}
+
+// scenario is what one seed plays.
+type scenario struct {
+	seed  int64
+	calm  bool // faults only where they cannot cost a claim, and no run is stopped
+	runs  []plannedRun
+	rules []localaws.Rule
+}
+
+type plannedRun struct {
+	after time.Duration // since the scenario's beginning
+	input stack.Input
+	stop  time.Duration // after its start, 0 for never
+}
+
+// plan makes a scenario of a seed.
+func plan(seed int64) scenario {
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	s := scenario{seed: seed, calm: seed%4 == 0}
+	base := 1000 * seed
+	for range 3 + r.IntN(4) {
+		run := plannedRun{after: time.Duration(r.IntN(3000)) * time.Millisecond}
+		if r.IntN(3) > 0 {
+			n := int64(5 + r.IntN(25))
+			run.input = stack.Input{StartSeq: base, EndSeq: base + n}
+			base += n
+		}
+		if r.IntN(2) == 0 {
+			run.input.FailureRate = float64(1+r.IntN(10)) / 10
+		}
+		if !s.calm && r.IntN(5) == 0 {
+			run.stop = time.Duration(200+r.IntN(4000)) * time.Millisecond
+		}
+		s.runs = append(s.runs, run)
+	}
+	// An early range, so that every scenario has events.
+	s.runs[0].after, s.runs[0].input.StartSeq, s.runs[0].input.EndSeq = 0, base, base+20
+
+	pick := func(from []localaws.Rule) localaws.Rule { return from[r.IntN(len(from))] }
+	for range 2 + r.IntN(4) {
+		rule := pick(insertFaults)
+		if !s.calm && r.IntN(3) > 0 {
+			rule = pick(anyFaults)
+		}
+		if rule.Times == 0 {
+			rule.Share = []float64{0.03, 0.1, 0.3}[r.IntN(3)]
+		}
+		s.rules = append(s.rules, rule)
+	}
+	return s
+}
+
+// insertFaults are faults of inserts that the function knows of.
+var insertFaults = []localaws.Rule{
+	{Fault: localaws.FaultThrottle, Operation: "UpdateItem"},
+	{Fault: localaws.FaultError, Operation: "UpdateItem"},
+	{Fault: localaws.FaultUnavailable, Operation: "UpdateItem"},
+	{Fault: localaws.FaultResetBefore, Operation: "UpdateItem"},
+	{Fault: localaws.FaultResetAfter, Operation: "UpdateItem"},
+	{Fault: localaws.FaultThrottle, Operation: "Invoke", Function: "insert-data"},
+	{Fault: localaws.FaultError, Operation: "Invoke", Function: "insert-data"},
+}
+
+// anyFaults are all the others. Their callers are the functions and the engine, never the campaign itself.
+var anyFaults = []localaws.Rule{
+	{Fault: localaws.FaultThrottle, Service: "sqs", Caller: "-role-"},
+	{Fault: localaws.FaultThrottle, Caller: localaws.EngineKeyID},
+	{Fault: localaws.FaultError, Service: "sqs", Caller: "-role-"},
+	{Fault: localaws.FaultError, Service: "sqs", Caller: localaws.EngineKeyID},
+	{Fault: localaws.FaultUnavailable, Caller: "-role-"},
+	{Fault: localaws.FaultUnavailable, Caller: localaws.EngineKeyID},
+	{Fault: localaws.FaultResetBefore, Caller: "-role-"},
+	{Fault: localaws.FaultResetBefore, Caller: localaws.EngineKeyID},
+	{Fault: localaws.FaultResetAfter, Caller: "-role-"},
+	{Fault: localaws.FaultResetAfter, Caller: localaws.EngineKeyID},
+	{Fault: localaws.FaultDelay, Service: "sqs", Caller: "-role-", For: localaws.Duration(6 * time.Second), Times: 3},
+	{Fault: localaws.FaultDelay, Service: "dynamodb", Caller: "-role-", For: localaws.Duration(6 * time.Second), Times: 5},
+	{Fault: localaws.FaultDelay, Operation: "SendMessage", For: localaws.Duration(2 * time.Second), Times: 3},
+	{Fault: localaws.FaultOutage, Caller: "-role-", For: localaws.Duration(time.Second), Times: 1},
+	{Fault: localaws.FaultOutage, Caller: localaws.EngineKeyID, For: localaws.Duration(2 * time.Second), Times: 1},
+	{Fault: localaws.FaultBatch},
+	{Fault: localaws.FaultReceive},
+	{Fault: localaws.FaultDuplicate},
+	{Fault: localaws.FaultKill, Function: "insert-data"},
+	{Fault: localaws.FaultKill, Function: "generate-data"},
+	{Fault: localaws.FaultTimeout, Function: "insert-data"},
+	{Fault: localaws.FaultTimeout, Function: "generate-data"},
+	{Fault: localaws.FaultGarbage, Function: "insert-data"},
+	{Fault: localaws.FaultGarbage, Function: "generate-data"},
+}
+
+// play plays the scenario of a seed and draws up its account.
+func (w *world) play(ctx context.Context, seed int64) (report, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	started := time.Now()
+	r := report{seed: seed, faults: map[string]int{}}
+	s := plan(seed)
+	w.mu.Lock()
+	w.calls = nil
+	w.mu.Unlock()
+	if err := w.cloud.endpoint.SetFaults(localaws.Faults{Seed: seed, Rules: s.rules}); err != nil {
+		return r, err
+	}
+	arns, err := w.run(ctx, s)
+	faultsOff := w.cloud.endpoint.SetFaults(localaws.Faults{})
+	if err := errors.Join(err, faultsOff); err != nil {
+		return r, err
+	}
+	w.mu.Lock()
+	faulty := slices.Clone(w.calls)
+	w.mu.Unlock()
+	for _, call := range faulty {
+		r.faults[call.Fault]++
+	}
+	if s.calm {
+		inFlight, err := w.stack.attribute(ctx, "RetryQueueUrl", "ApproximateNumberOfMessagesNotVisible")
+		if err != nil {
+			return r, err
+		}
+		if inFlight > 0 {
+			r.wrong = append(r.wrong, fmt.Sprintf("%d failed events were not released", inFlight))
+		}
+	}
+	out := w.cloud.command(nil, carnation, "run", "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "170s")
+	var drained struct {
+		Runs   []stack.Run
+		Queues stack.Queues
+	}
+	if err := json.Unmarshal([]byte(out.stdout), &drained); err != nil || out.code > 1 || drained.Queues.Retry+drained.Queues.InFlight > 0 {
+		return r, fmt.Errorf("carnation run --until-empty: %s", out)
+	}
+	for _, run := range drained.Runs {
+		arns = append(arns, run.Arn)
+	}
+	err = w.account(ctx, &r, s, arns, faulty)
+	r.took = time.Since(started)
+	return r, err
+}
+
+// run starts the scenario's executions, stops those that are to be stopped, and waits for all to end.
+func (w *world) run(ctx context.Context, s scenario) ([]string, error) {
+	arns := make([]string, len(s.runs))
+	errs := make([]error, len(s.runs))
+	var group sync.WaitGroup
+	for i, planned := range s.runs {
+		group.Go(func() {
+			arns[i], errs[i] = w.execute(ctx, planned)
+		})
+	}
+	group.Wait()
+	return arns, errors.Join(errs...)
+}
+
+func (w *world) execute(ctx context.Context, planned plannedRun) (string, error) {
+	time.Sleep(planned.after)
+	input, err := json.Marshal(planned.input)
+	if err != nil {
+		return "", err
+	}
+	started, err := w.stack.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(w.stack.outputs["StateMachineArn"]), Input: aws.String(string(input)),
+	})
+	if err != nil {
+		return "", err
+	}
+	arn := *started.ExecutionArn
+	if planned.stop > 0 {
+		time.Sleep(planned.stop)
+		if _, err := w.stack.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+			return arn, err
+		}
+	}
+	for {
+		out, err := w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
+		if err != nil {
+			return arn, err
+		}
+		if out.Status != sfntypes.ExecutionStatusRunning {
+			return arn, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// execution is what its history says of it.
+type execution struct {
+	out     *sfn.DescribeExecutionOutput
+	items   []event.Item // that generate-data answered
+	failed  int          // of them, that the Map took for failed
+	parking bool         // it came to return failed events
+}
+
+func (w *world) read(ctx context.Context, arn string) (execution, error) {
+	var e execution
+	var err error
+	if e.out, err = w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		return e, err
+	}
+	mapped := false
+	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return e, err
+		}
+		for _, h := range page.Events {
+			switch {
+			case h.Type == sfntypes.HistoryEventTypeTaskSucceeded && !mapped:
+				var output struct{ Payload struct{ Items []event.Item } }
+				if json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &output) == nil { // garbage is no answer
+					e.items = output.Payload.Items
+				}
+			case h.Type == sfntypes.HistoryEventTypeMapStateEntered:
+				mapped = true
+				e.parking = e.parking || *h.StateEnteredEventDetails.Name == "Return Failed Events"
+			case h.Type == sfntypes.HistoryEventTypePassStateEntered:
+				if name := *h.StateEnteredEventDetails.Name; name == stack.EventFailed || name == stack.InvocationFailed {
+					e.failed++
+				}
+			}
+		}
+	}
+	return e, nil
+}
+
+// account looks for every event of the scenario, and checks what the design promises of each and of every run.
+func (w *world) account(ctx context.Context, r *report, s scenario, arns []string, faulty []localaws.Call) error {
+	first, last := 1000*s.seed, 1000*(s.seed+1)
+	rows, err := w.stack.scan(ctx, first, last)
+	if err != nil {
+		return err
+	}
+	dead, err := w.stack.receiveAll(ctx, "DeadLetterQueueUrl")
+	if err != nil {
+		return err
+	}
+	deadEvents := map[event.Event]bool{}
+	for _, message := range dead {
+		e, err := event.Parse([]byte(*message.Body), "")
+		if err != nil {
+			return fmt.Errorf("dead letter %s: %w", *message.Body, err)
+		}
+		deadEvents[e] = true
+	}
+	executions := make([]execution, len(arns))
+	for i, arn := range arns {
+		if executions[i], err = w.read(ctx, arn); err != nil {
+			return err
+		}
+	}
+	r.runs = len(arns)
+	claims := map[int64]int{} // by sequence number: how many runs had it as a claim
+	var inserted []event.Event
+	for _, e := range executions {
+		name := *e.out.Name
+		for _, item := range e.items {
+			if item.ReceiptHandle != "" {
+				claims[item.Event.SequenceNo]++
+				continue
+			}
+			r.events++
+			found := rows[item.Event.SequenceNo]
+			switch {
+			case len(found) > 1:
+				r.duplicated = append(r.duplicated, fmt.Sprintf("event %d has %d rows", item.Event.SequenceNo, len(found)))
+			case len(found) == 1:
+				r.inserted++
+				inserted = append(inserted, item.Event)
+				if row := found[0]; row.RandomStringValue != item.Event.RandomValue || row.GeneratedUnixTime != item.Event.CurrentTime {
+					r.wrong = append(r.wrong, fmt.Sprintf("event %+v has the row %+v", item.Event, row))
+				}
+			case deadEvents[item.Event]:
+				r.dead++
+			case e.out.Status == sfntypes.ExecutionStatusAborted, e.out.Status == sfntypes.ExecutionStatusTimedOut,
+				e.out.Status == sfntypes.ExecutionStatusFailed && e.parking && aws.ToString(e.out.Error) != "Carnation.EventsFailed":
+				r.inHistory++ // redrive-execution goes on from there
+			default:
+				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s, is nowhere", item.Event.SequenceNo, name, e.out.Status, aws.ToString(e.out.Error)))
+			}
+		}
+		r.wrong = append(r.wrong, w.judge(e, rows)...)
+	}
+	for e := range deadEvents {
+		if claims[e.SequenceNo] < 3 && !mayLoseClaims(s, executions, faulty) {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, claims[e.SequenceNo]))
+		}
+	}
+	return w.insertAgain(ctx, r, inserted, rows, first, last)
+}
+
+// judge checks that a run's status says what became of its events.
+func (w *world) judge(e execution, rows map[int64][]row) (wrong []string) {
+	name := *e.out.Name
+	if took := e.out.StopDate.Sub(*e.out.StartDate); took > chaosRunTimeout+5*time.Second {
+		wrong = append(wrong, fmt.Sprintf("run %s took %s", name, took))
+	}
+	switch {
+	case e.out.Status == sfntypes.ExecutionStatusSucceeded:
+		for _, item := range e.items {
+			found := rows[item.Event.SequenceNo]
+			if len(found) == 0 || time.Unix(found[0].CreatedUnixTime, 0).After(*e.out.StopDate) {
+				wrong = append(wrong, fmt.Sprintf("run %s SUCCEEDED without event %d in the table", name, item.Event.SequenceNo))
+			}
+		}
+		if want := fmt.Sprintf(`{"inserted":%d,"failed":0}`, len(e.items)); aws.ToString(e.out.Output) != want {
+			wrong = append(wrong, fmt.Sprintf("run %s has the output %s, want %s", name, aws.ToString(e.out.Output), want))
+		}
+	case aws.ToString(e.out.Error) == "Carnation.EventsFailed":
+		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", e.failed, len(e.items))
+		if e.failed == 0 || aws.ToString(e.out.Cause) != want {
+			wrong = append(wrong, fmt.Sprintf("run %s FAILED with %q, want %q", name, aws.ToString(e.out.Cause), want))
+		}
+	}
+	return wrong
+}
+
+// mayLoseClaims tells whether a message may have been received more often than runs had it: where an answer with
+// messages was lost, or was given twice, and where a run ended before it tried its claims.
+func mayLoseClaims(s scenario, executions []execution, faulty []localaws.Call) bool {
+	if s.calm {
+		return false
+	}
+	for _, call := range faulty {
+		switch {
+		case call.Operation == "ReceiveMessage", call.Function != "" && strings.Contains(call.Function, "generate-data"), call.Fault == localaws.FaultOutage:
+			return true
+		}
+	}
+	for _, e := range executions {
+		if e.out.Status != sfntypes.ExecutionStatusSucceeded && aws.ToString(e.out.Error) != "Carnation.EventsFailed" {
+			return true
+		}
+	}
+	return false
+}
+
+// insertAgain inserts the events of the table once more: every row must stay the one it was, and keep its first time.
+func (w *world) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row, first, last int64) error {
+	if len(events) == 0 {
+		return nil
+	}
+	time.Sleep(1100 * time.Millisecond) // the times are in seconds
+	items := make([]event.Item, len(events))
+	for i, e := range events {
+		items[i].Event = e
+	}
+	payload, err := json.Marshal(map[string]any{"items": items})
+	if err != nil {
+		return err
+	}
+	out, err := w.lambda.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(w.stack.outputs["InsertDataFunctionArn"]), Payload: payload})
+	if err != nil || out.FunctionError != nil {
+		return fmt.Errorf("insert again: %w %s", err, out.Payload)
+	}
+	after, err := w.stack.scan(ctx, first, last)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		was, is := before[e.SequenceNo], after[e.SequenceNo]
+		switch {
+		case len(is) != 1:
+			r.duplicated = append(r.duplicated, fmt.Sprintf("event %d has %d rows after it was inserted again", e.SequenceNo, len(is)))
+		case is[0].CreatedUnixTime != was[0].CreatedUnixTime:
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d lost its first createdUnixTime", e.SequenceNo))
+		}
+	}
+	return nil
+}
