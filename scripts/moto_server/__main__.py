@@ -1,0 +1,108 @@
+"""Runs moto as the AWS services behind Carnation's local endpoint, and fills moto's gaps.
+
+moto 5.2.1 keeps S3, SQS, DynamoDB and the rest in memory, and has a Step Functions engine. Its CloudFormation creates
+few of the properties that Carnation's templates set, deletes a nested stack to update it, and its engine runs a state
+machine once. Each file here fills one named gap, and says what moto does and what AWS does.
+
+`carnation local` runs this directory. MOTO_PORT in its environment is the port of that endpoint: the engine's tasks call
+there, and the URLs that moto hands out point there. It prints one JSON line, {"port": n}, when it serves on
+127.0.0.1:n, and exits when its standard input closes, which is when its parent is gone. Exit code 3: the Python
+installation cannot run it, with one line on stderr that says why.
+"""
+
+import sys
+
+MOTO_VERSION = "5.2.1"
+PYTHON_VERSION = (3, 10)
+
+
+def refuse(found):
+    """Ends the process when moto is not the very version whose inside is changed here."""
+    needed = "moto[server] %s on Python %d.%d or newer" % ((MOTO_VERSION,) + PYTHON_VERSION)
+    sys.stderr.write("moto_server: found %s, need %s; run: make tools\n" % (found, needed))
+    sys.exit(3)
+
+
+if sys.version_info < PYTHON_VERSION:
+    refuse("Python %d.%d" % sys.version_info[:2])
+try:
+    import moto
+
+    if moto.__version__ != MOTO_VERSION:
+        refuse("moto " + moto.__version__)
+    import antlr4  # moto loads these two late: a missing one is to be known now
+    import flask_cors
+    import jsonpath_ng.ext
+    import werkzeug.serving
+    import yaml
+except ImportError as missing:
+    refuse("no Python module %s (%s)" % (missing.name, sys.executable))
+
+import json
+import logging
+import os
+import signal
+import threading
+
+# These two before moto's services: what they do at import has to be done before moto is imported.
+import clients
+import patching
+
+import engine
+import executions
+import functions
+import history
+import locks
+import paths
+import queues
+import redrive
+import server
+import stack_answers
+import task_errors
+from moto.core.config import default_user_config
+
+
+def exit_with_parent():
+    """Ends the process when standard input closes."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)
+
+
+def warm_up():
+    """Does what the first execution would wait for, while nobody waits: two clients, and the JSONPath parser."""
+    for service in ("lambda", "sqs"):
+        clients.engine_client(clients.USUAL_REGION, service)
+    paths.parsed_path("$.items[*]")
+
+
+def main():
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="moto_server: %(levelname)s %(message)s")
+    for noisy in ("moto", "botocore", "urllib3", "werkzeug"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    announce = sys.stdout
+    sys.stdout = sys.stderr  # moto prints; standard output is for the one line
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops this one when it is done
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+
+    default_user_config["stepfunctions"]["execute_state_machine"] = True
+    stack_answers.fill_stacks()
+    functions.fill_functions()
+    locks.fill_locks()  # after the functions, as it locks what is in their place
+    queues.fill_queues()
+    engine.fill_engine()
+    paths.fill_paths()
+    task_errors.fill_task_errors()
+    history.fill_history()
+    executions.fill_executions()
+    redrive.fill_redrive()
+
+    http = server.bind()
+    clients.OWN_URL = "http://127.0.0.1:%d" % http.server_port
+    print(json.dumps({"port": http.server_port}), file=announce, flush=True)
+    threading.Thread(target=warm_up, daemon=True).start()
+    http.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The one account of the local AWS, the addresses of its two servers, and clients for them.
+
+CloudFormation's calls go to moto itself; the tasks of the Step Functions engine go to Carnation's endpoint, which hosts
+the functions, signed with the key by which its recorder tells them apart. moto's engine makes a new client for each
+call, which takes 50 ms, with a connection pool of 10, which would hold back a Map that runs wider.
+"""
+
+import os
+import threading
+
+import boto3
+from botocore.config import Config
+
+ACCOUNT_ID = "123456789012"
+USUAL_REGION = "eu-central-2"  # the one that `carnation local` names to its clients
+ENDPOINT_PORT = os.environ.get("MOTO_PORT", "5000")
+ENDPOINT_URL = "http://127.0.0.1:" + ENDPOINT_PORT
+
+# At import, as moto reads these when it is imported. Every access key is the one account's: a laptop has no IAM users.
+os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT_ID
+os.environ["MOTO_PORT"] = ENDPOINT_PORT
+for profile_setting in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
+    os.environ.pop(profile_setting, None)
+
+OWN_URL = None  # set when the server is bound
+CLIENTS = {}
+CLIENTS_LOCK = threading.Lock()
+SESSION = boto3.session.Session()
+
+
+def client_for(service, region, endpoint_url, access_key):
+    key = (service, region, endpoint_url)
+    with CLIENTS_LOCK:
+        if key not in CLIENTS:
+            CLIENTS[key] = SESSION.client(
+                service,
+                region_name=region,
+                endpoint_url=endpoint_url,
+                aws_access_key_id=access_key,
+                aws_secret_access_key="carnation",
+                config=Config(
+                    parameter_validation=False,
+                    retries={"total_max_attempts": 1},  # retries are the state machine's business, and visible there
+                    connect_timeout=5,
+                    read_timeout=910,  # longer than a Lambda function can run: TimeoutSeconds of the state decides
+                    max_pool_connections=200,
+                    s3={"addressing_style": "path"},
+                ),
+            )
+        return CLIENTS[key]
+
+
+def own_client(service, region):
+    return client_for(service, region, OWN_URL, "cloudformation")
+
+
+def engine_client(region, service, state_credentials=None):
+    access_key = os.environ.get("CARNATION_ENGINE_ACCESS_KEY_ID") or "carnation-engine"
+    return client_for(service, region, ENDPOINT_URL, access_key)

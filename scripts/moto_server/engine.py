@@ -1,0 +1,113 @@
+"""Step Functions, the engine: what it costs.
+
+moto makes a client a call, parses each definition anew, copies with deepcopy, prints a component tree into a log at each
+failure, and keeps every thread it ever started. A Map with a few hundred items overflows the stack, and copies its whole
+input for each of them. An event took 86 ms.
+"""
+
+import copy
+import functools
+import json
+import types
+
+from moto.core.exceptions import AWSError
+from moto.stepfunctions.parser import models as engine_models
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker, job
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor import (
+    inline_item_processor_worker,
+)
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+from clients import engine_client
+from patching import replace_in_engine
+
+
+class InvalidDefinition(AWSError):
+    """moto raises one without an error code."""
+
+    TYPE = "InvalidDefinition"
+    STATUS = 400
+
+
+class Discarded(list):
+    """Takes the place of a list that only ever grows."""
+
+    def append(self, item):
+        pass
+
+
+def copy_json(value, memo=None):
+    """deepcopy for what states hand on, which is JSON; anything else goes to the real one."""
+    kind = type(value)
+    if kind is dict:
+        return {name: copy_json(one) for name, one in value.items()}
+    if kind is list:
+        return [copy_json(one) for one in value]
+    if kind in (str, int, float, bool, type(None)):
+        return value
+    return copy.deepcopy(value, memo)
+
+
+def to_json(value, separators=None):
+    """JSON as AWS writes it into histories and strings: compact, and characters as they are."""
+    return json.dumps(value, default=lambda o: o.isoformat() if hasattr(o, "isoformat") else str(o),
+                      ensure_ascii=False, separators=(",", ":"))
+
+
+def fill_engine():
+    replace_in_engine("boto_client_for", engine_client)
+    replace_in_engine("TMP_THREADS", Discarded())
+    replace_in_engine("copy", types.SimpleNamespace(deepcopy=copy_json, copy=copy.copy))
+    EvalComponent._log_failure_event_exception = lambda self, failure_event_exception: None
+    EvalComponent._log_exception = lambda self, exception: None
+    replace_in_engine("to_json_str", to_json)
+    job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
+    parse = functools.lru_cache(maxsize=20)(AmazonStateLanguageParser.parse)
+    parse_once = AmazonStateLanguageParser.parse
+
+    def validate_definition(definition):
+        try:
+            AmazonStateLanguageParser.parse(definition)
+        except Exception as error:
+            raise InvalidDefinition("Invalid State Machine Definition: '%s'" % error)
+
+    engine_models.StepFunctionsParserBackend._validate_definition = staticmethod(validate_definition)
+
+    def parse_definition(definition):
+        # A Distributed Map's component holds the state of its run; all others keep theirs in the environment.
+        return parse_once(definition) if '"DISTRIBUTED"' in definition else parse(definition)
+
+    AmazonStateLanguageParser.parse = staticmethod(parse_definition)
+
+    def eval_pool(self, job, worker_frame):
+        """moto's method calls itself for each item: a worker with a few hundred items overflows the stack."""
+        while job is not None:
+            frame = worker_frame.open_inner_frame()
+            self._eval_job(env=frame, job=job)
+            worker_frame.close_frame(frame)
+            failed = isinstance(job.job_output, Exception) or self.stopped()
+            following = None if failed else self._job_pool.next_job()
+            if following is None:
+                if not failed:
+                    worker_frame.event_history_context.source_event_id = frame.event_history_context.last_published_event_id
+                self._env.close_frame(worker_frame)
+            self._job_pool.close_job(job)
+            if following is None:
+                return
+            job = following
+        self._env.close_frame(worker_frame)
+
+    def eval_input(self, env_frame):
+        """moto's method copies the Map's whole input for each of its items."""
+        selector = self._item_selector or self._parameters
+        if selector:
+            whole_input = self._env.stack[-1]
+            env_frame.states._states_data["input"] = whole_input
+            env_frame.stack.append(whole_input)
+            selector.eval(env_frame)
+            env_frame.states.reset(input_value=env_frame.stack[-1])
+            env_frame.stack.clear()  # each task of the item would copy what is on it
+
+    iteration_worker.IterationWorker._eval_pool = eval_pool
+    inline_item_processor_worker.InlineItemProcessorWorker._eval_input = eval_input

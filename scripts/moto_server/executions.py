@@ -1,0 +1,190 @@
+"""Step Functions, executions: how one starts, ends, is stopped and looked at.
+
+moto names an unnamed one "None", runs a machine once (its deepcopy meets a lock), waits for the running task before it
+stops, gives no reason for it, and leaves executions running when their machine is deleted. AWS gives a name, stops at
+once, and says why.
+"""
+
+import copy
+import logging
+import threading
+import time
+import uuid
+
+from moto.stepfunctions import responses as sfn_responses
+from moto.stepfunctions.exceptions import ValidationException
+from moto.stepfunctions.parser import models as engine_models
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
+from moto.stepfunctions.parser.asl.eval import program_state
+from moto.stepfunctions.parser.asl.eval.event import event_manager
+from moto.stepfunctions.parser.backend import execution as engine_execution
+from moto.stepfunctions.parser.backend import execution_worker
+
+from history import now, page
+from patching import take_over
+from redrive import Journey, redrive, redrive_answer, resume_execution
+
+log = logging.getLogger("moto_server")
+START_LOCK = threading.Lock()
+
+run_to_the_end = execution_worker.ExecutionWorker._execution_logic
+
+
+def start_execution(self, state_machine_arn, name=None, execution_input=None, trace_header=None):
+    machine = self.describe_state_machine(state_machine_arn)
+    name = str(uuid.uuid4()) if name is None else name
+    self._validate_name(name)
+    text = "{}" if execution_input is None else execution_input
+    if len(text.encode("utf-8")) > 256 * 1024:
+        raise ValidationException(
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: "
+            "Member must have length less than or equal to 262144"
+        )
+    machine._validate_execution_input(text)
+    with START_LOCK:
+        existing = machine._handle_name_input_idempotency(name, text)
+        if existing is not None:
+            return existing
+        as_it_is = copy.copy(machine)  # what a later update changes is not this execution's
+        as_it_is.executions = []
+        execution = engine_execution.Execution(
+            name=name,
+            sm_type=as_it_is.sm_type,
+            role_arn=as_it_is.roleArn,
+            exec_arn=machine.arn.replace(":stateMachine:", ":execution:", 1) + ":" + name,
+            account_id=self.account_id,
+            region_name=self.region_name,
+            state_machine=as_it_is,
+            start_date=now(),
+            cloud_watch_logging_session=None,
+            input_data=text,
+            trace_header=trace_header,
+            activity_store={},
+        )
+        execution.end_lock, execution.journey = threading.RLock(), Journey()
+        execution.redrive_count, execution.redrive_date = 0, None
+        execution.start()
+        machine.executions.append(execution)
+    return execution
+
+
+def end_execution(execution, status, output=None, error=None, cause=None):
+    """The first end counts: what a task does after its execution was stopped changes nothing any more."""
+    with execution.end_lock:
+        if execution.exec_status != ExecutionStatus.RUNNING:
+            return
+        execution.output, execution.error, execution.cause = output, error, cause
+        execution.stop_date = now()
+        execution.exec_status = status
+
+
+def run_execution(self):
+    """In place of ExecutionWorker._execution_logic: an execution ends, whatever happens in the engine."""
+    execution = self._execution_communication.execution
+    try:
+        if execution.redrive_count:
+            resume_execution(self, execution.journey)
+        else:
+            run_to_the_end(self)
+    except Exception as error:
+        log.error("execution %s: %s: %s", execution.name, type(error).__name__, error)
+        end_execution(execution, ExecutionStatus.FAILED, error="States.Runtime", cause=str(error))
+
+
+def reflect_end(self):
+    """In place of BaseExecutionWorkerCommunication.terminated."""
+    execution, env = self.execution, self.execution.exec_worker.env
+    state = env.program_state()
+    if isinstance(state, program_state.ProgramEnded):
+        end_execution(execution, ExecutionStatus.SUCCEEDED, output=env.states.get_input())
+    elif isinstance(state, program_state.ProgramTimedOut):
+        env.event_manager.add_event(env.event_history_context, HistoryEventType.ExecutionTimedOut,
+                                    {"executionTimedOutEventDetails": {}})
+        end_execution(execution, ExecutionStatus.TIMED_OUT)
+    elif isinstance(state, program_state.ProgramError):
+        end_execution(execution, ExecutionStatus.FAILED, error=state.error.get("error"), cause=state.error.get("cause"))
+    else:
+        end_execution(execution, ExecutionStatus.ABORTED)
+
+
+def stop_now(execution, error, cause):
+    env = wait_for_environment(execution)
+    with execution.end_lock:
+        if execution.exec_status != ExecutionStatus.RUNNING:
+            return
+        details = {name: value for name, value in (("error", error), ("cause", cause)) if value}
+        env.event_manager.add_event(event_manager.EventHistoryContext.of_program_start(), HistoryEventType.ExecutionAborted,
+                                    {"executionAbortedEventDetails": details})
+        end_execution(execution, ExecutionStatus.ABORTED, error=error, cause=cause)
+    env.set_stop(stop_date=execution.stop_date, error=error, cause=cause)
+
+
+def wait_for_environment(execution):
+    """The environment of an execution that has just been started, once its thread has made it."""
+    while execution.exec_worker.env is None or execution.exec_worker.env.next_state_name is None:
+        if execution.exec_status != ExecutionStatus.RUNNING:
+            break
+        time.sleep(0.005)
+    return execution.exec_worker.env
+
+
+class StepFunctionsAnswers:
+    """What takes the place of moto's responses of the same name."""
+
+    def describe_execution(self):
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        answer = execution.to_describe_output()
+        answer["status"] = execution.exec_status.value
+        answer["input"] = execution.execution_input
+        answer.update(redrive_answer(execution))
+        return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
+
+    def list_executions(self):
+        machine = self.stepfunction_backend.describe_state_machine(self._get_param("stateMachineArn"))
+        wanted = self._get_param("statusFilter")
+        newest_first = [e for e in reversed(list(machine.executions)) if not wanted or e.status == wanted]
+        executions, token = page(self, newest_first)
+        listed = [
+            {"executionArn": e.execution_arn, "stateMachineArn": machine.arn, "name": e.name, "status": e.status,
+             "startDate": e.start_date, "stopDate": e.stop_date, "redriveCount": e.redrive_count, "redriveDate": e.redrive_date}
+            for e in executions
+        ]
+        return sfn_responses.ActionResult({"executions": listed, "nextToken": token})
+
+    def redrive_execution(self):
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        redrive(execution)
+        return sfn_responses.ActionResult({"redriveDate": execution.redrive_date})
+
+    def stop_execution(self):
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        stop_now(execution, self._get_param("error"), self._get_param("cause"))
+        return sfn_responses.ActionResult({"stopDate": execution.stop_date})
+
+
+def delete_state_machine(self, arn):
+    """AWS stops the executions of a machine that is deleted; moto leaves them running, and calling."""
+    self._validate_machine_arn(arn)
+    for machine in [m for m in self.state_machines if m.arn == arn]:
+        for execution in machine.executions:
+            stop_now(execution, None, None)
+        self.state_machines.remove(machine)
+
+
+def fill_executions():
+    backend = engine_models.StepFunctionsParserBackend
+    backend.start_execution, backend.delete_state_machine = start_execution, delete_state_machine
+    take_over(sfn_responses.StepFunctionResponse, StepFunctionsAnswers)
+    engine_execution.BaseExecutionWorkerCommunication.terminated = reflect_end
+    worker = execution_worker.ExecutionWorker
+    make_environment = worker._get_evaluation_environment
+
+    def _get_evaluation_environment(self):
+        env = make_environment(self)
+        env.event_manager.when_full = lambda failure: env.set_error(failure)
+        execution = self._execution_communication.execution
+        env.event_manager.journey = execution.journey
+        env.states.context_object.context_object_data["Execution"]["RedriveCount"] = execution.redrive_count
+        return env
+
+    worker._get_evaluation_environment, worker._execution_logic = _get_evaluation_environment, run_execution

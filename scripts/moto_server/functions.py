@@ -1,0 +1,95 @@
+"""Lambda: functions are kept here and run by Carnation's endpoint.
+
+moto drops LoggingConfig and KMSKeyArn, answers a code location that does not exist, takes an object that is not there
+for an empty zip, and an update of the code leaves the architecture as it was. AWS keeps what it is given, and
+GetFunction's Code.Location is a URL from which the zip can be downloaded.
+"""
+
+import urllib.parse
+
+from moto.awslambda import models as lambda_models
+from moto.awslambda.exceptions import InvalidParameterValueException, LambdaClientError
+from moto.s3.exceptions import S3ClientError
+
+from clients import ACCOUNT_ID, ENDPOINT_URL
+
+CODE_PATH = "/_carnation/function-code/"
+
+
+def fill_functions():
+    function = lambda_models.LambdaFunction
+    initialise, configuration, configure = function.__init__, function.get_configuration, function.update_configuration
+    code_answer, update_code = function.get_code, function.update_function_code
+    backend = lambda_models.LambdaBackend
+    create = backend.create_function
+
+    def __init__(self, account_id, spec, region, version=1):
+        initialise(self, account_id, spec, region, version)
+        self.logging_config = spec.get("LoggingConfig") or {}
+        self.kms_key_arn = spec.get("KMSKeyArn") or None
+
+    def get_configuration(self, on_create=False):
+        answer = configuration(self, on_create)
+        default = {"LogFormat": "Text", "LogGroup": "/aws/lambda/" + self.function_name}
+        answer["LoggingConfig"] = dict(default, **self.logging_config)
+        if self.kms_key_arn:
+            answer["KMSKeyArn"] = self.kms_key_arn
+        return answer
+
+    def update_configuration(self, config_updates):
+        changes = dict(config_updates)
+        self.logging_config = changes.pop("LoggingConfig", self.logging_config)
+        self.kms_key_arn = changes.pop("KMSKeyArn", self.kms_key_arn) or None
+        self.tracing_config = changes.pop("TracingConfig", self.tracing_config)
+        if "EphemeralStorage" in changes:
+            self.ephemeral_storage = changes.pop("EphemeralStorage")["Size"]
+        if "Environment" in changes:
+            changes["Environment"] = {"Variables": changes["Environment"].get("Variables", {})}
+        configure(self, changes)
+        self.last_modified = lambda_models.iso_8601_datetime_with_nanoseconds()
+        return self.get_configuration()
+
+    def update_function_code(self, updated_spec):
+        if "S3Key" in updated_spec:  # moto takes an object that is not there for an empty zip
+            place = updated_spec["S3Bucket"], updated_spec["S3Key"]
+            try:
+                found = lambda_models.s3_backends[ACCOUNT_ID][self.partition].get_object(*place)
+            except S3ClientError:
+                found = None
+            if found is None:
+                raise InvalidParameterValueException("Error occurred while GetObject: s3://%s/%s does not exist" % place)
+        update_code(self, updated_spec)
+        if updated_spec.get("Architectures"):
+            self.architectures = updated_spec["Architectures"]
+        self.last_modified = lambda_models.iso_8601_datetime_with_nanoseconds()
+        return self.get_configuration()
+
+    def get_code(self):
+        answer = code_answer(self)
+        answer["Code"] = {
+            "RepositoryType": "S3",
+            "Location": "%s%s%s/%s" % (ENDPOINT_URL, CODE_PATH, self.region, self.function_name),
+        }
+        if self.reserved_concurrency is not None:  # 0 is a reservation too: it stops a function
+            answer["Concurrency"] = {"ReservedConcurrentExecutions": int(self.reserved_concurrency)}
+        return answer
+
+    def create_function(self, spec):
+        if spec.get("FunctionName") in self._lambdas._functions:
+            error = LambdaClientError("ResourceConflictException", "Function already exist: " + spec["FunctionName"])
+            error.code = 409
+            raise error
+        return create(self, spec)
+
+    for method in (__init__, get_configuration, update_configuration, update_function_code, get_code):
+        setattr(function, method.__name__, method)
+    backend.create_function = create_function
+
+
+def function_code(path):
+    """The zip of a function as it is deployed now, or None."""
+    region, _, name = urllib.parse.unquote(path[len(CODE_PATH):]).partition("/")
+    try:
+        return lambda_models.lambda_backends[ACCOUNT_ID][region].get_function(name).code_bytes
+    except Exception:
+        return None

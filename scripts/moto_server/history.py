@@ -1,0 +1,94 @@
+"""Step Functions, the history of an execution.
+
+moto's has no end and no pages, and goes on after the execution's last event. AWS: 25,000 events, then the execution fails;
+pages of 100 to 1000 events; nothing after the event that ends it.
+"""
+
+import base64
+import datetime
+import json
+
+from moto.stepfunctions import responses as sfn_responses
+from moto.stepfunctions.exceptions import InvalidToken, ValidationException
+from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.eval.event import event_manager
+
+HISTORY_LIMIT = 25000
+FINAL_EVENTS = {
+    HistoryEventType.ExecutionSucceeded,
+    HistoryEventType.ExecutionFailed,
+    HistoryEventType.ExecutionAborted,
+    HistoryEventType.ExecutionTimedOut,
+}
+EXECUTION_DATA = ("input", "inputDetails", "output", "outputDetails", "parameters", "result")
+
+
+def now():
+    return datetime.datetime.now(tz=datetime.timezone.utc)
+
+
+def add_event(self, context, event_type, event_details=None, timestamp=None, update_source_event_id=True):
+    """In place of EventManager.add_event: nothing follows an execution's last event, and a history has an end."""
+    with self._mutex:
+        events = self._history_event_list
+        if getattr(self, "closed", False):
+            return events[-1]["id"]
+        full = len(events) == HISTORY_LIMIT - 1 and event_type not in FINAL_EVENTS
+        if full:
+            cause = "The execution reached the maximum number of history events (%d)." % HISTORY_LIMIT
+            event_type, event_details = HistoryEventType.ExecutionFailed, {"executionFailedEventDetails": {"cause": cause}}
+        event = dict(event_details or {})
+        event["id"] = len(events) + 1
+        event["previousEventId"] = context.source_event_id
+        event["type"] = event_type
+        event["timestamp"] = timestamp or now()
+        context.last_published_event_id = event["id"]
+        if update_source_event_id:
+            context.source_event_id = event["id"]
+        events.append(event)
+        self.closed = event_type in FINAL_EVENTS
+    if full:
+        self.when_full(event["executionFailedEventDetails"])
+    return event["id"]
+
+
+def page(request, items):
+    """One page of a list, as the request wants it, and the token of the next: the place to go on, as a list may grow."""
+    token, size = request._get_param("nextToken"), request._get_int_param("maxResults")
+    if size is not None and not 0 <= size <= 1000:
+        raise ValidationException(
+            "1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: "
+            "Member must have value less than or equal to 1000" % size
+        )
+    try:
+        start = int(base64.b64decode(token)) if token else 0
+    except ValueError:
+        raise InvalidToken("'Invalid token'")
+    end = start + (size or 100)
+    return items[start:end], (base64.b64encode(str(end).encode()).decode() if end < len(items) else None)
+
+
+def without_data(event):
+    return {
+        name: {n: v for n, v in value.items() if n not in EXECUTION_DATA} if isinstance(value, dict) else value
+        for name, value in event.items()
+    }
+
+
+def get_execution_history(self):
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    env = execution.exec_worker.env
+    events = list(env.event_manager._history_event_list) if env is not None else []
+    if self._get_bool_param("reverseOrder", False):
+        events.reverse()
+    events, token = page(self, events)
+    if not self._get_bool_param("includeExecutionData", True):
+        events = [without_data(event) for event in events]
+    # A thousand events take moto's serializer 300 ms, and are JSON already but for their times.
+    answer = {"events": events, "nextToken": token} if token else {"events": events}
+    return json.dumps(answer, default=lambda value: round(value.timestamp(), 3))
+
+
+def fill_history():
+    event_manager.EventManager.add_event = add_event
+    sfn_responses.StepFunctionResponse.get_execution_history = get_execution_history

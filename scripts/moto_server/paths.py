@@ -1,0 +1,63 @@
+"""Step Functions, JSONPath.
+
+AWS: a path that can name one place only gives its value, any other gives a list, which may be empty. moto decides by how
+many matches there are: `$.a[0].b` is a list of one, `$[*].a[*]` over nothing an error. It parses a path anew each time.
+"""
+
+import threading
+
+import jsonpath_ng
+import jsonpath_ng.ext
+from moto.stepfunctions.parser.asl.component.common.path import result_path
+from moto.stepfunctions.parser.asl.utils import json_path
+
+from patching import replace_in_engine
+
+PATHS = {}
+PATHS_LOCK = threading.Lock()
+
+
+def parsed_path(path):
+    """A parse takes 30 ms: under a lock, as the workers of a Map would all parse the same new path at once."""
+    if path not in PATHS:
+        with PATHS_LOCK:
+            if path not in PATHS:
+                expression = jsonpath_ng.ext.parse(path)
+                PATHS[path] = expression, one_place_part(expression)
+    return PATHS[path]
+
+
+def names_one_place(expression):
+    if isinstance(expression, jsonpath_ng.Child):
+        return names_one_place(expression.left) and names_one_place(expression.right)
+    if isinstance(expression, jsonpath_ng.Fields):
+        return len(expression.fields) == 1 and expression.fields[0] != "*"
+    if isinstance(expression, jsonpath_ng.Index):
+        return len(getattr(expression, "indices", (0,))) == 1
+    return isinstance(expression, (jsonpath_ng.Root, jsonpath_ng.This))
+
+
+def one_place_part(expression):
+    """The longest beginning of a path that names one place: it must be there, even if what follows matches nothing."""
+    while not names_one_place(expression):
+        if not isinstance(expression, jsonpath_ng.Child):
+            return None
+        expression = expression.left
+    return expression
+
+
+def extract_json(path, data):
+    expression, beginning = parsed_path(path)
+    matches = expression.find(data)
+    if beginning is expression:
+        if not matches:
+            raise json_path.NoSuchJsonPathError(json_path=path, data=data)
+        return matches[0].value
+    if not matches and beginning is not None and not beginning.find(data):
+        raise json_path.NoSuchJsonPathError(json_path=path, data=data)
+    return [match.value for match in matches]
+
+
+def fill_paths():
+    replace_in_engine("extract_json", extract_json)
+    result_path.parse = lambda path: parsed_path(path)[0]

@@ -1,0 +1,109 @@
+"""SQS: claims that end, retention, and what it costs.
+
+moto accepts any receipt handle that a message ever had, so that a consumer whose claim has ended can delete or release
+what another one is working on; it keeps messages past their retention; RedriveAllowPolicy cannot be read. AWS takes only
+the latest handle, drops what is past its retention, and answers every attribute.
+"""
+
+import functools
+import time
+
+from moto.sqs import models as sqs_models
+from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
+
+from clients import ENDPOINT_URL
+from locks import serialise
+
+
+def fill_queues():
+    queue, backend, message = sqs_models.Queue, sqs_models.SQSBackend, sqs_models.Message
+    receive, delete = backend.receive_message, queue.delete_message
+    change_visibility, set_attributes = backend.change_message_visibility, queue._set_attributes
+    queue.BASE_ATTRIBUTES = queue.BASE_ATTRIBUTES + ["RedriveAllowPolicy"]
+    queue.redrive_allow_policy = None
+    # The URL of a queue is the endpoint's, whichever way the request for it came.
+    queue.url = lambda self, request_url: "%s/%s/%s" % (ENDPOINT_URL, self.account_id, self.name)
+    # moto counts its messages anew, with the time taken anew for each, at every send and for each message received: a
+    # second for the hundredth message of a queue of a thousand.
+    clock = sqs_models.unix_time_millis
+
+    def count(condition):
+        return property(lambda self: sum(map(functools.partial(condition, clock()), self._messages)))
+
+    def visible_messages(self):
+        t = clock()
+        return [m for m in self._messages if m.delayed_until <= t and m.visible_at < t]
+
+    queue.approximate_number_of_messages_delayed = count(lambda t, m: t < m.delayed_until)
+    queue.approximate_number_of_messages_not_visible = count(lambda t, m: t <= m.visible_at)
+    queue.approximate_number_of_messages = count(lambda t, m: m.delayed_until <= t and m.visible_at < t)
+    queue.messages = property(visible_messages)
+    backend.is_message_valid_based_on_retention_period = lambda self, queue_name, message: True  # see drop_expired
+    # moto remembers every message there ever was, for its dashboard.
+    message.__new__ = lambda cls, *args, **kwargs: object.__new__(cls)
+
+    def _set_attributes(self, attributes, now=None):
+        """moto forgets the policy of a queue when anything else about it is set."""
+        kept = self.policy if hasattr(self, "_policy_json") else None
+        attributes = dict(attributes)
+        for name in ("KmsMasterKeyId", "RedriveAllowPolicy"):
+            if attributes.get(name) == "":
+                attributes[name] = None
+        if attributes.get("KmsMasterKeyId"):
+            attributes["SqsManagedSseEnabled"] = "false"  # one of the two: a customer's key, or SQS's own
+        set_attributes(self, attributes, now)
+        if "Policy" not in attributes:
+            self.policy = kept
+        self.created_timestamp = int(self.created_timestamp)  # whole seconds, as AWS counts them
+        self.last_modified_timestamp = int(self.last_modified_timestamp)
+
+    def held(self, receipt_handle):
+        """The message that was received with this handle, whether or not the handle is still its latest."""
+        return next((m for m in self._messages if m.had_receipt_handle(receipt_handle)), None)
+
+    def delete_message(self, receipt_handle):
+        found = held(self, receipt_handle)
+        if found is not None and found.receipt_handle != receipt_handle:
+            return  # AWS: with an older handle "the request succeeds, but the message might not be deleted"
+        delete(self, receipt_handle)
+
+    def change_message_visibility(self, queue_name, receipt_handle, visibility_timeout):
+        source = self.get_queue(queue_name)
+        found = held(source, receipt_handle)
+        known = found is not None or receipt_handle in source.deleted_messages
+        if known and (found is None or found.receipt_handle != receipt_handle or found.visible):
+            raise InvalidParameterValue(
+                "Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available "
+                "for visibility timeout change." % receipt_handle
+            )
+        if found is None:
+            raise ReceiptHandleIsInvalid
+        change_visibility(self, queue_name, receipt_handle, visibility_timeout)
+        if int(visibility_timeout) == 0:
+            found.visible_at = 0.0  # at once, not from the next millisecond on
+            with source._messages_lock:
+                source._messages_lock.notify_all()
+
+    def drop_expired(source):
+        oldest = sqs_models.unix_time_millis() - 1000 * int(source.message_retention_period)
+        if any(m.sent_timestamp <= oldest for m in source._messages):
+            source._messages = [m for m in source._messages if m.sent_timestamp > oldest]
+
+    def receive_message(self, queue_name, count, wait_seconds_timeout, visibility_timeout, message_attribute_names=None):
+        """Long polling that holds no lock while it waits."""
+        deadline = time.monotonic() + wait_seconds_timeout
+        while True:
+            source = self.get_queue(queue_name)
+            with lock:
+                drop_expired(source)
+                messages = receive(self, queue_name, count, 0, visibility_timeout, message_attribute_names)
+            left = deadline - time.monotonic()
+            if messages or left <= 0:
+                return messages
+            with source._messages_lock:
+                source._messages_lock.wait_for(lambda: source.messages, timeout=min(left, 0.5))
+
+    queue._set_attributes, queue.delete_message = _set_attributes, delete_message
+    backend.change_message_visibility = change_message_visibility
+    lock = serialise(backend, waiting=("receive_message",))
+    backend.receive_message = receive_message

@@ -1,0 +1,115 @@
+"""Step Functions, redrive, which moto has not.
+
+An execution that failed, was stopped or timed out goes on in the state that it was in, with that state's input and the
+definition it began with; a Map runs only the items that have no result.
+"""
+
+import copy
+import threading
+
+from moto.core.exceptions import AWSError
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import inline_iteration_component, job
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+from history import HISTORY_LIMIT, now
+
+
+class Journey:
+    """Where an execution is: its state, that state's input, and the results of its Map's items by their index."""
+
+    def __init__(self):
+        self.state_name, self.input, self.finished, self.redriven = None, None, {}, False
+
+
+class ExecutionNotRedrivable(AWSError):
+    TYPE = "ExecutionNotRedrivable"
+    STATUS = 400
+
+
+def redrive_answer(execution):
+    status = execution.exec_status
+    answer = {"redriveCount": execution.redrive_count, "redriveDate": execution.redrive_date, "redriveStatus": "REDRIVABLE"}
+    if status in (ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED):
+        answer["redriveStatus"] = "NOT_REDRIVABLE"
+        answer["redriveStatusReason"] = "Execution is %s and cannot be redriven" % status.value
+    elif len(execution.exec_worker.env.event_manager._history_event_list) >= HISTORY_LIMIT - 1:
+        answer["redriveStatus"] = "NOT_REDRIVABLE"
+        answer["redriveStatusReason"] = "Execution has reached the maximum number of history events and cannot be redriven"
+    return answer
+
+
+def redrive(execution):
+    with execution.end_lock:
+        answer = redrive_answer(execution)
+        if answer["redriveStatus"] != "REDRIVABLE":
+            raise ExecutionNotRedrivable(answer["redriveStatusReason"])
+        history = execution.exec_worker.env.event_manager
+        execution.redrive_count += 1
+        execution.redrive_date = now()
+        execution.stop_date = execution.error = execution.cause = execution.output = None
+        execution.exec_status = ExecutionStatus.RUNNING
+        execution.journey.redriven = True
+        worker = execution._get_start_execution_worker()
+        worker.env = worker._get_evaluation_environment()
+        # The same history, but not the same manager of it: tasks that outlived the end still hold the old one.
+        manager = worker.env.event_manager
+        manager._history_event_list, manager._mutex = history._history_event_list, history._mutex
+        manager.add_event(worker.env.event_history_context, HistoryEventType.ExecutionRedriven,
+                          {"executionRedrivenEventDetails": {"redriveCount": execution.redrive_count}})
+        execution.exec_worker = worker
+        worker.start()
+
+
+def resume_execution(worker, journey):
+    program = AmazonStateLanguageParser.parse(worker._evaluation_details.state_machine_details.definition)[0]
+    if journey.state_name is not None:
+        program = copy.copy(program)
+        program.start_at = StartAt(journey.state_name)
+        worker.env.states.reset(journey.input)
+    program.eval(worker.env)
+    worker._execution_communication.terminated()
+
+
+class ResumedJobs(job.JobPool):
+    """The items of a Map, of which a redrive leaves out those that have a result."""
+
+    mine = threading.local()  # `finished`: the results of the Map that this thread is about to run
+
+    def __init__(self, job_program, job_inputs):
+        super().__init__(job_program, job_inputs)
+        self.finished = getattr(self.mine, "finished", {})
+        self._closed_jobs.update(job.JobClosed(index, output) for index, output in self.finished.items())
+        self._open_jobs[:] = [one for one in self._open_jobs if one.job_index not in self.finished]
+
+    def close_job(self, job):
+        with self._mutex:
+            # Once the Map has failed, what comes from its other items is cut off, and no result.
+            if not self._is_terminated() and not isinstance(job.job_output, Exception):
+                self.finished[job.job_index] = job.job_output
+        super().close_job(job)
+
+
+def fill_redrive():
+    enter, run_map = CommonStateField._eval_body, inline_iteration_component.InlineIterationComponent._eval_body
+
+    def enter_state(self, env):
+        journey = env.event_manager.journey
+        if not env.is_frame() and not (journey.redriven and journey.state_name == self.name):
+            journey.state_name, journey.input, journey.finished = self.name, env.states.get_input(), {}
+        enter(self, env)
+
+    def run_inline_map(self, env):
+        journey, name = env.event_manager.journey, env.stack[-1].state_name
+        outermost = name == journey.state_name
+        if outermost and not journey.redriven:
+            journey.finished = {}
+        ResumedJobs.mine.finished = journey.finished if outermost else {}
+        journey.redriven = journey.redriven and not outermost
+        run_map(self, env)
+
+    CommonStateField._eval_body = enter_state
+    inline_iteration_component.InlineIterationComponent._eval_body = run_inline_map
+    inline_iteration_component.JobPool = ResumedJobs

@@ -1,0 +1,120 @@
+"""CloudFormation, resource types: what they have in common.
+
+Each makes, changes and deletes its resource by calls of the service's own API, as AWS's handlers do. moto's own handlers
+take few properties and change fewer, and there is none for queue and topic policies, subscriptions and alarms. The types
+themselves are in resource_types.py.
+"""
+
+import json
+import uuid
+
+import botocore.exceptions
+
+from clients import ACCOUNT_ID, own_client
+from templates import invalid, text_of
+
+RESOURCE_TYPES = {}
+
+
+class Failure(Exception):
+    """Why a resource could not be made, changed or deleted; the stack's events show it."""
+
+
+def resource_type(name):
+    def register(handler):
+        handler.type_name = name
+        RESOURCE_TYPES[name] = handler
+        return handler
+
+    return register
+
+
+def check_types(template):
+    unknown = sorted({r["Type"] for r in template["Resources"].values()} - set(RESOURCE_TYPES))
+    if unknown:
+        raise invalid("Template format error: Unrecognized resource types: [%s]" % ", ".join(unknown))
+
+
+def coerce(shape, value):
+    """A template's value in the type that the API wants: a parameter of a template is always text."""
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict):
+        unknown = [name for name in value if name not in shape.members]
+        if unknown:
+            raise Failure("Properties validation failed: extraneous key [%s] is not permitted" % ", ".join(unknown))
+        return {name: coerce(shape.members[name], one) for name, one in value.items()}
+    if kind == "list" and isinstance(value, list):
+        return [coerce(shape.member, one) for one in value]
+    if kind == "map" and isinstance(value, dict):
+        return {name: coerce(shape.value, one) for name, one in value.items()}
+    try:
+        if kind in ("integer", "long"):
+            return int(value)
+        if kind in ("float", "double"):
+            return float(value)
+        if kind == "boolean":
+            return {"true": True, "false": False}[text_of(value)]
+    except (ValueError, KeyError, TypeError):
+        raise Failure("Properties validation failed: %r is not a valid %s" % (value, kind))
+    if kind == "string":
+        return json.dumps(value) if isinstance(value, (dict, list)) else text_of(value)
+    return value
+
+
+def first_lower(value):
+    """CloudFormation spells LogGroupArn what the Step Functions API spells logGroupArn."""
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: first_lower(one) for name, one in value.items()}
+    return [first_lower(one) for one in value] if isinstance(value, list) else value
+
+
+def tag_map(tags):
+    return {tag["Key"]: text_of(tag["Value"]) for tag in tags or []}
+
+
+class Handler:
+    """One resource type. `replaced_by` are the properties whose change makes a new resource."""
+
+    service = None
+    name_property = None
+    replaced_by = ()
+
+    def __init__(self, stack, logical_id):
+        self.stack, self.logical_id = stack, logical_id
+        self.region = stack.region_name
+
+    def call(self, operation, **parameters):
+        client = own_client(self.service, self.region)
+        model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
+        return getattr(client, operation)(**(coerce(model.input_shape, parameters) if parameters else {}))
+
+    def exists(self, operation, **parameters):
+        try:
+            self.call(operation, **parameters)
+        except botocore.exceptions.ClientError:
+            return False
+        return True
+
+    def refuse_existing(self, name, operation, **parameters):
+        if self.exists(operation, **parameters):
+            raise Failure("%s already exists in this account and region" % name)
+
+    def arn(self, service, rest):
+        return "arn:%s:%s:%s:%s:%s" % (self.stack.partition, service, self.region, ACCOUNT_ID, rest)
+
+    def name(self, properties, length=80):
+        if self.name_property in properties:
+            return properties[self.name_property]
+        unique = "-" + uuid.uuid4().hex[:12].upper()
+        return ("%s-%s" % (self.stack.name, self.logical_id))[: length - len(unique)] + unique
+
+    def create(self, properties):
+        """Makes the resource; answers its physical id and its attributes."""
+        raise NotImplementedError
+
+    def update(self, physical_id, old, new):
+        """Changes the resource in place; answers its attributes."""
+        raise NotImplementedError
+
+    def delete(self, physical_id, properties):
+        raise NotImplementedError

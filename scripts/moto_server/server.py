@@ -1,0 +1,105 @@
+"""The HTTP server. werkzeug closes the connection after every answer, and writes a stack trace when moto fails; this one
+keeps connections, and a failure is one line on stderr and an error of the service's own kind for the caller.
+"""
+
+import functools
+import io
+import json
+import logging
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from functions import CODE_PATH, function_code
+
+log = logging.getLogger("moto_server")
+
+
+class Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet for an answer, not one for each header
+    disable_nagle_algorithm = True
+
+    def log(self, *args):
+        pass
+
+    def log_request(self, *args):
+        pass
+
+    def address_string(self):
+        return self.client_address[0]
+
+    def run_wsgi(self):
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+            self.wfile.flush()
+        environ = self.make_environ()
+        if "wsgi.input_terminated" in environ:
+            body = environ["wsgi.input"].read()
+            environ["CONTENT_LENGTH"] = str(len(body))
+        else:
+            body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        status, headers, answer = answer_to(self.server.app, environ)
+        code, _, reason = status.partition(" ")
+        self.send_response_only(int(code), reason)
+        named = {name.lower() for name, _ in headers}
+        for name, value in headers:
+            self.send_header(name, value)
+        if "date" not in named:
+            self.send_header("Date", self.date_time_string())
+        if "content-length" not in named and int(code) not in (204, 304):
+            self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer)
+        self.wfile.flush()
+
+
+def answer_to(app, environ):
+    """Runs the application; answers (status line, headers, body)."""
+    started = []
+
+    def start_response(status, headers, exc_info=None):
+        started[:] = [status, headers]
+        return lambda data: None
+
+    path = environ.get("PATH_INFO", "")
+    if path.startswith(CODE_PATH):
+        code = function_code(path)
+        if code is None:
+            return "404 Not Found", [("Content-Type", "text/plain")], b"no such function\n"
+        return "200 OK", [("Content-Type", "application/zip")], code
+    try:
+        parts = app(environ, start_response)
+        try:
+            body = b"".join(parts)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+        return started[0], started[1], body
+    except Exception as error:
+        action = environ.get("HTTP_X_AMZ_TARGET") or "%s %s" % (environ.get("REQUEST_METHOD"), path)
+        log.error("%s: %s: %s", action, type(error).__name__, error)
+        return internal_failure(environ, "%s: %s" % (type(error).__name__, error))
+
+
+def internal_failure(environ, message):
+    if "json" in environ.get("CONTENT_TYPE", "") or "HTTP_X_AMZ_TARGET" in environ:
+        body = json.dumps({"__type": "InternalFailure", "message": message}).encode()
+        return "500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.1")], body
+    body = "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalFailure</Code><Message>%s</Message></Error></ErrorResponse>"
+    escaped = message.replace("&", "&amp;").replace("<", "&lt;")
+    return "500 Internal Server Error", [("Content-Type", "text/xml")], (body % escaped).encode()
+
+
+def bind():
+    """A server of moto's services on a free port of the loopback interface."""
+    # moto reads its own source directory, twice and under a lock, to route each request.
+    find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
+    DomainDispatcherApplication.get_backend_for_host = find_backend
+    application = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
+    server.daemon_threads = True
+    return server

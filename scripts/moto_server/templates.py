@@ -1,0 +1,294 @@
+"""CloudFormation, templates: reading one, and working out its values.
+
+moto splits `!GetAtt A.Outputs.B` at every dot, keeps a NoValue inside lists, does not know Rules, and takes any value for
+a parameter. AWS refuses what breaks a rule before it touches a resource. Functions and parameter types that Carnation's
+templates do not use are refused here by their names; the Export of an output has no effect.
+"""
+
+import re
+import urllib.parse
+
+import botocore.exceptions
+import yaml
+from moto.cloudformation.exceptions import ValidationError
+
+from clients import ACCOUNT_ID, own_client
+
+
+def invalid(message):
+    return ValidationError(message=message)
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """YAML as CloudFormation reads it: `!Ref x` is {"Ref": x}, and a date stays the text it is."""
+
+
+def construct_function(loader, suffix, node):
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else "Fn::" + suffix: value}
+
+
+TemplateLoader.add_multi_constructor("!", construct_function)
+TemplateLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
+
+
+def parse_template(text):
+    try:
+        template = yaml.load(text, Loader=TemplateLoader)
+    except yaml.YAMLError as error:
+        raise invalid("Template format error: YAML not well-formed. " + " ".join(str(error).split()))
+    if not isinstance(template, dict):
+        raise invalid("Template format error: unsupported structure.")
+    if not isinstance(template.get("Resources"), dict) or not template["Resources"]:
+        raise invalid("Template format error: At least one Resources member must be defined.")
+    for name, resource in template["Resources"].items():
+        if not isinstance(resource, dict) or "Type" not in resource:
+            raise invalid("Template format error: [/Resources/%s] Every Resources object must contain a Type member." % name)
+    return template
+
+
+def template_at(url, region):
+    """The text behind a TemplateURL, in any of the forms that S3 has for one."""
+    parts = urllib.parse.urlparse(url)
+    host, path = parts.hostname or "", urllib.parse.unquote(parts.path.lstrip("/"))
+    in_host = re.match(r"(.+)\.s3[.-]", host)
+    bucket, _, key = (in_host.group(1), "", path) if in_host else path.partition("/")
+    if not bucket or not key:
+        raise invalid("TemplateURL must be a supported URL.")
+    try:
+        body = own_client("s3", region).get_object(Bucket=bucket, Key=key)["Body"].read()
+    except botocore.exceptions.ClientError as error:
+        raise invalid("S3 error: %s (%s)" % (error.response["Error"]["Message"], url))
+    return body.decode("utf-8")
+
+
+def text_of(value):
+    """A parameter's value as CloudFormation keeps it: text, whatever YAML made of it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(text_of, value)) if isinstance(value, list) else str(value)
+
+
+def check_parameter(name, declared, value):
+    """Refuses a value that breaks a constraint of its parameter, in CloudFormation's words."""
+
+    def refuse_unless(good, default_message):
+        if not good:
+            described = declared.get("ConstraintDescription")
+            if described:
+                raise invalid("Parameter %s failed to satisfy constraint: %s" % (name, described))
+            raise invalid("Parameter '%s' must %s" % (name, default_message))
+
+    kind = declared.get("Type", "String")
+    if kind == "Number":
+        try:
+            number = float(value)
+        except ValueError:
+            raise invalid("Parameter '%s' must be a number" % name)
+        lowest, highest = declared.get("MinValue"), declared.get("MaxValue")
+        refuse_unless(lowest is None or number >= float(lowest), "be a number not less than %s" % lowest)
+        refuse_unless(highest is None or number <= float(highest), "be a number not greater than %s" % highest)
+    elif kind == "String":
+        shortest, longest = declared.get("MinLength"), declared.get("MaxLength")
+        refuse_unless(shortest is None or len(value) >= int(shortest), "contain at least %s characters" % shortest)
+        refuse_unless(longest is None or len(value) <= int(longest), "contain at most %s characters" % longest)
+    else:
+        raise invalid("Parameter '%s' is a %s, which this local AWS does not support" % (name, kind))
+    if "AllowedValues" in declared:
+        refuse_unless(value in map(text_of, declared["AllowedValues"]), "be one of AllowedValues")
+    if "AllowedPattern" in declared:
+        pattern = declared["AllowedPattern"]
+        refuse_unless(re.fullmatch(pattern, value), "match pattern %s" % pattern)
+
+
+def resolve_parameters(template, given):
+    """The value of every parameter of a template: the given one, or else its default."""
+    declared = template.get("Parameters") or {}
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise invalid("Parameters: [%s] do not exist in the template" % ", ".join(unknown))
+    missing = [name for name in declared if name not in given and "Default" not in declared[name]]
+    if missing:
+        raise invalid("Parameters: [%s] must have values" % ", ".join(missing))
+    values = {name: text_of(given.get(name, declared[name].get("Default"))) for name in declared}
+    for name, value in values.items():
+        check_parameter(name, declared[name], value)
+    return values
+
+
+class NoValue:
+    """What `!Ref AWS::NoValue` stands for: the property, or the list's entry, is not there."""
+
+
+class Scope:
+    """Works out the functions of one template, for one stack."""
+
+    def __init__(self, stack, template, parameters):
+        self.stack, self.template, self.parameters = stack, template, parameters
+        self.conditions = {}
+        self.records = {}  # logical id -> Record, of the resources that exist
+        self.pseudo = {
+            "AWS::AccountId": ACCOUNT_ID,
+            "AWS::Region": stack.region_name,
+            "AWS::Partition": stack.partition,
+            "AWS::StackId": stack.stack_id,
+            "AWS::StackName": stack.name,
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::NotificationARNs": stack.notification_arns,
+            "AWS::NoValue": NoValue,
+        }
+
+    def condition(self, name):
+        if name not in self.conditions:
+            declared = (self.template.get("Conditions") or {}).get(name)
+            if declared is None:
+                raise invalid("Template error: unresolved condition dependency %s" % name)
+            self.conditions[name] = self.truth(declared)
+        return self.conditions[name]
+
+    def truth(self, value):
+        value = self.resolve(value)
+        return value if isinstance(value, bool) else text_of(value) == "true"
+
+    def wanted(self, declared):
+        return "Condition" not in declared or self.condition(declared["Condition"])
+
+    def resolve(self, value):
+        if isinstance(value, list):
+            return [one for one in map(self.resolve, value) if one is not NoValue]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            name, argument = next(iter(value.items()))
+            function = FUNCTIONS.get(name)
+            if function and not (name == "Condition" and isinstance(argument, dict)):
+                return function(self, argument)
+            if name.startswith("Fn::"):
+                raise invalid("Template error: this local AWS does not support %s" % name)
+        resolved = {name: self.resolve(one) for name, one in value.items()}
+        return {name: one for name, one in resolved.items() if one is not NoValue}
+
+    def ref(self, name):
+        if name in self.pseudo:
+            return self.pseudo[name]
+        if name in self.parameters:
+            return self.parameters[name]
+        return self.record(name).physical_resource_id
+
+    def record(self, name):
+        if name not in self.records:
+            raise invalid("Template error: resource %s does not exist or its Condition is false" % name)
+        return self.records[name]
+
+    def attribute(self, argument):
+        name, attribute = argument.split(".", 1) if isinstance(argument, str) else map(self.resolve, argument)
+        attributes = self.record(name).attributes
+        if attribute not in attributes:
+            described = "%s (%s)" % (name, self.record(name).cf_resource_type)
+            raise invalid("Template error: resource %s does not support attribute type %s in Fn::GetAtt" % (described, attribute))
+        return attributes[attribute]
+
+    def substitute(self, argument):
+        text, own = argument if isinstance(argument, list) else (argument, {})
+
+        def value(match):
+            name = match.group(1).strip()
+            if name.startswith("!"):
+                return "${%s}" % name[1:]
+            if name in own:
+                return text_of(self.resolve(own[name]))
+            return text_of(self.attribute(name) if "." in name and name not in self.pseudo else self.ref(name))
+
+        return re.sub(r"\$\{([^}]*)\}", value, text)
+
+    def choose(self, argument):
+        name, if_true, if_false = argument
+        return self.resolve(if_true if self.condition(name) else if_false)
+
+    def check_rules(self):
+        for name, rule in (self.template.get("Rules") or {}).items():
+            if "RuleCondition" in rule and not self.truth(rule["RuleCondition"]):
+                continue
+            for assertion in rule.get("Assertions", []):
+                if not self.truth(assertion["Assert"]):
+                    raise invalid("Rule %s: %s" % (name, assertion.get("AssertDescription", "an assertion failed")))
+
+
+FUNCTIONS = {
+    "Ref": Scope.ref,
+    "Condition": Scope.condition,
+    "Fn::GetAtt": Scope.attribute,
+    "Fn::Sub": Scope.substitute,
+    "Fn::If": Scope.choose,
+    "Fn::Join": lambda scope, a: a[0].join(map(text_of, scope.resolve(a[1]))),
+    "Fn::Split": lambda scope, a: scope.resolve(a[1]).split(a[0]),
+    "Fn::Select": lambda scope, a: scope.resolve(a[1])[int(scope.resolve(a[0]))],
+    "Fn::Equals": lambda scope, a: text_of(scope.resolve(a[0])) == text_of(scope.resolve(a[1])),
+    "Fn::Not": lambda scope, a: not scope.truth(a[0]),
+    "Fn::And": lambda scope, a: all([scope.truth(one) for one in a]),
+    "Fn::Or": lambda scope, a: any([scope.truth(one) for one in a]),
+}
+
+
+def references(value):
+    """The names that a template's value refers to, parameters and resources alike."""
+    if isinstance(value, list):
+        return set().union(*map(references, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    names = set()
+    for key, argument in value.items():
+        if key == "Ref":
+            names.add(argument)
+        elif key == "Fn::GetAtt":
+            names.add(argument.split(".")[0] if isinstance(argument, str) else argument[0])
+        elif key == "Fn::Sub":
+            text, own = argument if isinstance(argument, list) else (argument, {})
+            names |= {n.strip().split(".")[0] for n in re.findall(r"\$\{([^!}][^}]*)\}", text) if n not in own}
+            names |= references(own)
+        else:
+            names |= references(argument)
+    return names
+
+
+def check_references(template):
+    known = set(template["Resources"]) | set(template.get("Parameters") or {})
+    for section in ("Resources", "Outputs"):
+        names = {n for n in references(template.get(section) or {}) if not n.startswith("AWS::")}
+        for resource in template["Resources"].values():
+            depends_on = resource.get("DependsOn", [])
+            names |= {depends_on} if isinstance(depends_on, str) else set(depends_on)
+        if names - known:
+            raise invalid("Template format error: Unresolved resource dependencies [%s] in the %s block of the template"
+                          % (", ".join(sorted(names - known)), section))
+
+
+def dependency_order(scope):
+    """The logical ids of the resources to create, each after those it refers to."""
+    resources = scope.template["Resources"]
+    order, path = [], []
+
+    def visit(name):
+        if name in order or name not in resources or not scope.wanted(resources[name]):
+            return
+        if name in path:
+            raise invalid("Template error: Circular dependency between resources: [%s]" % ", ".join(path))
+        path.append(name)
+        depends_on = resources[name].get("DependsOn", [])
+        for other in [depends_on] if isinstance(depends_on, str) else depends_on:
+            visit(other)
+        for other in sorted(references(resources[name].get("Properties"))):
+            visit(other)
+        path.pop()
+        order.append(name)
+
+    for name in resources:
+        visit(name)
+    return order
