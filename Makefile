@@ -55,7 +55,7 @@ zips       := $(functions:%=$(out)/%.zip)
 go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package upload deploy run status destroy local demo test check fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
+.PHONY: help tools build package upload deploy run status destroy local demo test chaos load check fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -112,7 +112,13 @@ demo: tools build/carnation ## Deploy everything on local AWS and show a run tha
 	@scripts/python-tools scripts/demo
 
 test: check ## Check, then run all tests
-	scripts/python-tools go test -count=1 -timeout 9m ./...
+	scripts/python-tools go test -count=1 -timeout 12m ./...
+
+chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one)
+	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)"
+
+load: tools ## Run the tests under load, which take minutes
+	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
 
 check: tools ## Check format, Go, templates, state machine and scripts
 	@scripts/python-tools scripts/check

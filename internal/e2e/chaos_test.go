@@ -31,7 +31,7 @@ import (
 var (
 	seeds     = flag.Int("seeds", 25, "how many scenarios of the fault campaign to play")
 	firstSeed = flag.Int64("seed", 1, "seed of the first of them")
-	workers   = flag.Int("workers", 2, "how many local AWS play them")
+	workers   = flag.Int("workers", 4, "how many local AWS play them")
 )
 
 // The campaign cannot wait for the times that the templates have. What matters is their order: a claim outlives its run.

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"strings"
+	"testing"
+)
+
+// FuzzFlags feeds command lines: none may panic, and every error names what was wrong with it.
+func FuzzFlags(f *testing.F) {
+	f.Add("--start-seq 1 --end-seq 5 --failure-rate 0.5 --until-empty --max-runs 3 --timeout 5m --output json --stack-name s")
+	f.Add("--start-seq -1 --end-seq 9999999999999999999 --failure-rate NaN")
+	f.Add("--port 70000 --executions x --output yaml -- -h")
+	f.Add("\x00 --= -")
+	f.Fuzz(func(t *testing.T, line string) {
+		for _, c := range commands {
+			flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+			flags.SetOutput(io.Discard)
+			c.setup(flags)
+			if err := flags.Parse(strings.Fields(line)); err != nil && err.Error() == "" {
+				t.Errorf("%s %q: an error that says nothing", c.name, line)
+			}
+		}
+	})
+}
