@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/google/uuid"
 
 	"carnation/internal/event"
 	"carnation/internal/localaws"
@@ -36,8 +38,8 @@ var (
 
 // The campaign cannot wait for the times that the templates have. What matters is their order: a claim outlives its run.
 const (
-	chaosRunTimeout = 40 * time.Second
-	chaosVisibility = 50 * time.Second
+	chaosRunTimeout = 30 * time.Second
+	chaosVisibility = 35 * time.Second
 )
 
 // TestChaos plays seeded scenarios of overlapping runs under faults, and draws up an account of every event.
@@ -228,13 +230,14 @@ func plan(seed int64) scenario {
 	// An early range, so that every scenario has events.
 	s.runs[0].after, s.runs[0].input.StartSeq, s.runs[0].input.EndSeq = 0, base, base+20
 
-	pick := func(from []localaws.Rule) localaws.Rule { return from[r.IntN(len(from))] }
+	kinds := slices.Sorted(maps.Keys(anyFaults))
 	for range 2 + r.IntN(4) {
-		rule := pick(insertFaults)
-		if !s.calm && r.IntN(3) > 0 {
-			rule = pick(anyFaults)
+		rules := insertFaults
+		if !s.calm && r.IntN(4) > 0 {
+			rules = anyFaults[kinds[r.IntN(len(kinds))]]
 		}
-		if rule.Times == 0 {
+		rule := rules[r.IntN(len(rules))]
+		if rule.Times == 0 && rule.Share == 0 {
 			rule.Share = []float64{0.03, 0.1, 0.3}[r.IntN(3)]
 		}
 		s.rules = append(s.rules, rule)
@@ -253,32 +256,37 @@ var insertFaults = []localaws.Rule{
 	{Fault: localaws.FaultError, Operation: "Invoke", Function: "insert-data"},
 }
 
-// anyFaults are all the others. Their callers are the functions and the engine, never the campaign itself.
-var anyFaults = []localaws.Rule{
-	{Fault: localaws.FaultThrottle, Service: "sqs", Caller: "-role-"},
-	{Fault: localaws.FaultThrottle, Caller: localaws.EngineKeyID},
-	{Fault: localaws.FaultError, Service: "sqs", Caller: "-role-"},
-	{Fault: localaws.FaultError, Service: "sqs", Caller: localaws.EngineKeyID},
-	{Fault: localaws.FaultUnavailable, Caller: "-role-"},
-	{Fault: localaws.FaultUnavailable, Caller: localaws.EngineKeyID},
-	{Fault: localaws.FaultResetBefore, Caller: "-role-"},
-	{Fault: localaws.FaultResetBefore, Caller: localaws.EngineKeyID},
-	{Fault: localaws.FaultResetAfter, Caller: "-role-"},
-	{Fault: localaws.FaultResetAfter, Caller: localaws.EngineKeyID},
-	{Fault: localaws.FaultDelay, Service: "sqs", Caller: "-role-", For: localaws.Duration(6 * time.Second), Times: 3},
-	{Fault: localaws.FaultDelay, Service: "dynamodb", Caller: "-role-", For: localaws.Duration(6 * time.Second), Times: 5},
-	{Fault: localaws.FaultDelay, Operation: "SendMessage", For: localaws.Duration(2 * time.Second), Times: 3},
-	{Fault: localaws.FaultOutage, Caller: "-role-", For: localaws.Duration(time.Second), Times: 1},
-	{Fault: localaws.FaultOutage, Caller: localaws.EngineKeyID, For: localaws.Duration(2 * time.Second), Times: 1},
-	{Fault: localaws.FaultBatch},
-	{Fault: localaws.FaultReceive},
-	{Fault: localaws.FaultDuplicate},
-	{Fault: localaws.FaultKill, Function: "insert-data"},
-	{Fault: localaws.FaultKill, Function: "generate-data"},
-	{Fault: localaws.FaultTimeout, Function: "insert-data"},
-	{Fault: localaws.FaultTimeout, Function: "generate-data"},
-	{Fault: localaws.FaultGarbage, Function: "insert-data"},
-	{Fault: localaws.FaultGarbage, Function: "generate-data"},
+// anyFaults are all the others by kind. Their callers are the functions and the engine, never the campaign itself. What a
+// scenario gives few chances for has a large share.
+var anyFaults = map[string][]localaws.Rule{
+	localaws.FaultThrottle:    {{Service: "sqs", Caller: "-role-"}, {Caller: localaws.EngineKeyID}},
+	localaws.FaultError:       {{Service: "sqs", Caller: "-role-"}, {Service: "sqs", Caller: localaws.EngineKeyID}},
+	localaws.FaultUnavailable: {{Caller: "-role-"}, {Caller: localaws.EngineKeyID}},
+	localaws.FaultResetBefore: {{Caller: "-role-"}, {Caller: localaws.EngineKeyID}},
+	localaws.FaultResetAfter:  {{Caller: "-role-"}, {Caller: localaws.EngineKeyID}},
+	localaws.FaultDelay: {
+		{Service: "sqs", Caller: "-role-", For: localaws.Duration(6 * time.Second), Times: 3},
+		{Service: "dynamodb", Caller: "-role-", For: localaws.Duration(6 * time.Second), Times: 5},
+		{Operation: "SendMessage", For: localaws.Duration(2 * time.Second), Times: 5},
+	},
+	localaws.FaultOutage: {
+		{Caller: "-role-", For: localaws.Duration(time.Second), Times: 1},
+		{Caller: localaws.EngineKeyID, For: localaws.Duration(2 * time.Second), Times: 1},
+	},
+	localaws.FaultBatch:     {{Share: 0.4}},
+	localaws.FaultReceive:   {{Share: 0.4}},
+	localaws.FaultDuplicate: {{Share: 0.4}},
+	localaws.FaultKill:      {{Function: "insert-data"}, {Function: "insert-data", Share: 0.2}, {Function: "generate-data", Share: 0.2}},
+	localaws.FaultTimeout:   {{Function: "insert-data"}, {Function: "generate-data", Share: 0.2}},
+	localaws.FaultGarbage:   {{Function: "insert-data"}, {Function: "generate-data", Share: 0.2}},
+}
+
+func init() {
+	for kind, rules := range anyFaults {
+		for i := range rules {
+			rules[i].Fault = kind
+		}
+	}
 }
 
 // play plays the scenario of a seed and draws up its account.
@@ -352,6 +360,7 @@ func (w *world) execute(ctx context.Context, planned plannedRun) (string, error)
 	}
 	started, err := w.stack.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: aws.String(w.stack.outputs["StateMachineArn"]), Input: aws.String(string(input)),
+		Name: aws.String(uuid.NewString()), // the same when an outage makes it start again
 	})
 	if err != nil {
 		return "", err
@@ -418,8 +427,7 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 
 // account looks for every event of the scenario, and checks what the design promises of each and of every run.
 func (w *world) account(ctx context.Context, r *report, s scenario, arns []string, faulty []localaws.Call) error {
-	first, last := 1000*s.seed, 1000*(s.seed+1)
-	rows, err := w.stack.scan(ctx, first, last)
+	rows, err := w.stack.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}
@@ -478,7 +486,7 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, claims[e.SequenceNo]))
 		}
 	}
-	return w.insertAgain(ctx, r, inserted, rows, first, last)
+	return w.insertAgain(ctx, r, inserted, rows)
 }
 
 // judge checks that a run's status says what became of its events.
@@ -528,7 +536,7 @@ func mayLoseClaims(s scenario, executions []execution, faulty []localaws.Call) b
 }
 
 // insertAgain inserts the events of the table once more: every row must stay the one it was, and keep its first time.
-func (w *world) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row, first, last int64) error {
+func (w *world) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -545,7 +553,7 @@ func (w *world) insertAgain(ctx context.Context, r *report, events []event.Event
 	if err != nil || out.FunctionError != nil {
 		return fmt.Errorf("insert again: %w %s", err, out.Payload)
 	}
-	after, err := w.stack.scan(ctx, first, last)
+	after, err := w.stack.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}

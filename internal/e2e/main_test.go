@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -228,7 +230,11 @@ func (c *cloud) createStack(name string, parameters ...string) (*deployed, error
 	}
 	d.keys = credentials.NewStaticCredentialsProvider("test", "local", "")
 	cfg, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(localaws.Region), config.WithBaseEndpoint(c.endpoint.URL),
-		config.WithCredentialsProvider(d.keys))
+		config.WithCredentialsProvider(d.keys), config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { // longer than an outage on purpose
+				o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 20, time.Second, ratelimit.None
+			})
+		}))
 	if err != nil {
 		return nil, err
 	}
