@@ -20,7 +20,7 @@
 #   DEPLOY_TIMEOUT  minutes that deploy and destroy wait for the stack, 30 if not set
 #   START, END      range of events of a run, half open
 #   RATE            share of them that fails on purpose, 0 to 1
-# An update of a stack keeps each template parameter that is not set.
+# An update of a stack keeps each template parameter that is not set here, but for PREFIX and ARCH.
 STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
 PREFIX         ?= carnation
 ARCH           ?= $(if $(AWS_ENDPOINT_URL),$(subst aarch64,arm64,$(shell uname -m)),arm64)
@@ -49,7 +49,7 @@ goarch.x86_64 = amd64
 goarch        = $(or $(goarch.$(ARCH)),$(error ARCH is "$(ARCH)", and can be arm64 or x86_64))
 
 functions  := generate-data insert-data
-out        := build/$(if $(filter-out linux,$(function_os)),$(function_os)-)$(ARCH)
+out        := build/$(ARCH)
 bootstraps := $(functions:%=$(out)/%/bootstrap)
 zips       := $(functions:%=$(out)/%.zip)
 go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false

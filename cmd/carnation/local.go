@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"carnation/internal/localaws"
 )
@@ -44,6 +45,9 @@ func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer)
 				return fmt.Errorf("local: --faults: %w", err)
 			}
 		}
+		if *envFile != "" {
+			defer os.Remove(*envFile) // the last thing: that it is gone tells that all is
+		}
 		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr, Faults: faults})
 		if err != nil {
 			return fmt.Errorf("local: %w", err)
@@ -53,21 +57,40 @@ func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer)
 				err = closeErr
 			}
 		}()
-		exports := "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN\nexport NO_PROXY=127.0.0.1${NO_PROXY:+,$NO_PROXY}\n"
-		for _, entry := range endpoint.Environment() {
-			exports += "export " + entry + "\n"
-		}
+		exports := exports(endpoint.Environment(), *python)
 		if *envFile != "" {
 			if err := writeWhole(*envFile, exports); err != nil {
 				return fmt.Errorf("local: --env-file: %w", err)
 			}
-			defer os.Remove(*envFile)
 		}
 		fmt.Fprintf(stdout, "AWS is at %s until Ctrl-C. In another terminal:\n\n%s\n", endpoint.URL, exports)
 		err = endpoint.Wait(ctx)
 		fmt.Fprintln(stderr, "carnation local: stopping")
 		return err
 	}
+}
+
+// exports is the environment as a shell takes it.
+func exports(environment []string, python string) string {
+	// What would lead a client elsewhere.
+	unset := []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"}
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_ENDPOINT_URL_") {
+			unset = append(unset, name)
+		}
+	}
+	lines := "unset " + strings.Join(unset, " ") + "\n"
+	for _, entry := range environment {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.ContainsAny(value, " \t'\"\\$&;|<>(){}*?!#~`") {
+			value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+		}
+		lines += "export " + name + "=" + value + "\n"
+	}
+	if dir := filepath.Dir(python); strings.HasSuffix(dir, filepath.Join(".venv", "bin")) { // it may be the only place with an aws
+		lines += `export PATH="$PATH:` + dir + "\"\n"
+	}
+	return lines
 }
 
 // defaultPython is the virtual environment's where `make tools` had to make one.

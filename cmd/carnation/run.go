@@ -124,6 +124,7 @@ type runResult struct {
 }
 
 func (r *runner) run(ctx context.Context, input stack.Input, ranged, untilEmpty bool, maxRuns int) error {
+	defer r.progress.clear()
 	before, err := r.stack.Queues(ctx)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)

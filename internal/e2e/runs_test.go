@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/generate"
 	"carnation/internal/insert"
+	"carnation/internal/localaws"
 )
 
 // stillFailing counts the events of a range whose insert is simulated to fail at this attempt and all before.
@@ -177,7 +176,7 @@ func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: allowed is a number from 0 to 1"},
 		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: allowed is a JSON object of start_seq, end_seq, failure_rate"},
 		{`[1,5]`, "InvalidInputError", "the input is [1,5]: allowed is a JSON object of start_seq, end_seq, failure_rate"},
-		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); a larger one needs the distributed mode", generate.MaxItems, generate.MaxItems+1)},
+		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode", generate.MaxItems, generate.MaxItems+1)},
 	} {
 		out := shared.execute(t, test.input)
 		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
@@ -244,47 +243,78 @@ func logsOf(t *testing.T, function string) string {
 }
 
 func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
-	stop := make(chan struct{})
-	var killer sync.WaitGroup
-	killed := 0
-	killer.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-				killed += killOne("insert-data")
-			}
-		}
-	})
+	before := local.endpoint.FaultCounts()[localaws.FaultKill]
+	kill := localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data", Share: 0.2}
+	if err := local.endpoint.SetFaults(localaws.Faults{Seed: 1, Rules: []localaws.Rule{kill}}); err != nil {
+		t.Fatal(err)
+	}
 	out := shared.execute(t, `{"start_seq":500,"end_seq":560}`)
-	close(stop)
-	killer.Wait()
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	killed := local.endpoint.FaultCounts()[localaws.FaultKill] - before
 	if killed == 0 {
 		t.Fatal("no function was killed")
 	}
-	events := shared.generated(t, *out.ExecutionArn)
-	waiting, _ := shared.queue(t, "RetryQueueUrl")
-	if want := out.Status == sfntypes.ExecutionStatusFailed; want != (waiting > 0) {
-		t.Errorf("execution is %s with %d events parked", out.Status, waiting)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of 60 events failed and are in the retry queue", killed); got != want {
+		t.Errorf("cause is %q, want %q", got, want)
 	}
-	t.Logf("killed %d copies, %d events failed", killed, waiting)
+	shared.expectQueue(t, "RetryQueueUrl", killed, 0)
 	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	shared.expectInserted(t, 500, 560, events)
+	shared.expectInserted(t, 500, 560, shared.generated(t, *out.ExecutionArn))
 }
 
-// killOne kills one running copy of a function, if there is one.
-func killOne(function string) int {
-	out, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid()), "-f", function+".*/bootstrap").Output()
-	pids := strings.Fields(string(out))
-	if err != nil || len(pids) == 0 {
-		return 0
+// TestDeployedFunctionsAnswerInvoke invokes the real binaries, through the aws command.
+func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
+	response := t.TempDir() + "/response.json"
+	invoke := func(function, payload string) (functionError, answer string) {
+		t.Helper()
+		args := []string{"aws", "lambda", "invoke", "--function-name", shared.outputs[function], "--payload", payload, "--query", "FunctionError", "--output", "text", response}
+		if strings.HasPrefix(run(t, "aws", "--version"), "aws-cli/2") {
+			args = append(args, "--cli-binary-format", "raw-in-base64-out")
+		}
+		functionError = run(t, args...)
+		data, err := os.ReadFile(response)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return functionError, string(data)
 	}
-	if exec.Command("kill", "-KILL", pids[len(pids)-1]).Run() != nil {
-		return 0
+	item := `{"event":{"sequence_no":450,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":450,"end_seq":451,"retry_attempt":0}}`
+	for range 2 { // the same event twice is one row
+		if failure, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`]}`); failure != "None" || !equalJSON(t, answer, `{"inserted":1,"failed":[]}`) {
+			t.Errorf("insert-data answers %s %s", failure, answer)
+		}
 	}
-	return 1
+	shared.expectInserted(t, 450, 451, []event.Event{{SequenceNo: 450, RandomValue: "123e4567-e89b-42d3-a456-426614174000", CurrentTime: 1795416822}})
+	if _, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`],"failure_rate":1}`); !equalJSON(t, answer, `{"inserted":0,"failed":[`+strings.TrimSuffix(item, "}")+`,"error":"SimulatedFailure"}]}`) {
+		t.Errorf("insert-data answers %s", answer)
+	}
+	// Another event of the same number and second does not overwrite it.
+	other := strings.Replace(item, "123e4567", "00000000", 1)
+	if _, answer := invoke("InsertDataFunctionArn", `{"items":[`+other+`]}`); !strings.Contains(answer, `"error":"ConditionalCheckFailedException"`) {
+		t.Errorf("insert-data answers %s", answer)
+	}
+	if failure, answer := invoke("InsertDataFunctionArn", `{"items":7}`); failure != "Unhandled" || !equalJSON(t, answer, `{"errorMessage":"items is 7: allowed is a list of items","errorType":"InvalidInputError"}`) {
+		t.Errorf("insert-data answers %s %s", failure, answer)
+	}
+	if failure, answer := invoke("GenerateDataFunctionArn", `{"start_seq":1,"end_seq":1}`); failure != "None" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0}`) {
+		t.Errorf("generate-data answers %s %s", failure, answer)
+	}
+
+	name := shared.outputs["InsertDataFunctionArn"]
+	variables := run(t, "aws", "lambda", "get-function-configuration", "--function-name", name, "--query", "Environment", "--output", "json")
+	run(t, "aws", "lambda", "update-function-configuration", "--function-name", name, "--environment", strings.Replace(variables, "TABLE_NAME", "OTHER_NAME", 1))
+	failure, answer := invoke("InsertDataFunctionArn", `{"items":[]}`)
+	run(t, "aws", "lambda", "update-function-configuration", "--function-name", name, "--environment", variables)
+	if failure != "Unhandled" || !strings.Contains(answer, "Runtime.ExitError") || !strings.Contains(logsOf(t, "insert-data"), "environment variable TABLE_NAME is not set") {
+		t.Errorf("without TABLE_NAME insert-data answers %s %s", failure, answer)
+	}
+	if _, answer := invoke("InsertDataFunctionArn", `{"items":[]}`); !equalJSON(t, answer, `{"inserted":0,"failed":[]}`) {
+		t.Errorf("with TABLE_NAME again insert-data answers %s", answer)
+	}
 }
 
 func TestFiveHundredEventsInOneRun(t *testing.T) {
@@ -299,6 +329,11 @@ func TestFiveHundredEventsInOneRun(t *testing.T) {
 	events := shared.generated(t, *out.ExecutionArn)
 	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	shared.expectInserted(t, 1000, 1500, events)
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+	if took > time.Minute {
+		t.Errorf("500 events took %s, want under a minute", took)
+	}
 	t.Logf("500 events took %s", took.Round(100*time.Millisecond))
 }
 

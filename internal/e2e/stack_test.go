@@ -92,6 +92,11 @@ func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
 		t.Errorf("cause is %s", got)
 	}
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)
+	refused := local.command([]string{"STACK_NAME=carnation-prod"}, "make", "--no-print-directory", "destroy")
+	if refused.code == 0 || !strings.Contains(refused.stderr, "is protected, and nothing was deleted") {
+		t.Errorf("make destroy in prod: %s", refused)
+	}
+	expectStatus(t, prod.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	run(t, "aws", "dynamodb", "update-table", "--table-name", prod.outputs["TableName"], "--no-deletion-protection-enabled")
 	deleteStack(t, "carnation-prod")
 }
@@ -183,8 +188,7 @@ func with(parameters []string, replacement string) []string {
 	return result
 }
 
-// TestRolesAllowExactlyWhatIsCalled compares the calls that were recorded so far with the roles' policies. It is last
-// in the file that go test runs last, after the runs.
+// TestRolesAllowExactlyWhatIsCalled compares the calls of runs that fail, retry and succeed with the roles' policies.
 func TestRolesAllowExactlyWhatIsCalled(t *testing.T) {
 	suffix := "-devl-" + localaws.Region
 	out := shared.execute(t, `{"start_seq":800,"end_seq":840,"failure_rate":0.5}`)
@@ -273,4 +277,29 @@ func flatten(v any) []string {
 		return all
 	}
 	return nil
+}
+
+func TestSizeLimits(t *testing.T) {
+	count := func(pattern string) (lines int) {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v files, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += strings.Count(string(data), "\n")
+		}
+		return lines
+	}
+	if n := count("cft/*.yaml") + count("cft/nested-stacks/*.yaml"); n >= 1300 {
+		t.Errorf("the templates have %d lines, want under 1,300", n)
+	}
+	for _, function := range []string{"generate-data", "insert-data"} {
+		if n := count("cmd/" + function + "/main.go"); n > 40 {
+			t.Errorf("main.go of %s has %d lines, want at most 40", function, n)
+		}
+	}
 }

@@ -250,7 +250,20 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 	if err := os.WriteFile(old, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, python := range []string{old, dir + "/none"} {
+	// One whose moto is of another version.
+	other := filepath.Join(dir, "other")
+	if err := os.MkdirAll(dir+"/packages/moto", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range map[string]string{
+		dir + "/packages/moto/__init__.py": `__version__ = "4.2.14"`,
+		other:                              "#!/bin/sh\nPYTHONPATH='" + dir + "/packages' exec python3 \"$@\"\n",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, python := range []string{old, other, dir + "/none"} {
 		out := local.command(nil, carnation, "local", "--python", python)
 		if out.code != 2 || strings.Count(out.stderr, "\n") != 1 || !strings.Contains(out.stderr, "make tools") {
 			t.Errorf("with Python %s: %s, want one line that says to run make tools", python, out)
@@ -259,7 +272,7 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			t.Setenv("TMPDIR", dir)
@@ -267,9 +280,12 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 			work, content := waitForFile(t, dir+"/carnation-demo-*/environment")
 			address := endpointURL.FindStringSubmatch(content)[1]
 			time.Sleep(4 * time.Second) // half way through deploying
-			// Ctrl-C reaches the whole group. A kill takes the script alone, and none of its children.
+			// Ctrl-C reaches the whole group, a SIGTERM make. A SIGKILL takes the script alone, and none of its children.
 			target := -p.cmd.Process.Pid
-			if signal == syscall.SIGKILL {
+			switch signal {
+			case syscall.SIGTERM:
+				target = p.cmd.Process.Pid
+			case syscall.SIGKILL:
 				out, err := exec.Command("pgrep", "-P", fmt.Sprint(p.cmd.Process.Pid)).Output()
 				if err != nil {
 					t.Fatal(err)
@@ -286,9 +302,9 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 			}
 			if signal == syscall.SIGKILL {
 				expectNothingLeft(t, dir, address)
-			} else {
-				expectNothingLeft(t, dir, address, filepath.Dir(work))
+				return
 			}
+			expectNothingLeft(t, dir, address, filepath.Dir(work))
 		})
 	}
 }

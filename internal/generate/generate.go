@@ -41,7 +41,7 @@ type RangeTooLargeError struct {
 }
 
 func (e *RangeTooLargeError) Error() string {
-	return fmt.Sprintf("end_seq is %d: the range of %d events does not fit one run: the largest that fits is %d events (end_seq %d); a larger one needs the distributed mode",
+	return fmt.Sprintf("end_seq is %d: the range of %d events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode",
 		e.EndSeq, e.EndSeq-e.StartSeq, MaxItems, e.StartSeq+MaxItems)
 }
 

@@ -137,9 +137,9 @@ func TestAFailureRateOfZeroIsAllowedWhereFailuresAreNotSimulated(t *testing.T) {
 func TestARangeThatDoesNotFitOneRunIsRefused(t *testing.T) {
 	for _, tc := range []struct{ input, want string }{
 		{`{"start_seq":1,"end_seq":543}`,
-			"end_seq is 543: the range of 542 events does not fit one run: the largest that fits is 541 events (end_seq 542); a larger one needs the distributed mode"},
+			"end_seq is 543: the range of 542 events does not fit one run: the largest that fits is 541 events (end_seq 542); split it into several runs, or use the distributed mode"},
 		{`{"start_seq":0,"end_seq":9007199254740991}`,
-			"end_seq is 9007199254740991: the range of 9007199254740991 events does not fit one run: the largest that fits is 541 events (end_seq 541); a larger one needs the distributed mode"},
+			"end_seq is 9007199254740991: the range of 9007199254740991 events does not fit one run: the largest that fits is 541 events (end_seq 541); split it into several runs, or use the distributed mode"},
 	} {
 		queue := &fakeQueue{}
 		h, _ := handlerOf(queue)

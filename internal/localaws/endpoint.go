@@ -3,6 +3,7 @@
 package localaws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,11 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	}
 	e.URL = "http://" + listener.Addr().String()
 	e.server = &http.Server{Handler: http.HandlerFunc(e.serve), ReadHeaderTimeout: 10 * time.Second}
-	go func() { e.serveErr <- e.server.Serve(listener) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, listener.Close())
+		}
+	}()
 	if e.moto, err = startMoto(ctx, options.Python, e.dir, listener.Addr().(*net.TCPAddr).Port, options.Stderr); err != nil {
 		return nil, err
 	}
@@ -84,12 +89,22 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		Transport:    &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 		ErrorHandler: e.backendGone,
 	}
-	return e, e.SetFaults(options.Faults)
+	if err := e.SetFaults(options.Faults); err != nil {
+		return nil, err
+	}
+	go func() { e.serveErr <- e.server.Serve(listener) }()
+	return e, nil
 }
 
 // Environment is what a client of the endpoint needs in its environment.
 func (e *Endpoint) Environment() []string {
+	noProxy := "127.0.0.1"
+	if others := cmp.Or(os.Getenv("no_proxy"), os.Getenv("NO_PROXY")); others != "" {
+		noProxy += "," + others
+	}
 	return []string{
+		"NO_PROXY=" + noProxy,
+		"no_proxy=" + noProxy, // wins over the other in some clients
 		"AWS_ENDPOINT_URL=" + e.URL,
 		"AWS_ACCESS_KEY_ID=local",
 		"AWS_SECRET_ACCESS_KEY=local",
@@ -147,8 +162,6 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 // route serves a call. fault is what goes wrong with an invocation.
 func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, fault string) {
 	switch {
-	case e.proxy == nil: // moto is still starting: nobody knows this address yet
-		http.Error(w, "starting", http.StatusServiceUnavailable)
 	case isInvoke(call):
 		e.lambda.serveInvoke(w, r, call.Region, fault)
 	default:

@@ -114,9 +114,19 @@ func ParseFaults(data []byte) (Faults, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return f, errors.New("faults: allowed is one JSON object, and more follows it")
 	}
+	var given struct{ Rules []map[string]json.RawMessage }
+	if err := json.Unmarshal(data, &given); err != nil {
+		return f, fmt.Errorf("faults: %w", err)
+	}
 	for i, rule := range f.Rules {
 		if err := rule.check(); err != nil {
 			return f, fmt.Errorf("faults: rules[%d].%w", i, err)
+		}
+		// A zero would read as left out, which means every call.
+		for name, zero := range map[string]bool{"share": rule.Share == 0, "nth": rule.Nth == 0, "times": rule.Times == 0} {
+			if raw, ok := given.Rules[i][name]; ok && zero {
+				return f, fmt.Errorf("faults: rules[%d].%s is %s: allowed is a number above 0", i, name, raw)
+			}
 		}
 	}
 	return f, nil

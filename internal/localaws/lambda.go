@@ -164,8 +164,8 @@ func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region,
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
+	defer h.leave(fn)
 	result := h.invoke(fn, requestID, clientContext, payload, fault)
-	h.leave(fn)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
 	if result.functionError {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -27,6 +28,8 @@ type logBook struct {
 	api    *cloudwatchlogs.Client
 	stderr io.Writer
 
+	flushing sync.Mutex // one flush at a time, during which lines are still added
+
 	mu      sync.Mutex
 	streams map[logStream]*logLines
 }
@@ -34,7 +37,7 @@ type logBook struct {
 type logStream struct{ region, group, name string }
 
 type logLines struct {
-	created bool
+	created bool // only touched while flushing
 	events  []types.InputLogEvent
 }
 
@@ -61,21 +64,29 @@ func (b *logBook) flush(ctx context.Context) {
 	// Whoever asked may go away meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancel()
+	b.flushing.Lock()
+	defer b.flushing.Unlock()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for stream, lines := range b.streams {
-		if len(lines.events) == 0 {
+	streams := maps.Clone(b.streams)
+	b.mu.Unlock()
+	for stream, lines := range streams {
+		b.mu.Lock()
+		events := lines.events
+		lines.events = nil
+		b.mu.Unlock()
+		if len(events) == 0 {
 			continue
 		}
-		if err := b.put(ctx, stream, lines); err != nil {
+		if err := b.put(ctx, stream, lines, events); err != nil {
 			fmt.Fprintf(b.stderr, "carnation local: logs of %s: %v\n", stream.group, err)
-			continue // they are kept for the next time
+			b.mu.Lock() // they are kept for the next time
+			lines.events = append(events, lines.events...)
+			b.mu.Unlock()
 		}
-		lines.events = nil
 	}
 }
 
-func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines) error {
+func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines, events []types.InputLogEvent) error {
 	inRegion := func(o *cloudwatchlogs.Options) { o.Region = stream.region }
 	if !lines.created {
 		_, err := b.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
@@ -90,7 +101,7 @@ func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines) er
 		}
 		lines.created = true
 	}
-	for events := lines.events; len(events) > 0; {
+	for len(events) > 0 {
 		n := min(len(events), 1000)
 		_, err := b.api.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name), LogEvents: events[:n],
