@@ -390,6 +390,9 @@ type execution struct {
 	items   []event.Item // that generate-data answered
 	failed  int          // of them, that the Map took for failed
 	parking bool         // it came to return failed events
+
+	claimed  time.Time // when generate-data had answered
+	released time.Time // when it came to return failed events, or ended
 }
 
 func (w *world) read(ctx context.Context, arn string) (execution, error) {
@@ -398,6 +401,7 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 	if e.out, err = w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 		return e, err
 	}
+	e.released = aws.ToTime(e.out.StopDate)
 	mapped := false
 	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
 	for pages.HasMorePages() {
@@ -410,11 +414,13 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 			case h.Type == sfntypes.HistoryEventTypeTaskSucceeded && !mapped:
 				var output struct{ Payload struct{ Items []event.Item } }
 				if json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &output) == nil { // garbage is no answer
-					e.items = output.Payload.Items
+					e.items, e.claimed = output.Payload.Items, *h.Timestamp
 				}
 			case h.Type == sfntypes.HistoryEventTypeMapStateEntered:
 				mapped = true
-				e.parking = e.parking || *h.StateEnteredEventDetails.Name == "Return Failed Events"
+				if *h.StateEnteredEventDetails.Name == "Return Failed Events" {
+					e.parking, e.released = true, *h.Timestamp
+				}
 			case h.Type == sfntypes.HistoryEventTypePassStateEntered:
 				if name := *h.StateEnteredEventDetails.Name; name == stack.EventFailed || name == stack.InvocationFailed {
 					e.failed++
@@ -486,7 +492,29 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, claims[e.SequenceNo]))
 		}
 	}
+	if s.calm {
+		r.wrong = append(r.wrong, sharedClaims(executions)...)
+	}
 	return w.insertAgain(ctx, r, inserted, rows)
+}
+
+// sharedClaims finds events that two runs held at once: where no answer was lost and no message delivered twice, a claim
+// is over only when its run gives it back.
+func sharedClaims(executions []execution) (wrong []string) {
+	slices.SortFunc(executions, func(a, b execution) int { return a.claimed.Compare(b.claimed) })
+	holder := map[int64]execution{}
+	for _, e := range executions {
+		for _, item := range e.items {
+			if item.ReceiptHandle == "" {
+				continue
+			}
+			if h, ok := holder[item.Event.SequenceNo]; ok && e.claimed.Before(h.released) {
+				wrong = append(wrong, fmt.Sprintf("run %s claimed event %d, which run %s held", *e.out.Name, item.Event.SequenceNo, *h.out.Name))
+			}
+			holder[item.Event.SequenceNo] = e
+		}
+	}
+	return wrong
 }
 
 // judge checks that a run's status says what became of its events.

@@ -266,6 +266,30 @@ func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
 	shared.expectInserted(t, 500, 560, shared.generated(t, *out.ExecutionArn))
 }
 
+func TestRedriveParksWhatCouldNotBeParked(t *testing.T) {
+	refuse := localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessage"}
+	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{refuse}}); err != nil {
+		t.Fatal(err)
+	}
+	out := shared.execute(t, `{"start_seq":660,"end_seq":670,"failure_rate":1}`)
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	if aws.ToString(out.Error) == "Carnation.EventsFailed" {
+		t.Error("the run says that its events are in the retry queue, and they are not")
+	}
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", *out.ExecutionArn)
+	redriven := shared.wait(t, *out.ExecutionArn)
+	if got, want := aws.ToString(redriven.Cause), "10 of 10 events failed and are in the retry queue"; got != want {
+		t.Errorf("after the redrive the cause is %q, want %q", got, want)
+	}
+	shared.expectQueue(t, "RetryQueueUrl", 10, 0)
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	shared.expectInserted(t, 660, 670, shared.generated(t, *out.ExecutionArn))
+}
+
 // TestDeployedFunctionsAnswerInvoke invokes the real binaries, through the aws command.
 func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
 	response := t.TempDir() + "/response.json"
