@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const usage = `carnation runs Carnation stacks, on AWS or on a laptop.
@@ -116,6 +117,13 @@ func outputFlag(flags *flag.FlagSet) *oneOf {
 	output := &oneOf{"text", []string{"text", "json"}}
 	flags.Var(output, "output", "`format` of the result: text or json")
 	return output
+}
+
+func checkTimeout(timeout time.Duration) error {
+	if timeout <= 0 {
+		return fmt.Errorf("--timeout is %s: allowed is a duration above 0, like 90s or 30m", timeout)
+	}
+	return nil
 }
 
 func stackFlag(flags *flag.FlagSet) *string {

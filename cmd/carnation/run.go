@@ -45,8 +45,8 @@ func setupRun(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) e
 		if *maxRuns < 1 {
 			return fmt.Errorf("run: --max-runs is %d: allowed is an integer from 1", *maxRuns)
 		}
-		if *timeout <= 0 {
-			return fmt.Errorf("run: --timeout is %s: allowed is a duration above 0, like 90s or 30m", *timeout)
+		if err := checkTimeout(*timeout); err != nil {
+			return fmt.Errorf("run: %w", err)
 		}
 		input := stack.Input{StartSeq: start.n, EndSeq: end.n, FailureRate: float64(rate)}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))

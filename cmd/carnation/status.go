@@ -23,8 +23,8 @@ func setupStatus(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer
 		if *executions < 1 || *executions > 1000 {
 			return fmt.Errorf("status: --executions is %d: allowed is an integer from 1 to 1000", *executions)
 		}
-		if *timeout <= 0 {
-			return fmt.Errorf("status: --timeout is %s: allowed is a duration above 0, like 90s or 30m", *timeout)
+		if err := checkTimeout(*timeout); err != nil {
+			return fmt.Errorf("status: %w", err)
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))
 		defer cancel()

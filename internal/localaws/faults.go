@@ -118,10 +118,10 @@ func ParseFaults(data []byte) (Faults, error) {
 	if err := json.Unmarshal(data, &given); err != nil {
 		return f, fmt.Errorf("faults: %w", err)
 	}
+	if err := f.check(); err != nil {
+		return f, err
+	}
 	for i, rule := range f.Rules {
-		if err := rule.check(); err != nil {
-			return f, fmt.Errorf("faults: rules[%d].%w", i, err)
-		}
 		// A zero would read as left out, which means every call.
 		for name, zero := range map[string]bool{"share": rule.Share == 0, "nth": rule.Nth == 0, "times": rule.Times == 0} {
 			if raw, ok := given.Rules[i][name]; ok && zero {
@@ -130,6 +130,15 @@ func ParseFaults(data []byte) (Faults, error) {
 		}
 	}
 	return f, nil
+}
+
+func (f Faults) check() error {
+	for i, rule := range f.Rules {
+		if err := rule.check(); err != nil {
+			return fmt.Errorf("faults: rules[%d].%w", i, err)
+		}
+	}
+	return nil
 }
 
 func (r Rule) check() error {
@@ -211,10 +220,8 @@ func (r Rule) matches(call Call) bool {
 
 // SetFaults makes calls go wrong from now on. The zero value ends that.
 func (e *Endpoint) SetFaults(faults Faults) error {
-	for i, rule := range faults.Rules {
-		if err := rule.check(); err != nil {
-			return fmt.Errorf("faults: rules[%d].%w", i, err)
-		}
+	if err := faults.check(); err != nil {
+		return err
 	}
 	e.faults.set(faults)
 	return nil

@@ -60,7 +60,6 @@ type runtimeAPI struct {
 
 // instance is one running copy of a function.
 type instance struct {
-	id      string
 	cmd     *exec.Cmd
 	stream  logStream
 	ready   chan struct{} // closed at the first request for an invocation
@@ -149,21 +148,23 @@ func (a *runtimeAPI) serveResponse(w http.ResponseWriter, r *http.Request) {
 	a.finish(r, invokeResult{payload: body})
 }
 
-func (a *runtimeAPI) serveError(w http.ResponseWriter, r *http.Request) {
+// takeError accepts the error that a function reports.
+func takeError(w http.ResponseWriter, r *http.Request) []byte {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
 	if err != nil {
 		body = errorPayload("Runtime.UnreadableError", err.Error())
 	}
 	w.WriteHeader(http.StatusAccepted)
+	return body
+}
+
+func (a *runtimeAPI) serveError(w http.ResponseWriter, r *http.Request) {
+	body := takeError(w, r)
 	a.finish(r, invokeResult{payload: body, functionError: true})
 }
 
 func (a *runtimeAPI) serveInitError(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
-	if err != nil {
-		body = errorPayload("Runtime.UnreadableError", err.Error())
-	}
-	w.WriteHeader(http.StatusAccepted)
+	body := takeError(w, r)
 	if in := a.instance(r); in != nil {
 		select {
 		case in.failure <- body:
@@ -304,7 +305,6 @@ func (h *lambdaHost) start(fn *function) (*instance, error) {
 	}
 	id := uuid.NewString()
 	in := &instance{
-		id:      id,
 		stream:  logStream{fn.region, fn.logGroup, time.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + strings.ReplaceAll(id, "-", "")},
 		cmd:     exec.Command(bootstrap),
 		ready:   make(chan struct{}),

@@ -183,7 +183,6 @@ var ErrLeft = errors.New("the retry queue is not empty")
 // Where claims of a dead run are in flight, it waits for them to come back. report and each are told of every run, while
 // it goes on and when it ended; an error of each ends Drain.
 func (s *Stack) Drain(ctx context.Context, failureRate float64, maxRuns int, failed bool, report func(Progress), each func(Run) error) error {
-
 	for runs := 0; ; {
 		queues, err := s.Queues(ctx)
 		if err != nil {
