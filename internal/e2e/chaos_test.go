@@ -97,11 +97,11 @@ func TestChaos(t *testing.T) {
 
 // report is the account of one scenario.
 type report struct {
-	seed                                    int64
-	took                                    time.Duration
-	runs, events, inserted, dead, inHistory int
-	lost, duplicated, wrong                 []string
-	faults                                  map[string]int
+	seed                                   int64
+	took                                   time.Duration
+	runs, events, inserted, dead, redriven int
+	lost, duplicated, wrong                []string
+	faults                                 map[string]int
 }
 
 func (r report) failed() bool { return len(r.lost)+len(r.duplicated)+len(r.wrong) > 0 }
@@ -114,7 +114,7 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 		sum.events += r.events
 		sum.inserted += r.inserted
 		sum.dead += r.dead
-		sum.inHistory += r.inHistory
+		sum.redriven += r.redriven
 		sum.lost = append(sum.lost, r.lost...)
 		sum.duplicated = append(sum.duplicated, r.duplicated...)
 		sum.wrong = append(sum.wrong, r.wrong...)
@@ -122,9 +122,9 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 			sum.faults[kind] += n
 		}
 	}
-	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | in a stopped run's history | lost | duplicated | wrong status |\n")
+	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | of them by redrive of a stopped run | lost | duplicated | wrong status |\n")
 	fmt.Fprintf(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n| %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n",
-		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.inHistory, len(sum.lost), len(sum.duplicated), len(sum.wrong))
+		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.redriven, len(sum.lost), len(sum.duplicated), len(sum.wrong))
 	fmt.Fprintf(w, "| fault | times |\n| --- | --- |\n")
 	for _, kind := range slices.Sorted(maps.Keys(sum.faults)) {
 		fmt.Fprintf(w, "| %s | %d |\n", kind, sum.faults[kind])
@@ -322,20 +322,93 @@ func (w *world) play(ctx context.Context, seed int64) (report, error) {
 			r.wrong = append(r.wrong, fmt.Sprintf("%d failed events were not released", inFlight))
 		}
 	}
+	if arns, err = w.drain(arns); err != nil {
+		return r, err
+	}
+	dead := map[event.Event]bool{}
+	stopped, err := w.redrive(ctx, &r, arns, dead)
+	if err != nil {
+		return r, err
+	}
+	if r.redriven > 0 {
+		if arns, err = w.drain(arns); err != nil {
+			return r, err
+		}
+	}
+	err = w.account(ctx, &r, s, arns, dead, stopped || mayLoseClaims(faulty))
+	r.took = time.Since(started)
+	return r, err
+}
+
+// drain runs until the retry queue is empty, and adds those runs to others.
+func (w *world) drain(arns []string) ([]string, error) {
 	out := w.cloud.command(nil, carnation, "run", "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "170s")
 	var drained struct {
 		Runs   []stack.Run
 		Queues stack.Queues
 	}
 	if err := json.Unmarshal([]byte(out.stdout), &drained); err != nil || out.code > 1 || drained.Queues.Retry+drained.Queues.InFlight > 0 {
-		return r, fmt.Errorf("carnation run --until-empty: %s", out)
+		return nil, fmt.Errorf("carnation run --until-empty: %s", out)
 	}
 	for _, run := range drained.Runs {
 		arns = append(arns, run.Arn)
 	}
-	err = w.account(ctx, &r, s, arns, faulty)
-	r.took = time.Since(started)
-	return r, err
+	return arns, nil
+}
+
+// redrive redrives the runs that were stopped, timed out or failed while they parked, and whose history alone has new
+// events. It tells whether any run ended before it had tried its claims.
+func (w *world) redrive(ctx context.Context, r *report, arns []string, dead map[event.Event]bool) (stopped bool, err error) {
+	rows, err := w.stack.scan(ctx, 0, math.MaxInt64)
+	if err != nil {
+		return false, err
+	}
+	if err := w.takeDead(ctx, dead); err != nil {
+		return false, err
+	}
+	for _, arn := range arns {
+		e, err := w.read(ctx, arn)
+		if err != nil {
+			return false, err
+		}
+		if e.out.Status == sfntypes.ExecutionStatusAborted {
+			r.faults["stop"]++
+		}
+		if e.out.Status == sfntypes.ExecutionStatusSucceeded || aws.ToString(e.out.Error) == "Carnation.EventsFailed" {
+			continue
+		}
+		stopped = true
+		alone := 0
+		for _, item := range e.items {
+			if item.ReceiptHandle == "" && len(rows[item.Event.SequenceNo]) == 0 && !dead[item.Event] {
+				alone++
+			}
+		}
+		if alone == 0 || e.out.Status == sfntypes.ExecutionStatusFailed && !e.parking { // which are lost
+			continue
+		}
+		r.redriven += alone
+		if _, err := w.stack.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn), ClientToken: aws.String(uuid.NewString())}); err != nil {
+			return false, err
+		}
+		if err := w.wait(ctx, arn); err != nil {
+			return false, err
+		}
+	}
+	return stopped, nil
+}
+
+// takeDead empties the dead-letter queue.
+func (w *world) takeDead(ctx context.Context, dead map[event.Event]bool) error {
+	messages, err := w.stack.receiveAll(ctx, "DeadLetterQueueUrl")
+	for _, message := range messages {
+		e, err := event.Parse([]byte(*message.Body), "")
+		if err != nil {
+			return fmt.Errorf("dead letter %s: %w", *message.Body, err)
+		}
+		dead[e] = true
+	}
+	return err
 }
 
 // run starts the scenario's executions, stops those that are to be stopped, and waits for all to end.
@@ -372,13 +445,15 @@ func (w *world) execute(ctx context.Context, planned plannedRun) (string, error)
 			return arn, err
 		}
 	}
+	return arn, w.wait(ctx, arn)
+}
+
+// wait waits for an execution to end.
+func (w *world) wait(ctx context.Context, arn string) error {
 	for {
 		out, err := w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
-		if err != nil {
-			return arn, err
-		}
-		if out.Status != sfntypes.ExecutionStatusRunning {
-			return arn, nil
+		if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
+			return err
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -386,17 +461,18 @@ func (w *world) execute(ctx context.Context, planned plannedRun) (string, error)
 
 // execution is what its history says of it.
 type execution struct {
-	out     *sfn.DescribeExecutionOutput
-	items   []event.Item // that generate-data answered
-	failed  int          // of them, that the Map took for failed
-	parking bool         // it came to return failed events
+	out      *sfn.DescribeExecutionOutput
+	items    []event.Item             // that generate-data answered
+	inserted map[event.Item]time.Time // when the Map took them for inserted
+	failed   map[event.Item]bool      // that the Map took for failed
+	parking  bool                     // it came to return failed events
 
 	claimed  time.Time // when generate-data had answered
 	released time.Time // when it came to return failed events, or ended
 }
 
 func (w *world) read(ctx context.Context, arn string) (execution, error) {
-	var e execution
+	e := execution{inserted: map[event.Item]time.Time{}, failed: map[event.Item]bool{}}
 	var err error
 	if e.out, err = w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 		return e, err
@@ -422,8 +498,16 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 					e.parking, e.released = true, *h.Timestamp
 				}
 			case h.Type == sfntypes.HistoryEventTypePassStateEntered:
-				if name := *h.StateEnteredEventDetails.Name; name == stack.EventFailed || name == stack.InvocationFailed {
-					e.failed++
+				var input struct{ Item event.Item }
+				if err := json.Unmarshal([]byte(*h.StateEnteredEventDetails.Input), &input); err != nil {
+					return e, err
+				}
+				switch *h.StateEnteredEventDetails.Name {
+				case stack.EventFailed, stack.InvocationFailed:
+					e.failed[input.Item] = true
+				case "Event Inserted":
+					e.inserted[input.Item] = *h.Timestamp
+					delete(e.failed, input.Item) // it had failed before the redrive
 				}
 			}
 		}
@@ -432,22 +516,13 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 }
 
 // account looks for every event of the scenario, and checks what the design promises of each and of every run.
-func (w *world) account(ctx context.Context, r *report, s scenario, arns []string, faulty []localaws.Call) error {
+func (w *world) account(ctx context.Context, r *report, s scenario, arns []string, dead map[event.Event]bool, mayLoseClaims bool) error {
 	rows, err := w.stack.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}
-	dead, err := w.stack.receiveAll(ctx, "DeadLetterQueueUrl")
-	if err != nil {
+	if err := w.takeDead(ctx, dead); err != nil {
 		return err
-	}
-	deadEvents := map[event.Event]bool{}
-	for _, message := range dead {
-		e, err := event.Parse([]byte(*message.Body), "")
-		if err != nil {
-			return fmt.Errorf("dead letter %s: %w", *message.Body, err)
-		}
-		deadEvents[e] = true
 	}
 	executions := make([]execution, len(arns))
 	for i, arn := range arns {
@@ -456,10 +531,16 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 		}
 	}
 	r.runs = len(arns)
-	claims := map[int64]int{} // by sequence number: how many runs had it as a claim
+	claims := map[int64]int{}              // by sequence number: how many runs had it as a claim
+	firstInserted := map[int64]time.Time{} // by sequence number
 	var inserted []event.Event
 	for _, e := range executions {
 		name := *e.out.Name
+		for item, at := range e.inserted {
+			if first, ok := firstInserted[item.Event.SequenceNo]; !ok || at.Before(first) {
+				firstInserted[item.Event.SequenceNo] = at
+			}
+		}
 		for _, item := range e.items {
 			if item.ReceiptHandle != "" {
 				claims[item.Event.SequenceNo]++
@@ -476,19 +557,22 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 				if row := found[0]; row.RandomStringValue != item.Event.RandomValue || row.GeneratedUnixTime != item.Event.CurrentTime {
 					r.wrong = append(r.wrong, fmt.Sprintf("event %+v has the row %+v", item.Event, row))
 				}
-			case deadEvents[item.Event]:
+			case dead[item.Event]:
 				r.dead++
-			case e.out.Status == sfntypes.ExecutionStatusAborted, e.out.Status == sfntypes.ExecutionStatusTimedOut,
-				e.out.Status == sfntypes.ExecutionStatusFailed && e.parking && aws.ToString(e.out.Error) != "Carnation.EventsFailed":
-				r.inHistory++ // redrive-execution goes on from there
 			default:
 				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s, is nowhere", item.Event.SequenceNo, name, e.out.Status, aws.ToString(e.out.Error)))
 			}
 		}
 		r.wrong = append(r.wrong, w.judge(e, rows)...)
 	}
-	for e := range deadEvents {
-		if claims[e.SequenceNo] < 3 && !mayLoseClaims(s, executions, faulty) {
+	for _, e := range inserted {
+		row := rows[e.SequenceNo][0]
+		if first, ok := firstInserted[e.SequenceNo]; ok && time.Unix(row.CreatedUnixTime, 0).After(first) {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d was inserted at %s, and its row has the createdUnixTime %d", e.SequenceNo, first, row.CreatedUnixTime))
+		}
+	}
+	for e := range dead {
+		if claims[e.SequenceNo] < 3 && !mayLoseClaims {
 			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, claims[e.SequenceNo]))
 		}
 	}
@@ -520,7 +604,11 @@ func sharedClaims(executions []execution) (wrong []string) {
 // judge checks that a run's status says what became of its events.
 func (w *world) judge(e execution, rows map[int64][]row) (wrong []string) {
 	name := *e.out.Name
-	if took := e.out.StopDate.Sub(*e.out.StartDate); took > chaosRunTimeout+5*time.Second {
+	started := *e.out.StartDate
+	if e.out.RedriveDate != nil {
+		started = *e.out.RedriveDate
+	}
+	if took := e.out.StopDate.Sub(started); took > chaosRunTimeout+5*time.Second {
 		wrong = append(wrong, fmt.Sprintf("run %s took %s", name, took))
 	}
 	switch {
@@ -535,8 +623,8 @@ func (w *world) judge(e execution, rows map[int64][]row) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("run %s has the output %s, want %s", name, aws.ToString(e.out.Output), want))
 		}
 	case aws.ToString(e.out.Error) == "Carnation.EventsFailed":
-		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", e.failed, len(e.items))
-		if e.failed == 0 || aws.ToString(e.out.Cause) != want {
+		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", len(e.failed), len(e.items))
+		if len(e.failed) == 0 || aws.ToString(e.out.Cause) != want {
 			wrong = append(wrong, fmt.Sprintf("run %s FAILED with %q, want %q", name, aws.ToString(e.out.Cause), want))
 		}
 	}
@@ -544,23 +632,11 @@ func (w *world) judge(e execution, rows map[int64][]row) (wrong []string) {
 }
 
 // mayLoseClaims tells whether a message may have been received more often than runs had it: where an answer with
-// messages was lost, or was given twice, and where a run ended before it tried its claims.
-func mayLoseClaims(s scenario, executions []execution, faulty []localaws.Call) bool {
-	if s.calm {
-		return false
-	}
-	for _, call := range faulty {
-		switch {
-		case call.Operation == "ReceiveMessage", call.Function != "" && strings.Contains(call.Function, "generate-data"), call.Fault == localaws.FaultOutage:
-			return true
-		}
-	}
-	for _, e := range executions {
-		if e.out.Status != sfntypes.ExecutionStatusSucceeded && aws.ToString(e.out.Error) != "Carnation.EventsFailed" {
-			return true
-		}
-	}
-	return false
+// messages was lost, or was given twice.
+func mayLoseClaims(faulty []localaws.Call) bool {
+	return slices.ContainsFunc(faulty, func(c localaws.Call) bool {
+		return c.Operation == "ReceiveMessage" || strings.Contains(c.Function, "generate-data") || c.Fault == localaws.FaultOutage
+	})
 }
 
 // insertAgain inserts the events of the table once more: every row must stay the one it was, and keep its first time.

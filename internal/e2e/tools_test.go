@@ -5,13 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -188,17 +191,19 @@ func waitForFile(t *testing.T, pattern string) (path, content string) {
 
 var endpointURL = regexp.MustCompile(`AWS_ENDPOINT_URL=http://(127\.0\.0\.1:\d+)`)
 
-// expectNothingLeft checks that no process names the mark, nothing listens at the address, and the files are gone.
-func expectNothingLeft(t *testing.T, mark, address string, files ...string) {
+// expectNothingLeft checks that no process of the command's group is left, none that names the mark, nothing listens at the
+// address, if it is known, and the files are gone.
+func (p *process) expectNothingLeft(t *testing.T, mark, address string, files ...string) {
 	t.Helper()
 	var left string
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		left = ""
-		if out, err := exec.Command("pgrep", "-fl", mark).Output(); err == nil {
-			left = "processes: " + string(out)
+		for _, search := range [][]string{{"-fl", mark}, {"-l", "-g", fmt.Sprint(p.cmd.Process.Pid)}} {
+			if out, err := exec.Command("pgrep", search...).Output(); err == nil {
+				left += "processes: " + string(out)
+			}
 		}
-		if connection, err := net.DialTimeout("tcp", address, time.Second); err == nil {
-			connection.Close()
+		if address != "" && listens(address) {
 			left += " something listens at " + address
 		}
 		for _, file := range files {
@@ -210,9 +215,17 @@ func expectNothingLeft(t *testing.T, mark, address string, files ...string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("left: %s", left)
+			t.Fatalf("left: %s\nit had printed: %s", left, p.output.String())
 		}
 	}
+}
+
+func listens(address string) bool {
+	connection, err := net.DialTimeout("tcp", address, time.Second)
+	if err == nil {
+		connection.Close()
+	}
+	return err == nil
 }
 
 func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
@@ -228,7 +241,7 @@ func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 			}
 			err := p.cmd.Wait()
 			if signal == syscall.SIGKILL {
-				expectNothingLeft(t, dir, address)
+				p.expectNothingLeft(t, dir, address)
 				return
 			}
 			if err != nil {
@@ -237,7 +250,7 @@ func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 			if out := p.output.String(); !strings.Contains(out, "export AWS_ENDPOINT_URL=http://"+address) {
 				t.Errorf("it printed %s", out)
 			}
-			expectNothingLeft(t, dir, address, dir+"/env")
+			p.expectNothingLeft(t, dir, address, dir+"/env")
 		})
 	}
 }
@@ -271,40 +284,105 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 	}
 }
 
-func TestInterruptedDemoLeavesNothing(t *testing.T) {
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
-		t.Run(signal.String(), func(t *testing.T) {
-			dir := t.TempDir()
-			t.Setenv("TMPDIR", dir)
-			p := launch(t, "make", "--no-print-directory", "demo")
-			work, content := waitForFile(t, dir+"/carnation-demo-*/environment")
-			address := endpointURL.FindStringSubmatch(content)[1]
-			time.Sleep(4 * time.Second) // half way through deploying
-			// Ctrl-C reaches the whole group, a SIGTERM make. A SIGKILL takes the script alone, and none of its children.
-			target := -p.cmd.Process.Pid
-			switch signal {
-			case syscall.SIGTERM:
-				target = p.cmd.Process.Pid
-			case syscall.SIGKILL:
-				out, err := exec.Command("pgrep", "-P", fmt.Sprint(p.cmd.Process.Pid)).Output()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := fmt.Sscan(string(out), &target); err != nil {
-					t.Fatal(err)
-				}
+var kills = flag.Int("kills", 1, "how often each tool is killed with each signal, at random moments")
+
+// killAtRandom kills a tool with each signal, each time at another moment of its life, which lasts about so long. Of the
+// processes of a tool that has several, it kills make, the script that make runs, or all of them at once.
+func killAtRandom(t *testing.T, life time.Duration, test func(t *testing.T, kill func(*process))) {
+	for range *kills {
+		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+			moment := rand.N(life).Round(time.Millisecond)
+			whom := rand.IntN(3)
+			t.Run(fmt.Sprintf("%s after %s", signal, moment), func(t *testing.T) {
+				test(t, func(p *process) {
+					time.Sleep(moment)
+					target := p.cmd.Process.Pid
+					switch {
+					case signal == syscall.SIGINT, whom == 0: // as Ctrl-C does
+						target = -target
+					case signal == syscall.SIGKILL && whom == 1:
+						if out, err := exec.Command("pgrep", "-P", fmt.Sprint(target)).Output(); err == nil {
+							if _, err := fmt.Sscan(string(out), &target); err != nil {
+								t.Fatal(err)
+							}
+						}
+					}
+					if err := syscall.Kill(target, signal); err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended
+						t.Fatal(err)
+					}
+					_ = p.cmd.Wait() // how it ended is the next one's matter
+				})
+			})
+		}
+	}
+}
+
+func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
+	killAtRandom(t, 4*time.Second, func(t *testing.T, kill func(*process)) {
+		dir := t.TempDir()
+		t.Setenv("TMPDIR", dir)
+		p := launch(t, carnation, "local", "--env-file", dir+"/env")
+		kill(p)
+		p.expectNothingLeft(t, dir, "")
+
+		next := launch(t, carnation, "local", "--env-file", dir+"/env")
+		var address string
+		for deadline := time.Now().Add(time.Minute); address == "" || !listens(address); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the next one did not serve within a minute")
 			}
-			if err := syscall.Kill(target, signal); err != nil {
+			_, content := waitForFile(t, dir+"/env") // the killed one may have left its own
+			address = endpointURL.FindStringSubmatch(content)[1]
+		}
+		if err := next.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := next.cmd.Wait(); err != nil {
+			t.Errorf("the next one ended with %v: %s", err, next.output.String())
+		}
+		next.expectNothingLeft(t, dir, address, dir+"/env")
+	})
+}
+
+func TestRunKilledAtARandomMomentLosesNothing(t *testing.T) {
+	base := int64(20_000)
+	killAtRandom(t, 4*time.Second, func(t *testing.T, kill func(*process)) {
+		start, end := base, base+30
+		base = end
+		p := launch(t, carnation, "run", "--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(end), "--failure-rate", "0.4", "--until-empty")
+		kill(p)
+		p.expectNothingLeft(t, fmt.Sprintf("start-seq %d ", start), "")
+
+		// What it had started goes on by itself.
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			var status stack.Status
+			if err := json.Unmarshal([]byte(run(t, carnation, "status", "--output", "json")), &status); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.cmd.Wait(); err == nil {
-				t.Errorf("the demo succeeded: %s", p.output.String())
+			if !slices.ContainsFunc(status.Executions, func(e stack.Execution) bool { return e.Status == "RUNNING" }) {
+				break
 			}
-			if signal == syscall.SIGKILL {
-				expectNothingLeft(t, dir, address)
-				return
+			if time.Now().After(deadline) {
+				t.Fatalf("after a minute the executions are %+v", status.Executions)
 			}
-			expectNothingLeft(t, dir, address, filepath.Dir(work))
-		})
+		}
+		run(t, carnation, "run", "--until-empty")
+		if found := shared.rows(t, start, end); len(found) != 0 && len(found) != 30 { // it may not have come to start one
+			t.Errorf("the table has %d of 30 events", len(found))
+		}
+		shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+	})
+}
+
+func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	killAtRandom(t, 20*time.Second, func(t *testing.T, kill func(*process)) {
+		p := launch(t, "make", "--no-print-directory", "demo")
+		kill(p)
+		p.expectNothingLeft(t, dir, "")
+	})
+	if out := local.command(nil, "make", "--no-print-directory", "demo"); out.code != 0 {
+		t.Errorf("the next demo: %s", out)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -202,12 +202,7 @@ func (f *faultInjector) pick(call Call) Rule {
 
 // draw is a number from 0 to 1 for the call that the rule is tried on.
 func (f *faultInjector) draw(rule int) float64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d/%d/%d", f.faults.Seed, rule, f.tried[rule])
-	x := h.Sum64() // mixed further, since the last digits barely reach its high bits
-	x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
-	return float64((x^x>>33)>>11) / (1 << 53)
+	return rand.New(rand.NewPCG(uint64(f.faults.Seed), uint64(rule)<<32|uint64(f.tried[rule]))).Float64()
 }
 
 func (r Rule) matches(call Call) bool {
