@@ -119,14 +119,15 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 	keys := c.command(nil, "aws", "s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "carnation/code/", "--query", "Contents[].Key", "--output", "text")
 	for _, key := range strings.Fields(keys.stdout) {
 		for part, name := range map[string]string{
-			"/generate-data-": "GenerateDataS3Key", "/insert-data-": "InsertDataS3Key", "/carnation-state-machine-": "StateMachineS3Key",
+			"/generate-data-": "GenerateDataS3Key", "/insert-data-": "InsertDataS3Key", "/plan-shards-": "PlanShardsS3Key",
+			"/carnation-state-machine-": "StateMachineS3Key", "/carnation-distributed-": "DistributedStateMachineS3Key",
 		} {
 			if strings.Contains(key, part) {
 				c.code = append(c.code, name+"="+key)
 			}
 		}
 	}
-	if c.keyID == "" || len(c.code) != 3 {
+	if c.keyID == "" || len(c.code) != 5 {
 		return nil, fmt.Errorf("create-key: %s; list-objects-v2: %s", key, keys)
 	}
 	return c, nil

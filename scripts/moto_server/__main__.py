@@ -53,6 +53,7 @@ import executions
 import functions
 import history
 import locks
+import map_runs
 import paths
 import queues
 import redrive
@@ -96,6 +97,7 @@ def main():
     history.fill_history()
     executions.fill_executions()
     redrive.fill_redrive()
+    map_runs.fill_map_runs()
 
     http = server.bind()
     clients.OWN_URL = "http://127.0.0.1:%d" % http.server_port
