@@ -161,8 +161,6 @@ func (c *claiming) take(ctx context.Context, n int, messages []types.Message, er
 	switch {
 	case err != nil && ctx.Err() != nil: // the time is up: what is claimed by now is what this run gets
 		c.queue.Logger.WarnContext(ctx, "receive from the retry queue cut off", "error", err.Error())
-	case errors.As(err, new(*types.OverLimit)): // the most messages that SQS has in flight: others have to end first
-		c.queue.Logger.WarnContext(ctx, "retry queue has its most messages in flight", "error", err.Error())
 	case err != nil:
 		c.fail(fmt.Errorf("receive from the retry queue: %w", err))
 	}

@@ -704,24 +704,6 @@ func TestTheEndOfTheContextEndsTheBackOff(t *testing.T) {
 	})
 }
 
-// SQS has a limit of messages in flight, which other runs may have reached.
-func TestClaimEndsWithoutAnErrorWhereSQSHasItsMostMessagesInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeSQS(bodies(30)...)
-		f.receiving = func(_ context.Context, n int) error {
-			if n > 9 {
-				return &types.OverLimit{Message: aws.String("too many messages in flight")}
-			}
-			return nil
-		}
-		queue, log := queueOf(f)
-		items, err := queue.Claim(t.Context(), ample)
-		if err != nil || len(items) == 0 || !strings.Contains(log.String(), "retry queue has its most messages in flight") {
-			t.Errorf("Claim() = %d items, %v, want those that came before the limit; log:\n%s", len(items), err, log)
-		}
-	})
-}
-
 // countedSQS answers GetQueueAttributes.
 type countedSQS struct {
 	API
