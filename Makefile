@@ -55,10 +55,10 @@ zips       := $(functions:%=$(out)/%.zip)
 go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package upload deploy run status destroy local demo test chaos load check fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
+.PHONY: help tools build package upload deploy run status destroy local demo test chaos load check vulncheck fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' Makefile
 	@sed -n -e '/^# Settings/,/^[^#]/{' -e 's/^# //p' -e '}' Makefile
 
 tools: ## Download the Go modules, and make sure of the Python tools: those on PATH, or else in .venv
@@ -122,6 +122,12 @@ load: tools ## Run the tests under load, which take minutes
 
 check: tools ## Check format, Go, templates, state machine and scripts
 	@scripts/python-tools scripts/check
+
+# Not part of check, as it needs the network. It ends with 3 if there are vulnerabilities, with 1 if it could not look.
+vulncheck: ## Check the Go code and the modules that it calls for known vulnerabilities (VULNDB= a copy of the database)
+	@go tool govulncheck -test $(if $(VULNDB),-db "$(VULNDB)") ./... || { code=$$?; \
+	  test $$code -eq 3 || echo "make vulncheck: nothing was checked: $(or $(VULNDB),https://vuln.go.dev) has to be within reach" >&2; \
+	  exit $$code; }
 
 fmt: ## Format the Go code
 	gofmt -w .
