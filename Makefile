@@ -120,13 +120,13 @@ chaos: tools ## Play fault scenarios on local AWS and account for every event (S
 load: tools ## Run the tests under load, which take minutes
 	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
 
-check: tools ## Check format, Go, templates, state machine and scripts
+check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check
 
-# Not part of check, as it needs the network. It ends with 3 if there are vulnerabilities, with 1 if it could not look.
-vulncheck: ## Check the Go code and the modules that it calls for known vulnerabilities (VULNDB= a copy of the database)
+# Not part of check, as it needs the network. Whether it finds something (Error 3) or cannot look (Error 1), it fails.
+vulncheck: ## Check for known vulnerabilities that the Go code can reach (VULNDB= a copy of the database)
 	@go tool govulncheck -test $(if $(VULNDB),-db "$(VULNDB)") ./... || { code=$$?; \
-	  test $$code -eq 3 || echo "make vulncheck: nothing was checked: $(or $(VULNDB),https://vuln.go.dev) has to be within reach" >&2; \
+	  test $$code -eq 3 || echo "make vulncheck: not checked, as said above; the database is $(or $(VULNDB),https://vuln.go.dev)" >&2; \
 	  exit $$code; }
 
 fmt: ## Format the Go code
