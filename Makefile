@@ -55,10 +55,10 @@ zips       := $(functions:%=$(out)/%.zip)
 go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package upload deploy run status destroy local demo test chaos load check fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
+.PHONY: help tools build package upload deploy run status destroy local demo test chaos load check vulncheck fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' Makefile
 	@sed -n -e '/^# Settings/,/^[^#]/{' -e 's/^# //p' -e '}' Makefile
 
 tools: ## Download the Go modules, and make sure of the Python tools: those on PATH, or else in .venv
@@ -120,8 +120,14 @@ chaos: tools ## Play fault scenarios on local AWS and account for every event (S
 load: tools ## Run the tests under load, which take minutes
 	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
 
-check: tools ## Check format, Go, templates, state machine and scripts
+check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check
+
+# Not part of check, as it needs the network. Whether it finds something (Error 3) or cannot look (Error 1), it fails.
+vulncheck: ## Check for known vulnerabilities that the Go code can reach (VULNDB= a copy of the database)
+	@go tool govulncheck -test $(if $(VULNDB),-db "$(VULNDB)") ./... || { code=$$?; \
+	  test $$code -eq 3 || echo "make vulncheck: not checked, as said above; the database is $(or $(VULNDB),https://vuln.go.dev)" >&2; \
+	  exit $$code; }
 
 fmt: ## Format the Go code
 	gofmt -w .
