@@ -154,11 +154,12 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 	want.unseen, want.other = expectedPermissions(t)
 	held := deployedPermissions(t)
 
-	t.Run("as deployed", func(t *testing.T) {
-		for _, fault := range want.check(held) {
-			t.Error(fault)
-		}
-	})
+	for _, fault := range want.check(held) {
+		t.Error(fault)
+	}
+	if t.Failed() {
+		return // whatever is changed below, there would be a fault
+	}
 
 	t.Run("any change of a policy is noticed", func(t *testing.T) {
 		changes := 0
@@ -182,7 +183,7 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 			other := expectation{maps.Clone(want.calls), want.unseen, want.other}
 			delete(other.calls, u)
 			noticed(u, other)
-			for _, v := range []use{{u.role, u.action, u.resource + "-other"}, {u.role, "sqs:PurgeQueue", u.resource}, {"other-role", u.action, u.resource}} {
+			for _, v := range []use{{u.role, u.action, u.resource + "-other"}, {u.role, "sqs:PurgeQueue", u.resource}, {"other", u.action, u.resource}} {
 				other := expectation{maps.Clone(want.calls), want.unseen, want.other}
 				other.calls[v] = true
 				noticed(v, other)
@@ -230,37 +231,32 @@ func everyPath(t *testing.T) {
 		t.Helper()
 		expectStatus(t, shared.execute(t, input), want)
 	}
-	const retry, failingRetry = `{"start_seq":0,"end_seq":0}`, `{"start_seq":0,"end_seq":0,"failure_rate":1}`
-
 	expect(`{"start_seq":800,"end_seq":805}`, sfntypes.ExecutionStatusSucceeded)
-	expect(`{"start_seq":805,"end_seq":820,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // parked
+	inject(localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+	expect(`{"start_seq":805,"end_seq":820}`, sfntypes.ExecutionStatusFailed) // all are parked
 
-	// Only the first receive is served, so generate-data gives back what it has claimed.
+	// Only the first receive is served: generate-data claims ten, and gives them back.
 	receive := localaws.Rule{Operation: "ReceiveMessage", Caller: roleName("generate-data")}
 	first, others := receive, receive
 	first.Fault, first.Nth, first.For = localaws.FaultDelay, 1, localaws.Duration(time.Millisecond)
 	others.Fault = localaws.FaultError
 	inject(first, others)
-	out := shared.execute(t, retry)
-	inject()
+	out := shared.execute(t, `{"start_seq":0,"end_seq":0}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if got := aws.ToString(out.Error); got != "ClaimError" {
 		t.Errorf("the run that could not claim failed with %s, want ClaimError", got)
 	}
+
+	inject()
 	shared.expectQueue(t, "RetryQueueUrl", 15, 0)
 
-	expect(failingRetry, sfntypes.ExecutionStatusFailed) // claimed, and released by the state machine
-	expect(retry, sfntypes.ExecutionStatusSucceeded)     // claimed, inserted and deleted
-
-	inject(localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
-	expect(`{"start_seq":820,"end_seq":823}`, sfntypes.ExecutionStatusFailed)
-	inject()
-	for range 3 {
-		expect(failingRetry, sfntypes.ExecutionStatusFailed)
+	for range 2 { // the state machine gives them back
+		expect(`{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
 	}
-	expect(retry, sfntypes.ExecutionStatusSucceeded)
-	if dead := shared.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 3 {
-		t.Errorf("%d messages in the dead-letter queue, want 3", len(dead))
+	// Ten have been claimed three times. The others are inserted and deleted.
+	expect(`{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
+	if dead := shared.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 10 {
+		t.Errorf("%d messages in the dead-letter queue, want 10", len(dead))
 	}
 	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
@@ -363,7 +359,9 @@ func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[strin
 	equals := func(name, value string) string {
 		return inJSON(map[string]map[string]list{"StringEquals": {name: {value}}})
 	}
-	via := func(service string) string { return equals("kms:ViaService", service+"."+localaws.Region+".amazonaws.com") }
+	via := func(service string) string {
+		return equals("kms:ViaService", service+"."+localaws.Region+".amazonaws.com")
+	}
 	context := func(name, value string) string { return equals("kms:EncryptionContext:"+name, value) }
 	logsOf := func(function string) string {
 		return resourceARN("logs", "log-group:/aws/lambda/carnation-"+function+"-devl-"+localaws.Region+":*")
@@ -380,9 +378,11 @@ func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[strin
 		{"state-machine", "EncryptExecutions", "kms:GenerateDataKey kms:Decrypt", key,
 			context("aws:states:stateMachineArn", shared.outputs["StateMachineArn"]), encrypts},
 		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", resourceARN("logs", "*")), encrypts},
-		{"state-machine", "DeliverLogs", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies " +
-			"logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery", "*", "null", delivers},
-		{"state-machine", "Trace", "xray:GetSamplingRules xray:GetSamplingTargets xray:PutTelemetryRecords xray:PutTraceSegments", "*", "null", traces},
+		{"state-machine", "DeliverLogs", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups " +
+			"logs:DescribeResourcePolicies logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery",
+			"*", "null", delivers},
+		{"state-machine", "Trace", "xray:GetSamplingRules xray:GetSamplingTargets xray:PutTelemetryRecords xray:PutTraceSegments",
+			"*", "null", traces},
 	} {
 		for _, action := range strings.Fields(g.actions) {
 			unseen[grant{use{roleName(g.of), action, g.resource}, g.sid, g.condition}] = g.why
@@ -419,8 +419,8 @@ func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[strin
 
 // eachChange makes every small change to every policy, each to a copy.
 func eachChange(held permissions, do func(what string, changed permissions)) {
-	actions := list{"sqs:PurgeQueue", "sqs:SendMessageBatch", "dynamodb:PutItem", "dynamodb:Scan", "lambda:UpdateFunctionCode", "kms:Encrypt",
-		"s3:GetObject", "iam:PassRole", "*", "sqs:*", "sqs:Send*", "dynamodb:Update?tem", "logs:*"}
+	actions := list{"sqs:PurgeQueue", "sqs:SendMessageBatch", "dynamodb:PutItem", "dynamodb:Scan", "lambda:UpdateFunctionCode",
+		"kms:Encrypt", "s3:GetObject", "iam:PassRole", "*", "sqs:*", "sqs:Send*", "dynamodb:Update?tem", "logs:*"}
 	resources := list{"*", "arn:aws:sqs:*:*:*", held.Roles[roleName("insert-data")][0].Resource[0] + "/index/*"}
 	all := both(held.Roles, held.Other)
 	for _, statements := range all {
@@ -480,7 +480,9 @@ func eachChange(held permissions, do func(what string, changed permissions)) {
 							delete(s.Condition, operator)
 						}
 					})
-					edit("with a wider condition on "+key, func(s *statement) { s.Condition[operator][key] = append(s.Condition[operator][key], "*") })
+					edit("with a wider condition on "+key, func(s *statement) {
+						s.Condition[operator][key] = append(s.Condition[operator][key], "*")
+					})
 				}
 			}
 		}
@@ -503,13 +505,14 @@ func TestWildcardResourceNamesThePageThatSaysWhy(t *testing.T) {
 			}
 		}
 	}
-	if wildcards == 0 || len(statements) != strings.Count(string(template), "- Sid:") || strings.Count(string(template), "'*'") != wildcards {
-		t.Errorf("%d statements with the resource * read, of %d", wildcards, len(statements))
+	if all := strings.Count(string(template), "'*'"); wildcards != all || all == 0 {
+		t.Errorf("%d of %d wildcards are resources of a statement", wildcards, all)
 	}
 }
 
 // TestNoOtherPolicies keeps permissions where the tests above look for them.
 func TestNoOtherPolicies(t *testing.T) {
+	policies := regexp.MustCompile(`\bAWS::(IAM::\w+|\w+::\w*(Policy|Permission))\b|\bResourcePolicy:`)
 	var found list
 	for _, pattern := range []string{"cft/carnation-root-stack.yaml", "cft/nested-stacks/*.yaml"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
@@ -521,8 +524,8 @@ func TestNoOtherPolicies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range regexp.MustCompile(`\bAWS::(IAM::\w+|\w+::\w*(Policy|Permission))\b|\bResourcePolicy:`).FindAllString(string(template), -1) {
-				found = append(found, filepath.Base(file)+" "+m)
+			for _, kind := range policies.FindAllString(string(template), -1) {
+				found = append(found, filepath.Base(file)+" "+kind)
 			}
 		}
 	}
