@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -186,97 +185,6 @@ func with(parameters []string, replacement string) []string {
 		}
 	}
 	return result
-}
-
-// TestRolesAllowExactlyWhatIsCalled compares the calls of runs that fail, retry and succeed with the roles' policies.
-func TestRolesAllowExactlyWhatIsCalled(t *testing.T) {
-	suffix := "-devl-" + localaws.Region
-	out := shared.execute(t, `{"start_seq":800,"end_seq":840,"failure_rate":0.5}`)
-	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	for range 4 {
-		shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.5}`)
-	}
-	shared.takeAll(t, "DeadLetterQueueUrl")
-
-	for _, test := range []struct {
-		role, caller string
-		rare         []string // allowed, but only called after an error
-	}{
-		{"carnation-generate-data-role" + suffix, "carnation-generate-data-role" + suffix, []string{"sqs:ChangeMessageVisibility"}},
-		{"carnation-insert-data-role" + suffix, "carnation-insert-data-role" + suffix, nil},
-		{"carnation-state-machine-role" + suffix, localaws.EngineKeyID, nil},
-	} {
-		allowed := policyActions(t, test.role)
-		called := map[string]bool{}
-		callsMu.Lock()
-		for call := range calls {
-			if call.Caller == test.caller && !strings.HasPrefix(call.Operation, "GET ") {
-				action := strings.TrimSuffix(call.Operation, "Batch") // a batch needs the permission of the single call
-				if action == "Invoke" {
-					action = "InvokeFunction"
-				}
-				called[call.Service+":"+action] = true
-			}
-		}
-		callsMu.Unlock()
-		for action := range called {
-			if !allowed[action] {
-				t.Errorf("%s calls %s, which its policy does not allow", test.role, action)
-			}
-		}
-		for action := range allowed {
-			service, _, _ := strings.Cut(action, ":")
-			if service != "logs" && service != "xray" && service != "kms" && !called[action] && !slices.Contains(test.rare, action) {
-				t.Errorf("%s allows %s, which it never calls", test.role, action)
-			}
-		}
-	}
-}
-
-// policyActions is the actions that a role's inline policies allow.
-func policyActions(t *testing.T, role string) map[string]bool {
-	t.Helper()
-	actions := map[string]bool{}
-	for _, policy := range strings.Fields(run(t, "aws", "iam", "list-role-policies", "--role-name", role, "--query", "PolicyNames", "--output", "text")) {
-		var document struct {
-			Statement []struct {
-				Action   any
-				Resource any
-			}
-		}
-		out := run(t, "aws", "iam", "get-role-policy", "--role-name", role, "--policy-name", policy, "--query", "PolicyDocument", "--output", "json")
-		if err := json.Unmarshal([]byte(out), &document); err != nil {
-			t.Fatal(err)
-		}
-		for _, statement := range document.Statement {
-			for _, action := range flatten(statement.Action) {
-				if strings.Contains(action, "*") {
-					t.Errorf("policy %s of %s allows %s: a wildcard", policy, role, action)
-				}
-				actions[action] = true
-				for _, resource := range flatten(statement.Resource) {
-					if service, _, _ := strings.Cut(action, ":"); strings.HasPrefix(resource, "*") && service != "xray" && service != "logs" {
-						t.Errorf("policy %s of %s allows %s on %s", policy, role, action, resource)
-					}
-				}
-			}
-		}
-	}
-	return actions
-}
-
-func flatten(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var all []string
-		for _, x := range v {
-			all = append(all, fmt.Sprint(x))
-		}
-		return all
-	}
-	return nil
 }
 
 func TestSizeLimits(t *testing.T) {
