@@ -36,14 +36,17 @@ def now():
     return datetime.datetime.now(tz=datetime.timezone.utc)
 
 
+KEPT = ("Retain", "RetainExceptOnCreate")
+
+
 class Record:
     """A resource of a stack, as it is."""
 
-    def __init__(self, logical_id, declared):
+    def __init__(self, logical_id, declared, scope):
         self.logical_resource_id = logical_id
         self.cf_resource_type = declared["Type"]
-        self.deletion_policy = declared.get("DeletionPolicy", "Delete")
-        self.replace_policy = declared.get("UpdateReplacePolicy", "Delete")
+        self.deletion_policy = scope.resolve(declared.get("DeletionPolicy", "Delete"))
+        self.replace_policy = scope.resolve(declared.get("UpdateReplacePolicy", "Delete"))
         self.physical_resource_id = ""
         self.attributes, self.properties = {}, {}
         self.status, self.status_reason, self.timestamp = "", None, now()
@@ -160,7 +163,7 @@ class Stack:
         return "%s: %s" % (type(error).__name__, error)
 
     def create_record(self, logical_id, declared, undo):
-        record = Record(logical_id, declared)
+        record = Record(logical_id, declared, self.scope)
         previous = self.records.get(logical_id)
         self.records[logical_id] = record
 
@@ -186,7 +189,7 @@ class Stack:
         handler = self.handler(record)
         nested = isinstance(handler, NestedStack)
         old, attributes = record.properties, record.attributes
-        record.deletion_policy = declared.get("DeletionPolicy", "Delete")
+        record.deletion_policy = self.scope.resolve(declared.get("DeletionPolicy", "Delete"))
         new = self.scope.resolve(declared.get("Properties") or {})
         if new == old and not (nested and self.child_changes(record, new)):
             return None
@@ -314,7 +317,7 @@ class Stack:
             del self.records[record.logical_resource_id]
         for record, policy in [(r, r.replace_policy) for r in replaced] + [(r, r.deletion_policy) for r in reversed(gone)]:
             try:
-                if policy != "Retain":
+                if policy not in KEPT:
                     self.delete_record(record)
             except Failure:
                 pass  # as AWS: the update is complete, and the event says what was left behind
@@ -324,7 +327,7 @@ class Stack:
             self.event("DELETE_IN_PROGRESS", "User Initiated")
             failed = {}
             for name, record in reversed(list(self.records.items())):
-                if record.deletion_policy == "Retain":
+                if record.deletion_policy in KEPT:
                     self.event("DELETE_SKIPPED", None, record)
                     continue
                 try:
