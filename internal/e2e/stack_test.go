@@ -70,6 +70,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 		{"KmsMasterKeyId=alias/x", "KmsMasterKeyId"},
 		{"ProjectName=Has Spaces", "ProjectName"},
 		{"NoSuchParameter=1", "NoSuchParameter"},
+		{"LambdaReservedConcurrency=5", "LambdaReservedConcurrency cannot be under MapMaxConcurrency"},
 	} {
 		_, err := local.createStack("carnation-refused", test.parameter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -81,7 +82,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 	}
 }
 
-func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
+func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 	prod, err := local.createStack("carnation-prod", append(slices.Clone(local.code), "Environment=prod")...)
 	if err != nil {
 		t.Fatal(err)
@@ -92,13 +93,27 @@ func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
 		t.Errorf("cause is %s", got)
 	}
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)
-	refused := local.command([]string{"STACK_NAME=carnation-prod"}, "make", "--no-print-directory", "destroy")
-	if refused.code == 0 || !strings.Contains(refused.stderr, "is protected, and nothing was deleted") {
-		t.Errorf("make destroy in prod: %s", refused)
+	destroyed := local.command([]string{"STACK_NAME=carnation-prod", "YES=1"}, "make", "--no-print-directory", "destroy")
+	for _, want := range []string{"table carnation-events-prod-", "queue carnation-retry-queue-prod-", "queue carnation-dead-letter-queue-prod-"} {
+		if destroyed.code != 0 || !strings.Contains(destroyed.stdout, "left, with its events, as this was prod: "+want) {
+			t.Errorf("make destroy in prod: %s, want it to leave the %s", destroyed, want)
+		}
 	}
-	expectStatus(t, prod.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	run(t, "aws", "dynamodb", "update-table", "--table-name", prod.outputs["TableName"], "--no-deletion-protection-enabled")
-	deleteStack(t, "carnation-prod")
+	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "carnation-prod"); out.code == 0 {
+		t.Errorf("after make destroy the stack is still there: %s", out)
+	}
+	table := prod.outputs["TableName"]
+	if rows := strings.TrimSpace(run(t, "aws", "dynamodb", "scan", "--table-name", table, "--select", "COUNT", "--query", "Count")); rows != "2" {
+		t.Errorf("after make destroy in prod the table has %s rows, want 2", rows)
+	}
+	if out := local.command(nil, "aws", "dynamodb", "delete-table", "--table-name", table); out.code == 0 {
+		t.Error("the table of prod is not protected")
+	}
+	run(t, "aws", "dynamodb", "update-table", "--table-name", table, "--no-deletion-protection-enabled")
+	run(t, "aws", "dynamodb", "delete-table", "--table-name", table)
+	for _, queue := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
+		run(t, "aws", "sqs", "delete-queue", "--queue-url", prod.outputs[queue])
+	}
 }
 
 func deleteStack(t *testing.T, name string) {

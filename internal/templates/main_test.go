@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -279,14 +280,14 @@ func (s *stack) child(id string) *stack {
 	}
 	declared := get(s.template, "Resources", id, "Properties")
 	url, _ := s.value(get(declared, "TemplateURL")).(string)
-	_, file, _ := strings.Cut(url, "/cft/")
-	template, ok := s.world.templates["cft/"+file]
+	file := "cft/nested-stacks/" + path.Base(url)
+	template, ok := s.world.templates[file]
 	if !ok {
 		s.world.problem("%s: the TemplateURL of %s is %s, and there is no such template", s.file, id, url)
 		s.children[id] = nil
 		return nil
 	}
-	child := &stack{world: s.world, file: "cft/" + file, path: s.path + id + ".", template: template, parameters: map[string]any{}}
+	child := &stack{world: s.world, file: file, path: s.path + id + ".", template: template, parameters: map[string]any{}}
 	s.children[id] = child
 	given, _ := get(declared, "Parameters").(object)
 	for name, value := range given {

@@ -754,7 +754,7 @@ func portable(texts map[string]string, report func(string, ...any)) {
 func TestEachRuleSeesWhatBreaksIt(t *testing.T) {
 	const nested = "cft/nested-stacks/"
 	tests := []struct{ rule, file, old, new, want string }{
-		{"fit together", rootTemplate, "/cft/nested-stacks/sns-stack.yaml", "/cft/nested-stacks/topic.yaml", "no such template"},
+		{"fit together", rootTemplate, "/nested-stacks/sns-stack.yaml", "/nested-stacks/topic.yaml", "no such template"},
 		{"can be encrypted", nested + "dynamodb-stack.yaml", "KMSMasterKeyId: !Ref KmsMasterKeyId", "KMSMasterKeyId: alias/aws/dynamodb", "DynamoDBStack.Table is alias/aws/dynamodb, want the key"},
 		{"can be encrypted", nested + "dynamodb-stack.yaml", "SSEEnabled: true", "SSEEnabled: false", "SSESpecification.SSEEnabled"},
 		{"can be encrypted", nested + "lambda-function-stack.yaml", "\n      KmsKeyArn: !Ref KmsKeyArn", "", "GenerateDataFunction is <nil>, want the key"},

@@ -28,15 +28,16 @@ from templates import (
 )
 
 
+# Deletion policies; with the second, a creation that is rolled back takes the resource with it.
+KEPT = ("Retain", "RetainExceptOnCreate")
+
+
 class InsufficientCapabilities(CloudFormationError):
     code = "InsufficientCapabilitiesException"
 
 
 def now():
     return datetime.datetime.now(tz=datetime.timezone.utc)
-
-
-KEPT = ("Retain", "RetainExceptOnCreate")
 
 
 class Record:
@@ -259,6 +260,13 @@ class Stack:
         failed = [r.logical_resource_id for r in self.records.values() if r.status.endswith("_FAILED")]
         return "The following resource(s) failed to %s: [%s]. " % (verb, ", ".join(failed)) if failed else ""
 
+    def keep_nothing_new(self):
+        """With RetainExceptOnCreate, a creation that is rolled back takes what is in its nested stacks too."""
+        for child in [self.backend.stacks.get(record.physical_resource_id) for record in self.records.values()]:
+            for record in child.records.values() if child else []:
+                if record.deletion_policy == "RetainExceptOnCreate":
+                    record.deletion_policy = "Delete"
+
     def fail_creation(self, error, undo):
         self.failure = (self.failed_resources("create") + self.reason(error)).strip()
         if self.on_failure == "DO_NOTHING":
@@ -266,6 +274,7 @@ class Stack:
             return
         self.event("ROLLBACK_IN_PROGRESS", self.failure + " Rollback requested by user.")
         kept = dict(self.records)
+        self.keep_nothing_new()
         self.roll_back(undo)
         self.records = {n: r for n, r in kept.items() if r.status == "DELETE_FAILED"}
         self.scope.records = self.records
