@@ -22,47 +22,6 @@ func TestOutputsOfTheRootStack(t *testing.T) {
 	}
 }
 
-func TestResourceNamesHaveProjectEnvironmentAndRegion(t *testing.T) {
-	suffix := "-devl-" + localaws.Region
-	for key, value := range shared.outputs {
-		name := value[strings.LastIndexAny(value, ":/")+1:]
-		if !strings.HasPrefix(name, "carnation-") || !strings.HasSuffix(name, suffix) {
-			t.Errorf("%s is named %s, want carnation-...%s", key, name, suffix)
-		}
-	}
-}
-
-func TestAlarmsTellTheTopic(t *testing.T) {
-	var alarms []struct {
-		AlarmName    string
-		MetricName   string
-		AlarmActions []string
-	}
-	out := run(t, "aws", "cloudwatch", "describe-alarms", "--query", "MetricAlarms[?starts_with(AlarmName,'carnation-')]", "--output", "json")
-	if err := json.Unmarshal([]byte(out), &alarms); err != nil {
-		t.Fatal(err)
-	}
-	watched := map[string]int{}
-	for _, alarm := range alarms {
-		watched[alarm.MetricName]++
-		if !slices.Equal(alarm.AlarmActions, []string{shared.outputs["TopicArn"]}) {
-			t.Errorf("alarm %s tells %v, want the topic %s", alarm.AlarmName, alarm.AlarmActions, shared.outputs["TopicArn"])
-		}
-		// The topic's policy lets only alarms of such names publish.
-		if !strings.HasSuffix(alarm.AlarmName, "-devl-"+localaws.Region) {
-			t.Errorf("alarm %s has not the name that the topic's policy allows", alarm.AlarmName)
-		}
-	}
-	want := map[string]int{
-		"Invocations": 2, "Errors": 2, "Throttles": 2, "Duration": 2, "ConcurrentExecutions": 2,
-		"ExecutionsFailed": 1, "ExecutionsTimedOut": 1, "ExecutionsAborted": 1,
-		"ApproximateNumberOfMessagesVisible": 1, "ApproximateAgeOfOldestMessage": 1,
-	}
-	if !maps.Equal(watched, want) {
-		t.Errorf("alarms watch %v, want %v", watched, want)
-	}
-}
-
 func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 	for _, test := range []struct{ parameter, want string }{
 		{"VisibilityTimeout=900", "VisibilityTimeout"},
@@ -113,6 +72,27 @@ func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 	run(t, "aws", "dynamodb", "delete-table", "--table-name", table)
 	for _, queue := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
 		run(t, "aws", "sqs", "delete-queue", "--queue-url", prod.outputs[queue])
+	}
+}
+
+// The table is protected from the moment it is made, so AWS cannot roll the creation back by itself.
+func TestMakeDestroyRemovesAProdThatWasNeverCreated(t *testing.T) {
+	const name = "failed-prod"
+	_, err := local.createStack(name, append(with(local.code, "GenerateDataS3Key=carnation/none.zip"), "Environment=prod", "ProjectName=failed")...)
+	if err == nil {
+		t.Fatal("a stack was created without its code")
+	}
+	if status := run(t, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].StackStatus", "--output", "text"); strings.TrimSpace(status) != "ROLLBACK_FAILED" {
+		t.Errorf("stack %s is %s", name, status)
+	}
+	if out := local.command([]string{"STACK_NAME=" + name, "YES=1"}, "make", "--no-print-directory", "destroy"); out.code != 0 {
+		t.Fatalf("make destroy: %s", out)
+	}
+	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", name); out.code == 0 {
+		t.Errorf("after make destroy the stack is still there: %s", out)
+	}
+	if tables := run(t, "aws", "dynamodb", "list-tables", "--query", "TableNames", "--output", "text"); strings.Contains(tables, "failed-") {
+		t.Errorf("after make destroy there are the tables %s", tables)
 	}
 }
 
