@@ -753,6 +753,12 @@ func portable(texts map[string]string, report func(string, ...any)) {
 // Each breaks one rule, by a replacement in one file, and has the rule say so.
 func TestEachRuleSeesWhatBreaksIt(t *testing.T) {
 	const nested = "cft/nested-stacks/"
+	const wrongDashboard = `
+  Wrong:
+    Type: AWS::CloudWatch::Dashboard
+    Properties:
+      DashboardBody: '{"widgets": [{"properties": {"title": "Depth", "metrics": [["AWS/SQS", "NumberOfMessagesSent", "QueueName", "other"]]}}]}'
+`
 	tests := []struct{ rule, file, old, new, want string }{
 		{"fit together", rootTemplate, "/nested-stacks/sns-stack.yaml", "/nested-stacks/topic.yaml", "no such template"},
 		{"can be encrypted", nested + "dynamodb-stack.yaml", "KMSMasterKeyId: !Ref KmsMasterKeyId", "KMSMasterKeyId: alias/aws/dynamodb", "DynamoDBStack.Table is alias/aws/dynamodb, want the key"},
@@ -760,15 +766,18 @@ func TestEachRuleSeesWhatBreaksIt(t *testing.T) {
 		{"can be encrypted", nested + "lambda-function-stack.yaml", "\n      KmsKeyArn: !Ref KmsKeyArn", "", "GenerateDataFunction is <nil>, want the key"},
 		{"can be encrypted", rootTemplate, "KmsKeyId: !Ref KmsMasterKeyId", "KmsKeyId: !Ref AWS::NoValue", "EncryptionConfiguration.KmsKeyId of StateMachine"},
 		{"can be encrypted", nested + "sns-stack.yaml", "Type: AWS::SNS::Topic\n", "Type: AWS::Kinesis::Stream\n", "say in keyOf"},
+		{"can be encrypted", nested + "dynamodb-stack.yaml", "\nResources:\n", "\nResources:\n  Bucket: { Type: AWS::S3::Bucket }\n", "DynamoDBStack.Bucket is <nil>, want the key"},
 		{"log groups", nested + "lambda-function-stack.yaml", "      RetentionInDays: !Ref LogRetentionDays\n", "", "GenerateDataLogGroup has no RetentionInDays"},
 		{"log groups", nested + "lambda-function-stack.yaml", "LogGroup: !Ref InsertDataLogGroup", "LogGroup: /aws/lambda/x", "want a log group of the stack"},
 		{"data outlives", nested + "sqs-stack.yaml", "!If [IsProd, RetainExceptOnCreate, Delete]", "Delete", "DeletionPolicy of SQSStack.DeadLetterQueue in prod is Delete"},
 		{"data outlives", nested + "sqs-stack.yaml", "    UpdateReplacePolicy: Retain\n", "", "sets not both"},
+		{"data outlives", nested + "dynamodb-stack.yaml", "\nResources:\n", "\nResources:\n  Bucket: { Type: AWS::S3::Bucket }\n", "Bucket sets not both"},
 		{"data outlives", nested + "dynamodb-stack.yaml", "!If [IsProd, true, false]", "false", "DeletionProtectionEnabled"},
 		{"alarms", nested + "cloudwatch-stack.yaml", "Value: !Ref DeadLetterQueueName", "Value: dead-letter-queue", "names no AWS::SQS::Queue"},
 		{"alarms", rootTemplate, "DeadLetterQueueName: !GetAtt SQSStack.Outputs.DeadLetterQueueName", "DeadLetterQueueName: !GetAtt SQSStack.Outputs.DeadLetterQueueUrl", "names no AWS::SQS::Queue"},
 		{"alarms", rootTemplate, "TopicArn: !GetAtt SNSStack.Outputs.TopicArn", "TopicArn: !GetAtt SQSStack.Outputs.RetryQueueArn", "want the topic"},
 		{"alarms", nested + "cloudwatch-stack.yaml", "${ProjectName}-executions-failed-${Environment}", "${Environment}-executions-failed-${ProjectName}", "lets CloudWatchStack.ExecutionsFailed publish"},
+		{"alarms", nested + "cloudwatch-stack.yaml", "\nResources:\n", "\nResources:\n" + wrongDashboard, "widget Depth: dimension QueueName is other, which names no AWS::SQS::Queue"},
 		{"nested parameters", rootTemplate, "        MaxReceiveCount: !Ref MaxReceiveCount\n", "", "SQSStack does not get the parameter MaxReceiveCount"},
 		{"nested parameters", nested + "sns-stack.yaml", "\n\nOutputs:\n", "\n\nOutputs:\n  Unused: { Value: !Ref Topic }\n", "nothing uses the output Unused"},
 		{"fit AWS", rootTemplate, "MaxLength: 24", "MaxLength: 25", "has up to 65 characters, and can have 64"},
