@@ -78,6 +78,7 @@ class Stack:
         self.status, self.status_reason, self.failure = "REVIEW_IN_PROGRESS", None, None
         self.enable_termination_protection, self.timeout_in_minutes, self.policy = False, None, ""
         self.events, self.records, self.output_list = [], {}, []
+        self.undone = False  # whether the creation that made this nested stack is rolled back
         self.lock = threading.RLock()
         self.adopt(self.prepare(text, parameters), text)
 
@@ -260,13 +261,6 @@ class Stack:
         failed = [r.logical_resource_id for r in self.records.values() if r.status.endswith("_FAILED")]
         return "The following resource(s) failed to %s: [%s]. " % (verb, ", ".join(failed)) if failed else ""
 
-    def keep_nothing_new(self):
-        """With RetainExceptOnCreate, a creation that is rolled back takes what is in its nested stacks too."""
-        for child in [self.backend.stacks.get(record.physical_resource_id) for record in self.records.values()]:
-            for record in child.records.values() if child else []:
-                if record.deletion_policy == "RetainExceptOnCreate":
-                    record.deletion_policy = "Delete"
-
     def fail_creation(self, error, undo):
         self.failure = (self.failed_resources("create") + self.reason(error)).strip()
         if self.on_failure == "DO_NOTHING":
@@ -274,8 +268,12 @@ class Stack:
             return
         self.event("ROLLBACK_IN_PROGRESS", self.failure + " Rollback requested by user.")
         kept = dict(self.records)
-        self.keep_nothing_new()
+        children = [self.backend.stacks[r.physical_resource_id] for r in kept.values() if r.physical_resource_id in self.backend.stacks]
+        for child in children:
+            child.undone = True
         self.roll_back(undo)
+        for child in children:
+            child.undone = False
         self.records = {n: r for n, r in kept.items() if r.status == "DELETE_FAILED"}
         self.scope.records = self.records
         self.event("ROLLBACK_FAILED" if self.records else "ROLLBACK_COMPLETE")
@@ -336,7 +334,7 @@ class Stack:
             self.event("DELETE_IN_PROGRESS", "User Initiated")
             failed = {}
             for name, record in reversed(list(self.records.items())):
-                if record.deletion_policy in KEPT:
+                if record.deletion_policy in (("Retain",) if self.undone else KEPT):
                     self.event("DELETE_SKIPPED", None, record)
                     continue
                 try:
