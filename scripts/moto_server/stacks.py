@@ -28,6 +28,10 @@ from templates import (
 )
 
 
+# Deletion policies; with the second, a creation that is rolled back takes the resource with it.
+KEPT = ("Retain", "RetainExceptOnCreate")
+
+
 class InsufficientCapabilities(CloudFormationError):
     code = "InsufficientCapabilitiesException"
 
@@ -169,7 +173,9 @@ class Stack:
             record.physical_resource_id, record.attributes = self.handler(record).create(record.properties)
 
         def forget():
-            if record.physical_resource_id:
+            if record.physical_resource_id and record.deletion_policy == "Retain":
+                self.event("DELETE_SKIPPED", None, record)
+            elif record.physical_resource_id:
                 self.delete_record(record)
             if previous is not None:
                 self.records[logical_id] = previous
@@ -314,7 +320,7 @@ class Stack:
             del self.records[record.logical_resource_id]
         for record, policy in [(r, r.replace_policy) for r in replaced] + [(r, r.deletion_policy) for r in reversed(gone)]:
             try:
-                if policy != "Retain":
+                if policy not in KEPT:
                     self.delete_record(record)
             except Failure:
                 pass  # as AWS: the update is complete, and the event says what was left behind
@@ -324,7 +330,7 @@ class Stack:
             self.event("DELETE_IN_PROGRESS", "User Initiated")
             failed = {}
             for name, record in reversed(list(self.records.items())):
-                if record.deletion_policy == "Retain":
+                if record.deletion_policy in KEPT:
                     self.event("DELETE_SKIPPED", None, record)
                     continue
                 try:
