@@ -92,7 +92,7 @@ func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
 		t.Errorf("cause is %s", got)
 	}
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)
-	refused := local.command([]string{"STACK_NAME=carnation-prod"}, "make", "--no-print-directory", "destroy")
+	refused := local.command([]string{"STACK_NAME=carnation-prod", "YES=1"}, "make", "--no-print-directory", "destroy")
 	if refused.code == 0 || !strings.Contains(refused.stderr, "is protected, and nothing was deleted") {
 		t.Errorf("make destroy in prod: %s", refused)
 	}

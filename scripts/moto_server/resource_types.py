@@ -32,9 +32,7 @@ class NestedStack(Handler):
         child = self.stack.make_child(name, text, self.parameters(properties), tag_map(properties.get("Tags")))
         child.create()
         if child.status != "CREATE_COMPLETE":
-            reason = child.failure
-            self.stack.backend.delete_stack(child.stack_id)
-            raise Failure("Embedded stack %s was not successfully created: %s" % (child.stack_id, reason))
+            raise Failure("Embedded stack %s was not successfully created: %s" % (child.stack_id, child.failure), child.stack_id)
         return child.stack_id, self.attributes(child)
 
     def update(self, physical_id, old, new, text=None):
