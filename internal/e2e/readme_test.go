@@ -90,5 +90,5 @@ func TestReadmePlay(t *testing.T) {
 func TestReadmeDeploy(t *testing.T) {
 	output := runSection(t, "Deploy it to AWS")
 	expectInOrder(t, output, "carnation-prerequisites", "CREATE_COMPLETE", "carnation-devl", "CREATE_COMPLETE", "9 inserted, 11 failed",
-		"DELETE_COMPLETE", "left, as they are yours", `"KeyState": "PendingDeletion"`)
+		"DELETE_COMPLETE", "left, as they are yours", "DeletionDate")
 }
