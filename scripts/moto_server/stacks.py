@@ -1,6 +1,6 @@
 """CloudFormation, stacks and change sets: how one is created, updated, rolled back and deleted.
 
-moto creates a stack without events for its resources, answers 500 when one fails, and has no rollback; its update leaves
+moto creates a stack without events for its resources, answers 500 when one fails, and has no rollback to continue; its update leaves
 out what depends on a changed parameter through another resource, and deletes a nested stack to update it. A stack is made
 within the call that asks for it, as moto does it: AWS answers at once, and a caller that waits sees the same end.
 """
@@ -79,7 +79,7 @@ class Stack:
         self.enable_termination_protection, self.timeout_in_minutes, self.policy = False, None, ""
         self.events, self.records, self.output_list = [], {}, []
         self.undone = False  # whether the creation that made this nested stack is rolled back
-        self.lock = threading.RLock()
+        self.lock, self.stuck = threading.RLock(), []
         self.adopt(self.prepare(text, parameters), text)
 
     def make_child(self, name, text, parameters, tags):
@@ -150,6 +150,7 @@ class Stack:
             work()
         except Exception as error:
             reason = self.reason(error)
+            record.physical_resource_id = record.physical_resource_id or getattr(error, "physical_id", "")
             self.event(action + "_FAILED", reason, record)
             raise Failure(reason)
         self.event(action + "_COMPLETE", None, record)
@@ -174,7 +175,9 @@ class Stack:
             record.physical_resource_id, record.attributes = self.handler(record).create(record.properties)
 
         def forget():
-            if record.physical_resource_id:
+            if record.physical_resource_id and record.deletion_policy == "Retain":
+                self.event("DELETE_SKIPPED", None, record)
+            elif record.physical_resource_id:
                 self.delete_record(record)
             if previous is not None:
                 self.records[logical_id] = previous
@@ -229,11 +232,13 @@ class Stack:
         return any(self.child_changes(r, r.properties) for r in nested)
 
     def roll_back(self, undo):
+        """Runs the steps backwards. Those that fail are left in self.stuck, in the order that undo has them."""
+        self.stuck = []
         for step in reversed(undo):
             try:
                 step()
             except Failure:
-                pass  # its event says why; the others are rolled back all the same
+                self.stuck.insert(0, step)  # its event says why; the others are rolled back all the same
 
     def work_out_outputs(self):
         self.output_list = []
@@ -296,12 +301,19 @@ class Stack:
                 self.event("UPDATE_ROLLBACK_IN_PROGRESS", self.failure)
                 self.adopt(*before[:2])
                 self.tags = before[2]
-                self.roll_back(undo)
-                failed = any(r.status.endswith("_FAILED") for r in self.records.values())
-                self.event("UPDATE_ROLLBACK_FAILED" if failed else "UPDATE_ROLLBACK_COMPLETE")
+                self.roll_back_update(undo)
             else:
                 self.clean_up(replaced)
                 self.event("UPDATE_COMPLETE")
+
+    def roll_back_update(self, undo):
+        self.roll_back(undo)
+        self.event("UPDATE_ROLLBACK_FAILED" if self.stuck else "UPDATE_ROLLBACK_COMPLETE")
+
+    def continue_rollback(self):
+        with self.lock:
+            self.event("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+            self.roll_back_update(self.stuck)
 
     def apply(self, undo):
         """Creates and changes resources; answers those that new ones took the place of."""
