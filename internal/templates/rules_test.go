@@ -378,7 +378,7 @@ func outputsUsed(value any) map[string]bool {
 	return used
 }
 
-// The longest that AWS takes.
+// The longest that AWS takes, in characters.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 // https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
@@ -423,7 +423,7 @@ func fit(texts map[string]string, report func(string, ...any)) {
 	for _, r := range w.of() {
 		limits, known := longest[r.kind]
 		for property := range r.properties {
-			if strings.HasSuffix(property, "Name") && !known && property != "TableName" {
+			if strings.HasSuffix(property, "Name") && !known {
 				report("%s: %s of %s: say in longest how long it can be", r.file, property, r.id)
 			}
 		}
