@@ -48,6 +48,7 @@ import threading
 import clients
 import patching
 
+import buckets
 import engine
 import executions
 import functions
@@ -90,6 +91,7 @@ def main():
     functions.fill_functions()
     locks.fill_locks()  # after the functions, as it locks what is in their place
     queues.fill_queues()
+    buckets.fill_buckets()
     engine.fill_engine()
     paths.fill_paths()
     task_errors.fill_task_errors()
