@@ -115,7 +115,7 @@ demo: tools build/carnation ## Deploy everything on local AWS and show a run tha
 	@scripts/python-tools scripts/demo
 
 test: check ## Check, then run all tests
-	scripts/python-tools go test -count=1 -timeout 12m ./...
+	scripts/python-tools go test -count=1 -timeout 20m ./...
 
 chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one)
 	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)"

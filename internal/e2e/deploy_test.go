@@ -87,8 +87,13 @@ func TestMakeDeployNeedsPrerequisitesOrNames(t *testing.T) {
 }
 
 func TestMakePrerequisites(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "PROJECT=rose")
-	p.make(t, "prerequisites", 0, "create-stack rose-prerequisites", "CREATE_COMPLETE", "BucketName", "KmsKeyId")
+	run(t, "aws", "kms", "create-alias", "--alias-name", "alias/rose", "--target-key-id", local.keyID)
+	out := p.make(t, "prerequisites", 2, "create-stack rose-prerequisites")
+	expectCauses(t, out, "make: stack rose-prerequisites is ROLLBACK_COMPLETE: Alias CREATE_FAILED: ")
+	run(t, "aws", "kms", "delete-alias", "--alias-name", "alias/rose")
+	p.make(t, "prerequisites", 0, "it was never complete", "create-stack rose-prerequisites", "CREATE_COMPLETE", "BucketName", "KmsKeyId")
 	p.make(t, "prerequisites", 0, "stack rose-prerequisites is up to date", "BucketName", "KmsKeyId")
 	key, name := stackOutput(t, "rose-prerequisites", "KmsKeyId"), stackOutput(t, "rose-prerequisites", "BucketName")
 
@@ -266,8 +271,10 @@ func expectCauses(t *testing.T, out result, wants ...string) {
 
 // In prod, where the protected table is in the way of a rollback.
 func TestFailedCreationIsMendedByTheNextDeploy(t *testing.T) {
+	t.Parallel()
 	for _, environment := range []string{"devl", "prod"} {
 		t.Run(environment, func(t *testing.T) {
+			t.Parallel()
 			p := newProject(t, "PROJECT=red", "ENVIRONMENT="+environment, "BUCKET="+bucket, "KMS_KEY_ID="+local.keyID)
 			stack := "red-" + environment
 			queue := fmt.Sprintf("red-retry-queue-%s-%s", environment, localaws.Region)
@@ -291,6 +298,7 @@ func TestFailedCreationIsMendedByTheNextDeploy(t *testing.T) {
 }
 
 func TestFailedUpdateIsMendedByTheNextDeploy(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "PROJECT=gold", "BUCKET="+bucket, "KMS_KEY_ID="+local.keyID)
 	p.make(t, "deploy", 0, "CREATE_COMPLETE")
 	clash := `Resources:
@@ -322,7 +330,8 @@ func TestFailedUpdateIsMendedByTheNextDeploy(t *testing.T) {
 }
 
 func TestDestroyAsksOnATerminal(t *testing.T) {
-	p := newProject(t, "PROJECT=blue-grey", "BUCKET="+bucket, "KMS_KEY_ID="+local.keyID)
+	t.Parallel()
+	p := newProject(t, "PROJECT=grey", "BUCKET="+bucket, "KMS_KEY_ID="+local.keyID)
 	p.make(t, "deploy", 0, "CREATE_COMPLETE")
 	answer := func(line string) string {
 		t.Helper()
@@ -356,9 +365,9 @@ sys.stdout.write(said.decode())
 		return out.String()
 	}
 	for _, no := range []string{"\n", "n\n", "x\n"} {
-		expectInOrder(t, answer(no), "Delete stack blue-grey-devl, with the events in table blue-grey-events-devl-", "nothing was deleted")
+		expectInOrder(t, answer(no), "Delete stack grey-devl, with the events in table grey-events-devl-", "nothing was deleted")
 	}
-	if got := stackStatus(t, "blue-grey-devl"); got != "CREATE_COMPLETE" {
+	if got := stackStatus(t, "grey-devl"); got != "CREATE_COMPLETE" {
 		t.Errorf("after three times no the stack is %s", got)
 	}
 	expectInOrder(t, answer("y\n"), "[y/N]", "DELETE_COMPLETE", "left, as they are yours")
