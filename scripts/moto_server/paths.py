@@ -3,7 +3,8 @@
 AWS: a path that can name one place only gives its value, any other gives a list, which may be empty. moto decides by how
 many matches there are: `$.a[0].b` is a list of one, `$[*].a[*]` over nothing an error. It parses a path anew each time.
 
-AWS: in a format, `\\{` is a brace. moto takes it for the beginning of a field of Python's str.format.
+AWS: in a format, `\\{` is a brace. moto takes it for the beginning of a field of Python's str.format, and leaves the backslash
+as JSON has it, which is twice.
 """
 
 import re
@@ -65,7 +66,7 @@ def extract_json(path, data):
 def eval_format(self, env):
     self.argument_list.eval(env=env)
     text, *values = env.stack.pop()
-    parts = [re.sub(r"\\([{}'\\])", r"\1", part) for part in text.split("{}")]
+    parts = [re.sub(r"\\+([{}'])", r"\1", part) for part in text.split("{}")]
     if len(parts) != len(values) + 1:
         raise ValueError("States.Format has %d values for the %d places of %r" % (len(values), len(parts) - 1, text))
     written = map(self._to_str_repr, values)
