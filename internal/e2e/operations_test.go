@@ -326,4 +326,9 @@ func TestOperationsPage(t *testing.T) {
 	if got := shared.rows(t, 3001, 3002)[3001][0].RetryAttempt; got != 1 {
 		t.Errorf("event 3001 was inserted at retry %d, want 1, as a moved message is new to SQS", got)
 	}
+
+	const none = "{\n  \"moved\": 0,\n  \"queues\": {\n    \"retry_queue\": 0,\n    \"in_flight\": 0,\n    \"dead_letter_queue\": 0\n  }\n}"
+	if got := run(t, carnation, "redrive", "--output", "json"); got != none {
+		t.Errorf("redrive of an empty queue says %s, want %s", got, none)
+	}
 }
