@@ -15,7 +15,7 @@ import (
 )
 
 func TestOutputsOfTheRootStack(t *testing.T) {
-	want := []string{"DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
+	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
 	if got := slices.Sorted(maps.Keys(shared.outputs)); !slices.Equal(got, want) {
 		t.Errorf("outputs are %v, want %v", got, want)
 	}
@@ -161,6 +161,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 		{"iam", "list-roles", "--query", "Roles[].RoleName"},
 		{"logs", "describe-log-groups", "--query", "logGroups[].logGroupName"},
 		{"cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName"},
+		{"cloudwatch", "list-dashboards", "--query", "DashboardEntries[].DashboardName"},
 		{"cloudformation", "describe-stacks", "--query", "Stacks[].StackName"},
 	} {
 		left := run(t, append([]string{"aws", "--output", "text"}, query...)...)

@@ -54,6 +54,7 @@ import executions
 import functions
 import history
 import locks
+import move_tasks
 import paths
 import queues
 import redrive
@@ -90,6 +91,7 @@ def main():
     stack_answers.fill_stacks()
     functions.fill_functions()
     locks.fill_locks()  # after the functions, as it locks what is in their place
+    move_tasks.fill_move_tasks()  # before the queues, which lock what is there
     queues.fill_queues()
     buckets.fill_buckets()
     engine.fill_engine()

@@ -224,6 +224,26 @@ class Alarm(Handler):
         self.call("delete_alarms", AlarmNames=[physical_id])
 
 
+@resource_type("AWS::CloudWatch::Dashboard")
+class Dashboard(Handler):
+    service = "cloudwatch"
+    name_property = "DashboardName"
+    replaced_by = ("DashboardName",)
+
+    def create(self, properties):
+        name = self.name(properties, 255)
+        self.refuse_existing(name, "get_dashboard", DashboardName=name)
+        self.update(name, {}, dict(properties, DashboardName=name))
+        return name, {}
+
+    def update(self, physical_id, old, new):
+        self.call("put_dashboard", **new)
+        return {}
+
+    def delete(self, physical_id, properties):
+        self.call("delete_dashboards", DashboardNames=[physical_id])
+
+
 @resource_type("AWS::Logs::LogGroup")
 class LogGroup(Handler):
     service = "logs"
