@@ -129,7 +129,7 @@ func TestKeyPolicyNamesEachServiceWithItsCondition(t *testing.T) {
 		Statement []struct {
 			Sid       string
 			Principal map[string]string
-			Action    any
+			Action    list
 			Condition map[string]map[string]any
 		}
 	}
@@ -161,7 +161,7 @@ func TestKeyPolicyNamesEachServiceWithItsCondition(t *testing.T) {
 			t.Errorf("statement %s is for %q, want %q", s.Sid, got, want[s.Sid])
 		}
 		delete(want, s.Sid)
-		for _, action := range flatten(s.Action) {
+		for _, action := range s.Action {
 			if strings.Contains(action, "*") {
 				t.Errorf("statement %s allows %s: a wildcard", s.Sid, action)
 			}
