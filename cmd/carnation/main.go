@@ -17,12 +17,13 @@ import (
 const usage = `carnation runs Carnation stacks, on AWS or on a laptop.
 
 Usage:
-  carnation local  [flags]   run a local AWS in the foreground
-  carnation run    [flags]   start an execution of a deployed stack and follow it
-  carnation status [flags]   say where the events are
-  carnation COMMAND -h       show the flags of a command
+  carnation local   [flags]   run a local AWS in the foreground
+  carnation run     [flags]   start an execution of a deployed stack and follow it
+  carnation status  [flags]   say where the events are
+  carnation redrive [flags]   move the messages of the dead-letter queue back to the retry queue
+  carnation COMMAND -h        show the flags of a command
 
-run and status use the ordinary AWS configuration: profile, region, AWS_ENDPOINT_URL.
+run, status and redrive use the ordinary AWS configuration: profile, region, AWS_ENDPOINT_URL.
 
 Exit codes:
   0  done; for run: every event is in the table
@@ -44,6 +45,7 @@ var commands = []command{
 	{"local", localExamples, setupLocal},
 	{"run", runExamples, setupRun},
 	{"status", statusExamples, setupStatus},
+	{"redrive", redriveExamples, setupRedrive},
 }
 
 func main() {
@@ -62,7 +64,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
-		return errors.New("no command: allowed is local, run or status")
+		return errors.New("no command: allowed is local, run, status or redrive")
 	}
 	if args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		_, err := fmt.Fprint(stdout, usage)
@@ -91,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return action(ctx, stdout, stderr)
 	}
-	return fmt.Errorf("command is %q: allowed is local, run or status", args[0])
+	return fmt.Errorf("command is %q: allowed is local, run, status or redrive", args[0])
 }
 
 // oneOf is a flag with a fixed set of values.
