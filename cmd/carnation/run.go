@@ -171,7 +171,11 @@ func (r *runner) run(ctx context.Context, input stack.Input, ranged, untilEmpty 
 func (r *runner) tell(run stack.Run) error {
 	r.progress.clear()
 	r.result.Runs = append(r.result.Runs, run)
-	if r.text {
+	switch counted := run.Succeeded() || run.EventsFailed() || run.Shards == nil; {
+	case r.text && !counted:
+		fmt.Fprintf(r.stdout, "%s %s in %.1f s: %d of %d shards done, of %d new events; aws stepfunctions redrive-execution goes on with the others\n",
+			run.Name, run.Status, run.Seconds, run.Shards.Done, run.Shards.Total, run.Generated)
+	case r.text:
 		fmt.Fprintf(r.stdout, "%s %s in %.1f s: %d new and %d claimed events, %d inserted, %d failed\n",
 			run.Name, run.Status, run.Seconds, run.Generated, run.Claimed, run.Inserted, run.Failed)
 	}
@@ -229,6 +233,10 @@ func newProgress(w io.Writer) *progress {
 }
 
 func (p *progress) report(now stack.Progress) {
+	if now.Shards != nil {
+		p.show(fmt.Sprintf("%d of %d shards done, %s", now.Shards.Done, now.Shards.Total, now.Elapsed.Round(time.Second)), true)
+		return
+	}
 	p.show(fmt.Sprintf("%d of %d events done, %d failed so far, %s", now.Done, now.Total, now.Failed, now.Elapsed.Round(time.Second)), now.Total > 0)
 }
 

@@ -43,6 +43,9 @@ func setupStatus(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer
 			status.Stack, status.Table, status.Retry, status.InFlight, status.DeadLetter)
 		for _, e := range status.Executions {
 			took := "running"
+			if e.Shards != nil {
+				took = fmt.Sprintf("%d of %d shards done", e.Shards.Done, e.Shards.Total)
+			}
 			if e.Stopped != nil {
 				took = fmt.Sprintf("%.1f s", e.Stopped.Sub(e.Started).Seconds())
 			}

@@ -11,13 +11,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/shard"
 )
 
 const (
 	// pollEvery is how often a running execution is looked at: Step Functions throttles at a few calls a second.
 	pollEvery = 500 * time.Millisecond
+	// pollShardsEvery is how often the shards of a distributed run are counted: once a second, in the long run, is throttled.
+	pollShardsEvery = 3 * time.Second
 	// eventsFailed is the error of a run whose failed events are in the retry queue.
 	eventsFailed = "Carnation.EventsFailed"
+	// shardFailed is the error of a distributed run that a shard has failed.
+	shardFailed = "States.ExceedToleratedFailureThreshold"
 )
 
 // Names of states that the progress of a run is read from.
@@ -34,10 +40,19 @@ type Input struct {
 	FailureRate float64 `json:"failure_rate,omitempty"`
 }
 
-// Progress of a run. Total is 0 until the run's events are known.
+// Progress of a run. Total is 0 until the run's events are known. A distributed run counts its shards, and knows its events
+// at the end only.
 type Progress struct {
 	Total, Done, Failed int
 	Elapsed             time.Duration
+	Shards              *Shards
+}
+
+// Shards is how far the shards of a distributed run are. Of those that failed, the most have only been stopped.
+type Shards struct {
+	Total  int `json:"total"`
+	Done   int `json:"done"`
+	Failed int `json:"failed"`
 }
 
 // Run is how a run ended.
@@ -49,6 +64,7 @@ type Run struct {
 	Claimed   int     `json:"claimed"`
 	Inserted  int     `json:"inserted"`
 	Failed    int     `json:"failed"`
+	Shards    *Shards `json:"shards,omitempty"` // of a distributed run, which counts its events only if all have ended
 	Error     string  `json:"error,omitempty"`
 	Cause     string  `json:"cause,omitempty"`
 	Seconds   float64 `json:"seconds"`
@@ -74,11 +90,16 @@ func (s *Stack) Run(ctx context.Context, input Input, report func(Progress)) (Ru
 	}
 	run.Arn = aws.ToString(started.ExecutionArn)
 	counter := &historyCounter{arn: run.Arn}
+	var counted time.Time // when the shards were
 	for start := time.Now(); ; {
 		// Described first: the history that is read afterwards is then complete when the execution is.
 		out, err := s.executions.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(run.Arn)})
 		if err == nil {
 			err = counter.read(ctx, s.executions)
+		}
+		if err == nil && len(counter.mapRuns) > 0 && (out.Status != types.ExecutionStatusRunning || time.Since(counted) > pollShardsEvery) {
+			run.Shards, err = s.countShards(ctx, counter)
+			counted = time.Now()
 		}
 		if ctx.Err() != nil {
 			return run, fmt.Errorf("stopped following %s, which goes on: %w", run.Arn, context.Cause(ctx))
@@ -86,7 +107,7 @@ func (s *Stack) Run(ctx context.Context, input Input, report func(Progress)) (Ru
 		if err != nil {
 			return run, fmt.Errorf("follow %s: %w", run.Arn, err)
 		}
-		report(Progress{counter.total, counter.done, counter.failed, time.Since(start)})
+		report(Progress{counter.total, counter.done, counter.failed, time.Since(start), run.Shards})
 		if out.Status == types.ExecutionStatusRunning {
 			select {
 			case <-ctx.Done():
@@ -96,10 +117,14 @@ func (s *Stack) Run(ctx context.Context, input Input, report func(Progress)) (Ru
 		}
 		run.Name, run.Status = aws.ToString(out.Name), string(out.Status)
 		run.Error, run.Cause = aws.ToString(out.Error), aws.ToString(out.Cause)
+		run.Seconds = aws.ToTime(out.StopDate).Sub(aws.ToTime(out.StartDate)).Seconds()
+		if run.Shards != nil {
+			return run, s.finish(ctx, &run, counter)
+		}
 		// A run that was stopped may have failed events whose iteration did not end.
 		run.Inserted, run.Failed = max(0, counter.done-counter.failed), counter.failed
-		run.Seconds = aws.ToTime(out.StopDate).Sub(aws.ToTime(out.StartDate)).Seconds()
-		run.Generated, run.Claimed, err = s.generated(ctx, run.Arn)
+		answer, err := s.firstAnswer(ctx, run.Arn)
+		run.Generated, run.Claimed = answer.Generated, answer.Claimed
 		return run, err
 	}
 }
@@ -109,6 +134,8 @@ type historyCounter struct {
 	arn                 string
 	seen                int64 // id of the newest event that is counted
 	total, done, failed int
+	mapRuns             []string    // ARNs, of a distributed run
+	plan                *shard.Plan // of a distributed run, once it is known
 }
 
 // read counts the events since the last read. It pages from the newest back, since a history can only be read from
@@ -140,6 +167,8 @@ func (c *historyCounter) read(ctx context.Context, client *sfn.Client) error {
 
 func (c *historyCounter) count(e types.HistoryEvent) {
 	switch e.Type {
+	case types.HistoryEventTypeMapRunStarted:
+		c.mapRuns = append(c.mapRuns, aws.ToString(e.MapRunStartedEventDetails.MapRunArn))
 	case types.HistoryEventTypeMapStateStarted:
 		// The first Map state has all events of the run, the second one at most as many.
 		c.total = max(c.total, int(e.MapStateStartedEventDetails.Length))
@@ -154,25 +183,91 @@ func (c *historyCounter) count(e types.HistoryEvent) {
 	}
 }
 
-// generated reads from an execution's history how many events generate-data answered, new and claimed.
-func (s *Stack) generated(ctx context.Context, arn string) (generated, claimed int, err error) {
-	out, err := s.executions.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25})
+// answer is what a run's first function answered: generate-data, or plan-shards.
+type answer struct {
+	Generated, Claimed int
+	Plan               *shard.Plan
+}
+
+// firstAnswer reads from an execution's history what its first function answered. It is empty if the run ended before.
+func (s *Stack) firstAnswer(ctx context.Context, arn string) (answer, error) {
+	var output struct{ Payload answer }
+	_, err := s.findAnswer(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25}, &output)
+	return output.Payload, err
+}
+
+// findAnswer reads the first answer of a function on one page of a history, and tells whether there is one.
+func (s *Stack) findAnswer(ctx context.Context, page *sfn.GetExecutionHistoryInput, output any) (bool, error) {
+	out, err := s.executions.GetExecutionHistory(ctx, page)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read history: %w", err)
+		return false, fmt.Errorf("read history: %w", err)
 	}
 	for _, e := range out.Events {
 		if e.Type != types.HistoryEventTypeTaskSucceeded {
 			continue
 		}
-		var output struct {
-			Payload struct{ Generated, Claimed int }
+		if err := json.Unmarshal([]byte(aws.ToString(e.TaskSucceededEventDetails.Output)), output); err != nil {
+			return false, fmt.Errorf("read what a function answered: %w", err)
 		}
-		if err := json.Unmarshal([]byte(aws.ToString(e.TaskSucceededEventDetails.Output)), &output); err != nil {
-			return 0, 0, fmt.Errorf("read what generate-data answered: %w", err)
-		}
-		return output.Payload.Generated, output.Payload.Claimed, nil
+		return true, nil
 	}
-	return 0, 0, nil // the run ended before
+	return false, nil
+}
+
+// countShards counts the shards of a distributed run.
+func (s *Stack) countShards(ctx context.Context, c *historyCounter) (*Shards, error) {
+	if c.plan == nil {
+		first, err := s.firstAnswer(ctx, c.arn)
+		if err != nil {
+			return nil, err
+		}
+		if first.Plan == nil {
+			return nil, fmt.Errorf("the history of %s has a Map Run and no plan", c.arn)
+		}
+		c.plan = first.Plan
+	}
+	shards := &Shards{Total: c.plan.Shards()}
+	for _, arn := range c.mapRuns {
+		out, err := s.executions.DescribeMapRun(ctx, &sfn.DescribeMapRunInput{MapRunArn: aws.String(arn)})
+		if err != nil {
+			return nil, fmt.Errorf("count shards: %w", err)
+		}
+		shards.Done += int(out.ItemCounts.Succeeded)
+		shards.Failed += int(out.ItemCounts.Failed + out.ItemCounts.TimedOut + out.ItemCounts.Aborted)
+	}
+	return shards, nil
+}
+
+// finish counts the events of a distributed run that has ended, or says which shard has failed it.
+func (s *Stack) finish(ctx context.Context, run *Run, c *historyCounter) error {
+	run.Generated = int(c.plan.EndSeq - c.plan.StartSeq)
+	if run.Succeeded() || run.EventsFailed() {
+		var output struct{ Payload shard.Outcome }
+		found, err := s.findAnswer(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true, MaxResults: 25}, &output)
+		if err == nil && !found {
+			err = fmt.Errorf("the history of %s has no outcome", run.Arn)
+		}
+		run.Inserted, run.Failed = int(output.Payload.Inserted), int(output.Payload.Failed)
+		run.Claimed = run.Inserted + run.Failed - run.Generated
+		return err
+	}
+	if run.Error != shardFailed {
+		return nil
+	}
+	for _, mapRun := range c.mapRuns {
+		list, err := s.executions.ListExecutions(ctx, &sfn.ListExecutionsInput{
+			MapRunArn: aws.String(mapRun), StatusFilter: types.ExecutionStatusFailed, MaxResults: 1,
+		})
+		if err != nil || len(list.Executions) == 0 {
+			continue // Express shards cannot be listed
+		}
+		out, err := s.executions.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: list.Executions[0].ExecutionArn})
+		if err != nil {
+			return fmt.Errorf("describe the shard that failed: %w", err)
+		}
+		run.Cause += fmt.Sprintf("; shard %s failed: %s: %s", aws.ToString(out.Name), aws.ToString(out.Error), aws.ToString(out.Cause))
+	}
+	return nil
 }
 
 // ErrLeft says that events are left in the retry queue after the most runs that were allowed.

@@ -23,6 +23,7 @@ import (
 type Stack struct {
 	Name               string
 	StateMachineArn    string
+	Distributed        bool // whether its runs are
 	TableName          string
 	RetryQueueURL      string
 	DeadLetterQueueURL string
@@ -63,6 +64,7 @@ func Open(ctx context.Context, name string) (*Stack, error) {
 			return nil, fmt.Errorf("stack %s is %s and has no output %s: is it a Carnation stack that was created to the end?", name, out.Stacks[0].StackStatus, key)
 		}
 	}
+	s.Distributed = outputs["MapMode"] == "DISTRIBUTED"
 	return s, nil
 }
 
@@ -118,6 +120,7 @@ type Execution struct {
 	Status  string     `json:"status"`
 	Started time.Time  `json:"started"`
 	Stopped *time.Time `json:"stopped,omitempty"`
+	Shards  *Shards    `json:"shards,omitempty"` // of a distributed run that goes on
 }
 
 // tableSegments is how many scans count the rows at once.
@@ -138,9 +141,18 @@ func (s *Stack) Status(ctx context.Context, executions int) (Status, error) {
 		return status, fmt.Errorf("list executions: %w", err)
 	}
 	for _, e := range out.Executions {
-		status.Executions = append(status.Executions, Execution{
-			Name: aws.ToString(e.Name), Status: string(e.Status), Started: aws.ToTime(e.StartDate), Stopped: e.StopDate,
-		})
+		execution := Execution{Name: aws.ToString(e.Name), Status: string(e.Status), Started: aws.ToTime(e.StartDate), Stopped: e.StopDate}
+		if s.Distributed && e.StopDate == nil {
+			counter := &historyCounter{arn: aws.ToString(e.ExecutionArn)}
+			err := counter.read(ctx, s.executions)
+			if err == nil && len(counter.mapRuns) > 0 {
+				execution.Shards, err = s.countShards(ctx, counter)
+			}
+			if err != nil {
+				return status, fmt.Errorf("follow %s: %w", execution.Name, err)
+			}
+		}
+		status.Executions = append(status.Executions, execution)
 	}
 	return status, nil
 }

@@ -169,7 +169,7 @@ func TestStatusCountsEveryRowOnce(t *testing.T) {
 		t.Errorf("Status() table = %d, want %d", got.Table, want)
 	}
 	stopped := time.UnixMilli(1795416810500).UTC()
-	want := []Execution{{"b", "RUNNING", time.Unix(1795416900, 0).UTC(), nil}, {"a", "FAILED", time.Unix(1795416800, 0).UTC(), &stopped}}
+	want := []Execution{{"b", "RUNNING", time.Unix(1795416900, 0).UTC(), nil, nil}, {"a", "FAILED", time.Unix(1795416800, 0).UTC(), &stopped, nil}}
 	if !reflect.DeepEqual(got.Executions, want) {
 		t.Errorf("Status() executions = %+v, want %+v", got.Executions, want)
 	}
@@ -197,8 +197,10 @@ func TestJSONShapes(t *testing.T) {
 		{Queues{1, 2, 3}, `{"retry_queue":1,"in_flight":2,"dead_letter_queue":3}`},
 		{Status{"carnation-devl", 60, Queues{1, 2, 3}, []Execution{}},
 			`{"stack":"carnation-devl","table":60,"retry_queue":1,"in_flight":2,"dead_letter_queue":3,"executions":[]}`},
-		{Execution{"a", "RUNNING", time.Unix(1795416800, 0).UTC(), nil}, `{"name":"a","status":"RUNNING","started":"2026-11-23T06:53:20Z"}`},
-		{Execution{"a", "FAILED", time.Unix(1795416800, 0).UTC(), &stopped},
+		{Execution{"a", "RUNNING", time.Unix(1795416800, 0).UTC(), nil, nil}, `{"name":"a","status":"RUNNING","started":"2026-11-23T06:53:20Z"}`},
+		{Execution{"a", "RUNNING", time.Unix(1795416800, 0).UTC(), nil, &Shards{5, 3, 1}},
+			`{"name":"a","status":"RUNNING","started":"2026-11-23T06:53:20Z","shards":{"total":5,"done":3,"failed":1}}`},
+		{Execution{"a", "FAILED", time.Unix(1795416800, 0).UTC(), &stopped, nil},
 			`{"name":"a","status":"FAILED","started":"2026-11-23T06:53:20Z","stopped":"2026-11-23T06:53:30Z"}`},
 		{Run{Name: "a", Arn: "arn:a", Status: "SUCCEEDED", Generated: 20, Claimed: 3, Inserted: 23, Seconds: 1.5},
 			`{"name":"a","arn":"arn:a","status":"SUCCEEDED","generated":20,"claimed":3,"inserted":23,"failed":0,"seconds":1.5}`},
