@@ -66,7 +66,7 @@ func TestShardsReuseTheirConnections(t *testing.T) {
 			t.Fatalf("inserted %+v, %v, want all %d", answer, err, len(items))
 		}
 	}
-	t.Logf("%s of processor time an event, with the server's", (processorTime(t) - used) / time.Duration(3*len(items)))
+	t.Logf("%s of processor time an event, with the server's", (processorTime(t)-used)/time.Duration(3*len(items)))
 	// At the start, some are opened that are not needed once others are free.
 	if n := opened.Load(); n > 2*settings.Connections {
 		t.Errorf("three shards opened %d connections, want at most %d", n, 2*settings.Connections)
