@@ -33,7 +33,7 @@ const (
 	LogBytes       = 600    // of a function's line of an invocation, which has its counts
 	LambdaLogBytes = 750    // of Lambda's own lines of an invocation, which are longer on AWS
 	FailedLogBytes = 400    // of a function's line of a failed event
-	ItemBytes      = 146    // of an event in the table
+	ItemBytes      = 152    // of an event in the table, with the longest sequence number
 	Metrics        = 4      // that the lines with counts publish
 	connections    = 2 * 32 // to DynamoDB of an insert-data of a shard
 )
