@@ -7,8 +7,9 @@
 # Anything longer than a few lines of shell lives in scripts/. GNU Make 3.81, as macOS has it, is enough.
 
 # Settings, on the command line or in the environment, e.g. make deploy BUCKET=my-bucket KMS_KEY_ID=...
-#   BUCKET          S3 bucket for templates and code, in the stack's region; upload and deploy need it
-#   KMS_KEY_ID      id of the KMS key that encrypts everything; deploy needs it
+#   BUCKET          S3 bucket for templates and code, in the stack's region; if not set the stack's own, or that of
+#                   make prerequisites
+#   KMS_KEY_ID      id of the KMS key that encrypts everything; if not set as with BUCKET
 #   PROJECT         template parameter ProjectName, carnation if not set
 #   ENVIRONMENT     template parameter Environment: devl if not set, test or prod
 #   EMAIL           template parameter SNSSubscriptionEmail: who gets the alarms
@@ -17,10 +18,11 @@
 #   PREFIX          folder in the bucket, carnation if not set
 #   ARCH            arm64 or x86_64; if not set arm64, and on local AWS this machine's
 #   REGION          if not set what AWS_REGION, AWS_DEFAULT_REGION or the AWS profile says
-#   DEPLOY_TIMEOUT  minutes that deploy and destroy wait for the stack, 30 if not set
+#   DEPLOY_TIMEOUT  minutes that prerequisites, deploy and destroy wait for a stack, 30 if not set
+#   YES             1: destroy does not ask
 #   START, END      range of events of a run, half open
 #   RATE            share of them that fails on purpose, 0 to 1
-# An update of a stack keeps each template parameter that is not set here, but for PREFIX and ARCH.
+# An update of a stack keeps each template parameter that is not set here, but for ARCH.
 STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
 PREFIX         ?= carnation
 ARCH           ?= $(if $(AWS_ENDPOINT_URL),$(subst aarch64,arm64,$(shell uname -m)),arm64)
@@ -55,10 +57,10 @@ zips       := $(functions:%=$(out)/%.zip)
 go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package upload deploy run status destroy local demo test chaos load check fmt clean go-build need-aws need-BUCKET need-KMS_KEY_ID
+.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load check vulncheck fmt clean go-build need-aws need-prerequisites
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
 	@sed -n -e '/^# Settings/,/^[^#]/{' -e 's/^# //p' -e '}' Makefile
 
 tools: ## Download the Go modules, and make sure of the Python tools: those on PATH, or else in .venv
@@ -81,20 +83,21 @@ package: $(zips) ## Zip the functions, as Lambda wants them
 $(zips): %.zip: %/bootstrap
 	go tool build-lambda-zip -o $@ $<
 
-upload: need-aws need-BUCKET package ## Copy templates, state machine and zips to s3://BUCKET/PREFIX
-	@scripts/upload $(out)
+prerequisites: need-aws ## Create or update the stack of the KMS key and the bucket that deploy takes
+	@echo "ProjectName=$(or $(PROJECT),carnation)" | scripts/apply-stack "$(or $(PROJECT),carnation)-prerequisites" cft/carnation-prerequisites-stack.yaml
 
-deploy: need-aws need-BUCKET need-KMS_KEY_ID package ## Upload, then create or update the stack and follow it (BUCKET= KMS_KEY_ID=)
-	@scripts/deploy $(out)
+upload: need-aws need-prerequisites package ## Copy templates, state machine and zips to s3://BUCKET/PREFIX
+	@scripts/with-prerequisites scripts/upload $(out)
+
+deploy: need-aws need-prerequisites package ## Upload, then create or update the stack and follow it
+	@scripts/with-prerequisites scripts/deploy $(out)
 
 # Said before anything is built.
 need-aws:
 	@command -v aws >/dev/null || { echo "make $(MAKECMDGOALS): there is no aws on PATH: install the AWS CLI, https://aws.amazon.com/cli/" >&2; exit 1; }
 
-need-BUCKET: is = the S3 bucket for templates and code
-need-KMS_KEY_ID: is = the id of the KMS key that encrypts everything
-need-BUCKET need-KMS_KEY_ID: need-%:
-	@test -n "$${$*:-}" || { echo "make $(MAKECMDGOALS): $* is not set: $(is), e.g. make deploy BUCKET=my-bucket KMS_KEY_ID=1234abcd-12ab-34cd-56ef-1234567890ab" >&2; exit 1; }
+need-prerequisites: need-aws
+	@scripts/with-prerequisites true
 
 run: build/carnation ## Start an execution and follow it (START=1 END=21 RATE=0.5)
 	@build/carnation run --stack-name "$$STACK_NAME" $${START:+--start-seq "$$START"} $${END:+--end-seq "$$END"} $${RATE:+--failure-rate "$$RATE"}
@@ -102,7 +105,7 @@ run: build/carnation ## Start an execution and follow it (START=1 END=21 RATE=0.
 status: build/carnation ## Show the table, the queues and the last executions
 	@build/carnation status --stack-name "$$STACK_NAME"
 
-destroy: need-aws ## Delete the stack and follow it until it is gone
+destroy: need-aws ## Delete the stack and follow it until it is gone (YES=1: without asking)
 	@scripts/destroy
 
 local: tools build/carnation ## Run local AWS in the foreground
@@ -112,7 +115,7 @@ demo: tools build/carnation ## Deploy everything on local AWS and show a run tha
 	@scripts/python-tools scripts/demo
 
 test: check ## Check, then run all tests
-	scripts/python-tools go test -count=1 -timeout 12m ./...
+	scripts/python-tools go test -count=1 -timeout 20m ./...
 
 chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one)
 	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)"
@@ -120,8 +123,14 @@ chaos: tools ## Play fault scenarios on local AWS and account for every event (S
 load: tools ## Run the tests under load, which take minutes
 	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
 
-check: tools ## Check format, Go, templates, state machine and scripts
+check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check
+
+# Not part of check, as it needs the network. Whether it finds something (Error 3) or cannot look (Error 1), it fails.
+vulncheck: ## Check for known vulnerabilities that the Go code can reach (VULNDB= a copy of the database)
+	@go tool govulncheck -test $(if $(VULNDB),-db "$(VULNDB)") ./... || { code=$$?; \
+	  test $$code -eq 3 || echo "make vulncheck: not checked, as said above; the database is $(or $(VULNDB),https://vuln.go.dev)" >&2; \
+	  exit $$code; }
 
 fmt: ## Format the Go code
 	gofmt -w .

@@ -17,13 +17,14 @@ import (
 const usage = `carnation runs Carnation stacks, on AWS or on a laptop.
 
 Usage:
-  carnation local  [flags]   run a local AWS in the foreground
-  carnation run    [flags]   start an execution of a deployed stack and follow it
-  carnation status [flags]   say where the events are
-  carnation cost   [flags]   say what a run costs on AWS
-  carnation COMMAND -h       show the flags of a command
+  carnation local   [flags]   run a local AWS in the foreground
+  carnation run     [flags]   start an execution of a deployed stack and follow it
+  carnation status  [flags]   say where the events are
+  carnation redrive [flags]   move the messages of the dead-letter queue back to the retry queue
+  carnation cost    [flags]   say what a run costs on AWS
+  carnation COMMAND -h        show the flags of a command
 
-run and status use the ordinary AWS configuration: profile, region, AWS_ENDPOINT_URL.
+run, status and redrive use the ordinary AWS configuration: profile, region, AWS_ENDPOINT_URL.
 
 Exit codes:
   0  done; for run: every event is in the table
@@ -45,6 +46,7 @@ var commands = []command{
 	{"local", localExamples, setupLocal},
 	{"run", runExamples, setupRun},
 	{"status", statusExamples, setupStatus},
+	{"redrive", redriveExamples, setupRedrive},
 	{"cost", costExamples, setupCost},
 }
 
@@ -64,7 +66,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
-		return errors.New("no command: allowed is local, run, status or cost")
+		return errors.New("no command: allowed is local, run, status, redrive or cost")
 	}
 	if args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		_, err := fmt.Fprint(stdout, usage)
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return action(ctx, stdout, stderr)
 	}
-	return fmt.Errorf("command is %q: allowed is local, run, status or cost", args[0])
+	return fmt.Errorf("command is %q: allowed is local, run, status, redrive or cost", args[0])
 }
 
 // oneOf is a flag with a fixed set of values.

@@ -71,7 +71,7 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 	const integer = "allowed is an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": allowed is local, run, status or cost`},
+		{"deploy", `command is "deploy": allowed is local, run, status, redrive or cost`},
 		{"run now", `run: unexpected argument "now": allowed are flags only; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
@@ -96,6 +96,9 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"status --timeout 0s", "status: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
 		{"status --output xml", `status: invalid value "xml" for flag -output: allowed is text or json; see: carnation status -h`},
 		{"status all", `status: unexpected argument "all": allowed are flags only; see: carnation status -h`},
+		{"redrive --timeout 0s", "redrive: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
+		{"redrive --output yaml", `redrive: invalid value "yaml" for flag -output: allowed is text or json; see: carnation redrive -h`},
+		{"redrive all", `redrive: unexpected argument "all": allowed are flags only; see: carnation redrive -h`},
 		{"cost", "cost: --events is missing: allowed is an integer from 1 to 10000000"},
 		{"cost --events 0", "cost: invalid value \"0\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
 		{"cost --events -5", "cost: invalid value \"-5\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
@@ -120,7 +123,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: no command: allowed is local, run, status or cost\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: no command: allowed is local, run, status, redrive or cost\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
 }
@@ -138,6 +141,7 @@ func TestHelpIsNoError(t *testing.T) {
 		{"local", localExamples, []string{"-port", "-python", "-env-file", "-until-eof"}},
 		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
+		{"redrive", redriveExamples, []string{"-stack-name", "-timeout", "-output"}},
 		{"cost", costExamples, []string{"-events", "-failure-rate", "-mode", "-shard-size", "-child-type", "-output"}},
 	} {
 		for _, flag := range []string{"-h", "--help"} {
@@ -155,9 +159,10 @@ func TestHelpIsNoError(t *testing.T) {
 }
 
 // What the examples say can be run: as far as the point where AWS would be asked.
-func TestExamplesOfRunAndStatusParse(t *testing.T) {
-	for line := range strings.Lines(runExamples + statusExamples) {
+func TestExamplesOfRunStatusAndRedriveParse(t *testing.T) {
+	for line := range strings.Lines(runExamples + statusExamples + redriveExamples) {
 		words, _, _ := strings.Cut(line, "#")
+		words, _, _ = strings.Cut(words, "&&")
 		args := strings.Fields(words)[1:]
 		got := carnation(t, nil, args...)
 		if want := "carnation: " + args[0] + ": no AWS region is configured: set AWS_REGION, or a region in the profile\n"; got.code != 2 || got.stderr != want {
@@ -190,7 +195,7 @@ func TestStackThatIsNotThereOrNotWhole(t *testing.T) {
 			[]string{"stack carnation-devl is CREATE_COMPLETE and has no output DeadLetterQueueUrl: "}},
 	} {
 		defer tc.server.Close()
-		for _, args := range []string{"status", "run --start-seq 0 --end-seq 0"} {
+		for _, args := range []string{"status", "redrive", "run --start-seq 0 --end-seq 0"} {
 			got := carnation(t, []string{"AWS_REGION=eu-central-2", "AWS_ENDPOINT_URL=" + tc.server.URL}, strings.Fields(args)...)
 			if got.code != 2 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
 				t.Errorf("%s: carnation %s = %+v, want code 2 and one line", tc.name, args, got)

@@ -196,10 +196,14 @@ func (r *runner) summary() error {
 		return printJSON(r.stdout, r.result)
 	}
 	if q := r.result.Queues; q != nil {
-		_, err := fmt.Fprintf(r.stdout, "retry queue: %d waiting, %d in flight; dead-letter queue: %d\n", q.Retry, q.InFlight, q.DeadLetter)
-		return err
+		return printQueues(r.stdout, *q)
 	}
 	return nil
+}
+
+func printQueues(w io.Writer, q stack.Queues) error {
+	_, err := fmt.Fprintf(w, "retry queue: %d waiting, %d in flight; dead-letter queue: %d\n", q.Retry, q.InFlight, q.DeadLetter)
+	return err
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -208,7 +212,7 @@ func printJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
-// progress shows how far a run is: in place on a terminal, a line every few seconds elsewhere.
+// progress shows how far something is: in place on a terminal, a line every few seconds elsewhere.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -225,11 +229,15 @@ func newProgress(w io.Writer) *progress {
 }
 
 func (p *progress) report(now stack.Progress) {
-	line := fmt.Sprintf("%d of %d events done, %d failed so far, %s", now.Done, now.Total, now.Failed, now.Elapsed.Round(time.Second))
+	p.show(fmt.Sprintf("%d of %d events done, %d failed so far, %s", now.Done, now.Total, now.Failed, now.Elapsed.Round(time.Second)), now.Total > 0)
+}
+
+// show shows a line. One that says nothing yet is for a terminal only.
+func (p *progress) show(line string, telling bool) {
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", max(0, p.shown-len(line))))
 		p.shown = len(line)
-	} else if now.Total > 0 && time.Since(p.last) >= plainEvery {
+	} else if telling && time.Since(p.last) >= plainEvery {
 		fmt.Fprintln(p.w, line)
 		p.last = time.Now()
 	}

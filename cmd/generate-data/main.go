@@ -6,14 +6,13 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"carnation/internal/generate"
 	"carnation/internal/settings"
 )
 
 func main() {
-	logger := lambdacontext.NewLogger()
+	logger := settings.NewLogger()
 	s, err := settings.Load(context.Background(), logger)
 	if err != nil {
 		logger.Error("function cannot start", "error", err.Error())

@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"carnation/internal/insert"
@@ -15,7 +14,7 @@ import (
 )
 
 func main() {
-	logger := lambdacontext.NewLogger()
+	logger := settings.NewLogger()
 	s, err := settings.Load(context.Background(), logger)
 	table, tableErr := settings.Require("TABLE_NAME")
 	if err := errors.Join(err, tableErr); err != nil {

@@ -45,7 +45,7 @@ const (
 	shardConcurrency = 10   // ShardConcurrency
 	queueKeySeconds  = 3600 // KmsDataKeyReusePeriodSeconds
 	alarms           = 15
-	dashboards       = 0
+	dashboards       = 1
 )
 
 // Prices is the table of prices.

@@ -88,9 +88,10 @@ func runTests(m *testing.M) (code int, err error) {
 
 // cloud is a local AWS with a key, and a bucket that has the templates and the code.
 type cloud struct {
-	endpoint *localaws.Endpoint
-	keyID    string
-	code     []string // parameters that name what make upload copied
+	endpoint  *localaws.Endpoint
+	keyID     string
+	templates string   // folder in the bucket
+	code      []string // parameters that name what make upload copied
 }
 
 // newCloud starts a local AWS and uploads what is built now. The caller closes its endpoint.
@@ -108,7 +109,6 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 	for _, step := range [][]string{
 		{"make", "--no-print-directory", "build"},
 		{"aws", "s3", "mb", "s3://" + bucket},
-		{"make", "--no-print-directory", "upload", "BUCKET=" + bucket},
 	} {
 		if out := c.command(nil, step...); out.code != 0 {
 			return nil, fmt.Errorf("%v: %s", step, out)
@@ -116,18 +116,17 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 	}
 	key := c.command(nil, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
 	c.keyID = strings.TrimSpace(key.stdout)
-	keys := c.command(nil, "aws", "s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "carnation/code/", "--query", "Contents[].Key", "--output", "text")
-	for _, key := range strings.Fields(keys.stdout) {
-		for part, name := range map[string]string{
-			"/generate-data-": "GenerateDataS3Key", "/insert-data-": "InsertDataS3Key", "/carnation-state-machine-": "StateMachineS3Key",
-		} {
-			if strings.Contains(key, part) {
-				c.code = append(c.code, name+"="+key)
-			}
+	upload := c.command(nil, "make", "--no-print-directory", "upload", "BUCKET="+bucket, "KMS_KEY_ID="+c.keyID)
+	for _, line := range strings.Fields(upload.stdout) {
+		if folder, found := strings.CutPrefix(line, "TemplatesFolder="); found {
+			c.templates = folder
+		}
+		if strings.Contains(line, "=carnation/") {
+			c.code = append(c.code, line)
 		}
 	}
-	if c.keyID == "" || len(c.code) != 3 {
-		return nil, fmt.Errorf("create-key: %s; list-objects-v2: %s", key, keys)
+	if c.keyID == "" || c.templates == "" || len(c.code) != 4 {
+		return nil, fmt.Errorf("create-key: %s; make upload: %s", key, upload)
 	}
 	return c, nil
 }
@@ -148,7 +147,7 @@ func (c *cloud) environment(extra ...string) []string {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		switch name {
-		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "BUCKET", "KMS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN":
+		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "YES", "BUCKET", "KMS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN":
 		default:
 			env = append(env, entry)
 		}
@@ -212,7 +211,7 @@ func (c *cloud) parameterFlags(parameters []string) []string {
 // createStack does what the README says to do by hand.
 func (c *cloud) createStack(name string, parameters ...string) (*deployed, error) {
 	create := append([]string{"aws", "cloudformation", "create-stack", "--stack-name", name,
-		"--template-url", fmt.Sprintf("https://%s.s3.%s.amazonaws.com/carnation/cft/carnation-root-stack.yaml", bucket, localaws.Region),
+		"--template-url", fmt.Sprintf("https://%s.s3.%s.amazonaws.com/%s/carnation-root-stack.yaml", bucket, localaws.Region, c.templates),
 		"--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"}, c.parameterFlags(parameters)...)
 	for _, args := range [][]string{create, {"aws", "cloudformation", "wait", "stack-create-complete", "--stack-name", name}} {
 		if out := c.command(nil, args...); out.code != 0 {

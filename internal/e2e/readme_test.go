@@ -34,7 +34,7 @@ func section(t *testing.T, heading string) string {
 }
 
 // runSection runs the commands on a local AWS of their own, where nothing is yet, and returns what they print. A
-// carnation run that ends with code 1 has failed as it should.
+// carnation run that ends with code 1, and make run with 2, has failed as it should. Nobody is there to answer make destroy.
 func runSection(t *testing.T, heading string, extra ...string) string {
 	t.Helper()
 	fresh, err := localaws.Start(t.Context(), localaws.Options{Python: os.Getenv("CARNATION_PYTHON")})
@@ -48,9 +48,10 @@ func runSection(t *testing.T, heading string, extra ...string) string {
 	}()
 	script := strings.Replace(section(t, heading), "make local\n", "", 1) // this one runs already
 	script = strings.Replace(script, "--failure-rate 0.5\n", "--failure-rate 0.5 || [ $? = 1 ]\n", 1)
+	script = strings.Replace(script, " RATE=0.5\n", " RATE=0.5 || [ $? = 2 ]\n", 1)
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = root
-	cmd.Env = append(local.environment(extra...), fresh.Environment()...)
+	cmd.Env = append(local.environment(append(extra, "YES=1")...), fresh.Environment()...)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -84,4 +85,10 @@ func TestReadmeByHand(t *testing.T) {
 func TestReadmePlay(t *testing.T) {
 	output := runSection(t, "Play with it")
 	expectInOrder(t, output, "CREATE_COMPLETE", "20 new and 0 claimed events, 9 inserted, 11 failed", "9 rows", "11 inserted, 0 failed", "retry queue: 0 waiting", "left, as they are yours")
+}
+
+func TestReadmeDeploy(t *testing.T) {
+	output := runSection(t, "Deploy it to AWS")
+	expectInOrder(t, output, "carnation-prerequisites", "CREATE_COMPLETE", "carnation-devl", "CREATE_COMPLETE", "9 inserted, 11 failed",
+		"DELETE_COMPLETE", "left, as they are yours", "DeletionDate")
 }

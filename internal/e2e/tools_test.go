@@ -119,40 +119,6 @@ func hash(t *testing.T, path string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
-func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
-	settings := []string{"BUCKET=" + bucket, "KMS_KEY_ID=" + local.keyID, "PROJECT=green", "ENVIRONMENT=test"}
-	steps := []struct {
-		settings []string
-		target   string
-		code     int
-		want     string
-	}{
-		{nil, "deploy", 2, "BUCKET is not set"},
-		{settings[:1], "deploy", 2, "KMS_KEY_ID is not set"},
-		{[]string{"BUCKET=no-such-bucket-here", "KMS_KEY_ID=" + local.keyID}, "deploy", 2, "there is no bucket no-such-bucket-here"},
-		{settings, "deploy", 0, "StateMachineArn"},
-		{settings, "deploy", 0, "up to date"},
-		{append(settings, "PARAMETERS=LambdaMemorySize=512"), "deploy", 0, "UPDATE_COMPLETE"},
-		{append(settings, "PARAMETERS=LambdaMemorySize=9"), "deploy", 2, "LambdaMemorySize"},
-		{append(settings, "START=1", "END=4"), "run", 0, "3 inserted, 0 failed"},
-		{settings, "status", 0, "3 rows"},
-		{settings, "destroy", 0, "left, as they are yours"},
-		{settings, "destroy", 0, "there is no stack green-test"},
-	}
-	for _, step := range steps {
-		out := local.command(step.settings, "make", "--no-print-directory", step.target)
-		if out.code != step.code || !strings.Contains(out.stdout+out.stderr, step.want) {
-			t.Fatalf("%v make %s: %s, want exit code %d and %q", step.settings, step.target, out, step.code, step.want)
-		}
-		if step.target == "deploy" && step.want == "UPDATE_COMPLETE" {
-			memory := run(t, "aws", "lambda", "list-functions", "--query", "Functions[?starts_with(FunctionName,'green-')].MemorySize", "--output", "text")
-			if memory != "512\t512" {
-				t.Errorf("memory of the functions is %s, want 512 both", memory)
-			}
-		}
-	}
-}
-
 // process is a command that is stopped half way.
 type process struct {
 	cmd    *exec.Cmd

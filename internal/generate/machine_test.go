@@ -2,11 +2,8 @@ package generate
 
 import (
 	"encoding/json"
-	"maps"
 	"os"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"carnation/internal/event"
@@ -123,45 +120,6 @@ func TestErrorNamesAreTheNamesOfTheGoTypes(t *testing.T) {
 			t.Errorf("error name of %T = %q, want %q", err, got, want)
 		}
 	}
-	design, err := os.ReadFile("../../docs/design.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var named []string
-	for _, match := range regexp.MustCompile("`([A-Z][A-Za-z]+Error)`").FindAllSubmatch(design, -1) {
-		named = append(named, string(match[1]))
-	}
-	slices.Sort(named)
-	if got, want := slices.Compact(named), slices.Sorted(maps.Keys(errorNames)); !slices.Equal(got, want) {
-		t.Errorf("errors that docs/design.md names = %v, want %v", got, want)
-	}
-}
-
-// A name in a Retry or Catch that no function returns would be a rule that never applies.
-func TestTheStateMachineNamesOnlyErrorsThatThereAre(t *testing.T) {
-	var check func(m machine)
-	check = func(m machine) {
-		for _, name := range slices.Sorted(maps.Keys(m.States)) {
-			s := m.States[name]
-			var names []string
-			for _, r := range s.Retry {
-				names = append(names, r.ErrorEquals...)
-			}
-			for _, c := range s.Catch {
-				names = append(names, c.ErrorEquals...)
-			}
-			for _, e := range names {
-				service := strings.HasPrefix(e, "States.") || strings.HasPrefix(e, "Lambda.")
-				if _, ours := errorNames[e]; !service && !ours {
-					t.Errorf("state %q names error %s, which no function returns", name, e)
-				}
-			}
-			if s.ItemProcessor != nil {
-				check(*s.ItemProcessor)
-			}
-		}
-	}
-	check(inlineMachine(t))
 }
 
 // Bad input must not be tried again: it stays bad, and the retries would only delay the answer.

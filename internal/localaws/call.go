@@ -2,6 +2,8 @@ package localaws
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -10,6 +12,9 @@ import (
 	"time"
 )
 
+// accountID is the one account of the local AWS, which scripts/moto_server/clients.py sets.
+const accountID = "123456789012"
+
 // Call is one AWS call that was made through the endpoint.
 type Call struct {
 	Caller    string // access key id: a function's role name, EngineKeyID for Step Functions, or the user's
@@ -17,6 +22,7 @@ type Call struct {
 	Service   string // as in the request's signature: sqs, dynamodb, lambda, ...
 	Operation string // SendMessage, UpdateItem, Invoke, ...; method and path where the protocol names none
 	Function  string // name, for a Lambda invocation
+	Resource  string // ARN by which a policy names what the call is about, "" where the request does not name one thing
 	Fault     string // what went wrong on purpose, one of FaultKinds
 	Status    int    // HTTP status of the answer, 0 when none was given
 	Duration  time.Duration
@@ -26,6 +32,19 @@ var (
 	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request`)
 	invocation = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
 )
+
+// Action is the IAM action that the call needs, service:Operation. Where they go by other names than the call, it is
+// the two that matter here: a batch of SQS needs the permission of the single call, and an invocation lambda:InvokeFunction.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+func (c Call) Action() string {
+	switch {
+	case c.Service == "sqs":
+		return "sqs:" + strings.TrimSuffix(c.Operation, "Batch")
+	case isInvoke(c):
+		return "lambda:InvokeFunction"
+	}
+	return c.Service + ":" + c.Operation
+}
 
 // identify reads from a request who calls what. The body is left to be read again.
 func identify(r *http.Request) (Call, error) {
@@ -40,31 +59,115 @@ func identify(r *http.Request) (Call, error) {
 	call.Operation = r.Method + " " + r.URL.Path
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		call.Operation = target[strings.LastIndex(target, ".")+1:]
+		body, err := peek(r)
+		if err != nil {
+			return call, err
+		}
+		var named resourceNames
+		if err := json.Unmarshal(body, &named); err == nil { // the service itself says what is wrong with others
+			call.Resource = named.arn(call)
+		}
 	} else if m := invocation.FindStringSubmatch(r.URL.EscapedPath()); m != nil && r.Method == http.MethodPost {
 		name, err := url.PathUnescape(m[1])
 		if err != nil {
 			return call, err
 		}
-		call.Service, call.Operation, call.Function = "lambda", "Invoke", functionName(name)
+		var qualifier string // of a version, which is another resource than its function
+		call.Service, call.Operation = "lambda", "Invoke"
+		call.Function, qualifier = functionName(name)
+		call.Resource = arn(call, "lambda", "function:"+call.Function)
+		if qualifier = cmp.Or(qualifier, r.URL.Query().Get("Qualifier")); qualifier != "" {
+			call.Resource += ":" + qualifier
+		}
 	} else if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		body, err := io.ReadAll(r.Body)
+		body, err := peek(r)
 		if err != nil {
 			return call, err
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		// An upload may say that it is a form and be none: curl does by default.
 		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
 			call.Operation = form.Get("Action")
+			call.Resource = resourceNames{QueueURL: form.Get("QueueUrl"), TopicARN: form.Get("TopicArn")}.arn(call)
 		}
 	}
 	return call, nil
 }
 
-// functionName is the name in a function's name, ARN or partial ARN, without a qualifier.
-func functionName(s string) string {
+// peek reads a request's body, which is left to be read again: from the same bytes, so there is one copy of them.
+func peek(r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	if 0 < r.ContentLength && r.ContentLength <= maxPayload { // what the client says, so it is no reason to take memory for more
+		body.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	if _, err := body.ReadFrom(r.Body); err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
+	return body.Bytes(), nil
+}
+
+// resourceNames is what requests of the services that Carnation uses name their resource by.
+type resourceNames struct {
+	QueueURL        string `json:"QueueUrl"`
+	QueueName       string
+	TableName       string // or its ARN
+	LogGroupName    string `json:"logGroupName"`
+	LogStreamName   string `json:"logStreamName"`
+	StateMachineARN string `json:"stateMachineArn"`
+	ExecutionARN    string `json:"executionArn"`
+	TopicARN        string `json:"TopicArn"`
+	KeyID           string `json:"KeyId"` // or its ARN
+}
+
+// arn is the ARN of what a call names, "" for none.
+func (n resourceNames) arn(call Call) string {
+	switch call.Service {
+	case "sqs":
+		if name := cmp.Or(n.QueueURL[strings.LastIndex(n.QueueURL, "/")+1:], n.QueueName); name != "" {
+			return arn(call, "sqs", name)
+		}
+	case "dynamodb":
+		return orARN(call, n.TableName, "table/")
+	case "logs":
+		if n.LogGroupName != "" && n.LogStreamName != "" {
+			return arn(call, "logs", "log-group:"+n.LogGroupName+":log-stream:"+n.LogStreamName)
+		}
+		return orARN(call, n.LogGroupName, "log-group:")
+	case "states":
+		return cmp.Or(n.ExecutionARN, n.StateMachineARN)
+	case "sns":
+		return n.TopicARN
+	case "kms":
+		return orARN(call, n.KeyID, "key/")
+	}
+	return ""
+}
+
+// orARN is the ARN of a resource that is given by its name or its ARN.
+func orARN(call Call, name, kind string) string {
+	if name == "" || strings.HasPrefix(name, "arn:") {
+		return name
+	}
+	return arn(call, call.Service, kind+name)
+}
+
+// arn is the ARN of a resource in the region of a call.
+func arn(call Call, service, resource string) string {
+	partition, region := "aws", cmp.Or(call.Region, Region)
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
+	}
+	return strings.Join([]string{"arn", partition, service, region, accountID, resource}, ":")
+}
+
+// functionName is the name in a function's name, ARN or partial ARN, and the qualifier after it.
+func functionName(s string) (name, qualifier string) {
 	if _, after, ok := strings.Cut(s, ":function:"); ok {
 		s = after
 	}
-	name, _, _ := strings.Cut(s, ":")
-	return name
+	name, qualifier, _ = strings.Cut(s, ":")
+	return name, qualifier
 }

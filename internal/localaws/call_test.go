@@ -19,6 +19,11 @@ func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
 		call.Operation, call.Function = operation, function
 		return call
 	}
+	on := func(call Call, resource string) Call {
+		call.Resource = resource
+		return call
+	}
+	const function = "arn:aws:lambda:eu-central-2:123456789012:function:generate-data"
 	for _, tc := range []struct {
 		name, method, url, body string
 		header                  map[string]string
@@ -26,7 +31,7 @@ func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
 	}{
 		{"JSON protocol", "POST", "/", `{"QueueUrl":"q"}`,
 			map[string]string{"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/x-amz-json-1.0", "Authorization": "sqs"},
-			with(who("sqs"), "SendMessage", "")},
+			on(with(who("sqs"), "SendMessage", ""), "arn:aws:sqs:eu-central-2:123456789012:q")},
 		{"JSON protocol with a version", "POST", "/", `{}`,
 			map[string]string{"X-Amz-Target": "DynamoDB_20120810.UpdateItem", "Authorization": "dynamodb"}, with(who("dynamodb"), "UpdateItem", "")},
 		{"query protocol", "POST", "/", "Action=CreateStack&Version=2010-05-15&StackName=carnation",
@@ -36,9 +41,9 @@ func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
 		{"REST protocol", "PUT", "/bucket/key%20with%20space?x-id=PutObject", "Action=Fake",
 			map[string]string{"Authorization": "s3"}, with(who("s3"), "PUT /bucket/key with space", "")},
 		{"invocation", "POST", "/2015-03-31/functions/generate-data/invocations", `{}`,
-			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "Invoke", "generate-data")},
+			map[string]string{"Authorization": "lambda"}, on(with(who("lambda"), "Invoke", "generate-data"), function)},
 		{"invocation of an ARN", "POST", "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-central-2%3A123456789012%3Afunction%3Agenerate-data/invocations?Qualifier=1", `{}`,
-			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "Invoke", "generate-data")},
+			map[string]string{"Authorization": "lambda"}, on(with(who("lambda"), "Invoke", "generate-data"), function+":1")},
 		{"another Lambda call", "GET", "/2015-03-31/functions/generate-data", "",
 			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "GET /2015-03-31/functions/generate-data", "")},
 		{"no invocation", "GET", "/2015-03-31/functions/generate-data/invocations", "",
@@ -46,7 +51,8 @@ func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
 		{"presigned", "GET", "/bucket/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20261123%2Feu-central-2%2Fs3%2Faws4_request", "",
 			nil, with(who("s3"), "GET /bucket/key", "")},
 		{"unsigned", "GET", "/moto-api/", "", nil, Call{Operation: "GET /moto-api/"}},
-		{"unsigned invocation", "POST", "/2015-03-31/functions/f/invocations", "", nil, Call{Service: "lambda", Operation: "Invoke", Function: "f"}},
+		{"unsigned invocation", "POST", "/2015-03-31/functions/f/invocations", "", nil,
+			Call{Service: "lambda", Operation: "Invoke", Function: "f", Resource: "arn:aws:lambda:eu-central-2:123456789012:function:f"}},
 		{"signed otherwise", "GET", "/", "", map[string]string{"Authorization": "Bearer token"}, Call{Operation: "GET /"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -82,21 +88,72 @@ func TestIdentifyTakesUploadsThatAreNoForm(t *testing.T) {
 	}
 }
 
-func TestFunctionName(t *testing.T) {
-	for _, tc := range []struct{ in, want string }{
-		{"generate-data", "generate-data"},
-		{"generate-data:7", "generate-data"},
-		{"generate-data:$LATEST", "generate-data"},
-		{"123456789012:function:generate-data", "generate-data"},
-		{"123456789012:function:generate-data:live", "generate-data"},
-		{"arn:aws:lambda:eu-central-2:123456789012:function:generate-data", "generate-data"},
-		{"arn:aws-cn:lambda:cn-north-1:123456789012:function:generate-data:7", "generate-data"},
-		{"arn:aws:lambda:eu-central-2:123456789012:function:my-function:7", "my-function"},
-		{"my-function", "my-function"},
-		{"my-function:7", "my-function"},
+func TestCallNamesItsResourceAsAPolicyDoes(t *testing.T) {
+	for _, tc := range []struct{ service, region, target, body, want string }{
+		{"sqs", "eu-central-2", "AmazonSQS.SendMessage", `{"MessageBody":"m","QueueUrl":"http://127.0.0.1:4566/123456789012/failed"}`, "arn:aws:sqs:eu-central-2:123456789012:failed"},
+		{"sqs", "eu-central-2", "AmazonSQS.GetQueueUrl", `{"QueueName":"failed"}`, "arn:aws:sqs:eu-central-2:123456789012:failed"},
+		{"sqs", "eu-central-2", "AmazonSQS.ListQueues", `{}`, ""},
+		{"sqs", "eu-central-2", "", "Action=SendMessage&QueueUrl=http%3A%2F%2Flocalhost%2F123456789012%2Ffailed", "arn:aws:sqs:eu-central-2:123456789012:failed"},
+		{"dynamodb", "us-gov-west-1", "DynamoDB_20120810.UpdateItem", `{"TableName":"events","Key":{"TableName":{"S":"x"}}}`, "arn:aws-us-gov:dynamodb:us-gov-west-1:123456789012:table/events"},
+		{"dynamodb", "eu-central-2", "DynamoDB_20120810.Scan", `{"TableName":"arn:aws:dynamodb:eu-central-2:123456789012:table/events"}`, "arn:aws:dynamodb:eu-central-2:123456789012:table/events"},
+		{"dynamodb", "eu-central-2", "DynamoDB_20120810.TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"events"}}]}`, ""},
+		{"logs", "cn-north-1", "Logs_20140328.FilterLogEvents", `{"logGroupName":"/aws/lambda/f"}`, "arn:aws-cn:logs:cn-north-1:123456789012:log-group:/aws/lambda/f"},
+		{"logs", "eu-central-2", "Logs_20140328.PutLogEvents", `{"logEvents":[],"logGroupName":"g","logStreamName":"s"}`, "arn:aws:logs:eu-central-2:123456789012:log-group:g:log-stream:s"},
+		{"states", "eu-central-2", "AWSStepFunctions.StartExecution", `{"stateMachineArn":"arn:aws:states:eu-central-2:123456789012:stateMachine:m"}`, "arn:aws:states:eu-central-2:123456789012:stateMachine:m"},
+		{"states", "eu-central-2", "AWSStepFunctions.StopExecution", `{"executionArn":"arn:aws:states:eu-central-2:123456789012:execution:m:e"}`, "arn:aws:states:eu-central-2:123456789012:execution:m:e"},
+		{"sns", "eu-central-2", "", "Action=Publish&TopicArn=arn%3Aaws%3Asns%3Aeu-central-2%3A123456789012%3At", "arn:aws:sns:eu-central-2:123456789012:t"},
+		{"kms", "eu-central-2", "TrentService.Decrypt", `{"KeyId":"1234abcd-12ab-34cd-56ef-1234567890ab"}`, "arn:aws:kms:eu-central-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},
+		{"sqs", "eu-central-2", "AmazonSQS.SendMessage", `{"QueueUrl":7}`, ""},
+		{"sqs", "eu-central-2", "AmazonSQS.SendMessage", `no JSON`, ""},
+		{"sqs", "eu-central-2", "AmazonSQS.SendMessage", ``, ""},
 	} {
-		if got := functionName(tc.in); got != tc.want {
-			t.Errorf("functionName(%q) = %q, want %q", tc.in, got, tc.want)
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tc.body))
+		r.Header.Set("Authorization", strings.NewReplacer("SERVICE", tc.service, "eu-central-2", tc.region).Replace(signedBy))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if tc.target != "" {
+			r.Header.Set("X-Amz-Target", tc.target)
+			r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+		}
+		got, err := identify(r)
+		if got.Resource != tc.want || err != nil {
+			t.Errorf("resource of %s %s = %q, %v, want %q", tc.target, tc.body, got.Resource, err, tc.want)
+		}
+		if body, err := io.ReadAll(r.Body); string(body) != tc.body || err != nil {
+			t.Errorf("body afterwards = %q, %v, want %q", body, err, tc.body)
+		}
+	}
+}
+
+func TestActionIsTheOneThatAPolicyAllows(t *testing.T) {
+	for _, tc := range []struct{ service, operation, want string }{
+		{"sqs", "SendMessage", "sqs:SendMessage"},
+		{"sqs", "DeleteMessageBatch", "sqs:DeleteMessage"},
+		{"sqs", "ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility"},
+		{"dynamodb", "UpdateItem", "dynamodb:UpdateItem"},
+		{"lambda", "Invoke", "lambda:InvokeFunction"},
+		{"lambda", "GET /2015-03-31/functions/f", "lambda:GET /2015-03-31/functions/f"},
+	} {
+		if got := (Call{Service: tc.service, Operation: tc.operation}).Action(); got != tc.want {
+			t.Errorf("action of %s %s = %s, want %s", tc.service, tc.operation, got, tc.want)
+		}
+	}
+}
+
+func TestFunctionName(t *testing.T) {
+	for _, tc := range []struct{ in, name, qualifier string }{
+		{"generate-data", "generate-data", ""},
+		{"generate-data:7", "generate-data", "7"},
+		{"generate-data:$LATEST", "generate-data", "$LATEST"},
+		{"123456789012:function:generate-data", "generate-data", ""},
+		{"123456789012:function:generate-data:live", "generate-data", "live"},
+		{"arn:aws:lambda:eu-central-2:123456789012:function:generate-data", "generate-data", ""},
+		{"arn:aws-cn:lambda:cn-north-1:123456789012:function:generate-data:7", "generate-data", "7"},
+		{"arn:aws:lambda:eu-central-2:123456789012:function:my-function:7", "my-function", "7"},
+		{"my-function", "my-function", ""},
+		{"my-function:7", "my-function", "7"},
+	} {
+		if name, qualifier := functionName(tc.in); name != tc.name || qualifier != tc.qualifier {
+			t.Errorf("functionName(%q) = %q, %q, want %q, %q", tc.in, name, qualifier, tc.name, tc.qualifier)
 		}
 	}
 }

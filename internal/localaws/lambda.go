@@ -136,6 +136,12 @@ func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region,
 		writeError(w, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json")
 		return
 	}
+	// The function gets it decoded.
+	clientContext, err := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Client-Context"))
+	if err != nil || len(clientContext) > 0 && !json.Valid(clientContext) {
+		writeError(w, http.StatusBadRequest, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+		return
+	}
 	fn, err := h.find(r.Context(), region, name)
 	if err != nil {
 		var api smithy.APIError
@@ -155,17 +161,16 @@ func (h *lambdaHost) serveInvoke(w http.ResponseWriter, r *http.Request, region,
 		writeError(w, http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded.")
 		return
 	}
-	clientContext := r.Header.Get("X-Amz-Client-Context")
 	if kind == string(types.InvocationTypeEvent) {
 		go func() {
 			defer h.leave(fn)
-			h.invoke(fn, requestID, clientContext, payload, fault)
+			h.invoke(fn, requestID, string(clientContext), payload, fault)
 		}()
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
 	defer h.leave(fn)
-	result := h.invoke(fn, requestID, clientContext, payload, fault)
+	result := h.invoke(fn, requestID, string(clientContext), payload, fault)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
 	if result.functionError {

@@ -315,6 +315,14 @@ func TestReservedConcurrencyThrottles(t *testing.T) {
 	}
 }
 
+func TestFunctionGetsTheClientContext(t *testing.T) {
+	h := newHost(t)
+	context := base64.StdEncoding.EncodeToString([]byte(`{"custom":{"caller":"me"}}`))
+	if a := h.call(t, `{}`, "X-Amz-Client-Context", context); a.payload["caller"] != "me" {
+		t.Errorf("the function saw %s", a.body)
+	}
+}
+
 func TestInvokeRequestErrors(t *testing.T) {
 	h := newHost(t)
 	if a := h.call(t, `{"do":`); a.status != 400 || a.errorType != "InvalidRequestContentException" {
@@ -322,6 +330,11 @@ func TestInvokeRequestErrors(t *testing.T) {
 	}
 	if a := h.call(t, `"`+strings.Repeat("x", maxPayload)+`"`); a.status != 413 || a.errorType != "RequestTooLargeException" {
 		t.Errorf("payload too large: status %d, %s", a.status, a.errorType)
+	}
+	for _, garbage := range []string{`{}`, base64.StdEncoding.EncodeToString([]byte(`{`))} {
+		if a := h.call(t, `{}`, "X-Amz-Client-Context", garbage); a.status != 400 || a.errorType != "InvalidRequestContentException" {
+			t.Errorf("client context %q: %+v", garbage, a)
+		}
 	}
 	if a := h.call(t, `{}`, "X-Amz-Invocation-Type", "DryRun"); a.status != 204 {
 		t.Errorf("dry run: %+v", a)

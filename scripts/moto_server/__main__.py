@@ -48,11 +48,13 @@ import threading
 import clients
 import patching
 
+import buckets
 import engine
 import executions
 import functions
 import history
 import locks
+import move_tasks
 import paths
 import queues
 import redrive
@@ -89,7 +91,9 @@ def main():
     stack_answers.fill_stacks()
     functions.fill_functions()
     locks.fill_locks()  # after the functions, as it locks what is in their place
+    move_tasks.fill_move_tasks()  # before the queues, which lock what is there
     queues.fill_queues()
+    buckets.fill_buckets()
     engine.fill_engine()
     paths.fill_paths()
     task_errors.fill_task_errors()

@@ -1,14 +1,19 @@
-"""Step Functions, JSONPath.
+"""Step Functions, JSONPath and States.Format.
 
 AWS: a path that can name one place only gives its value, any other gives a list, which may be empty. moto decides by how
 many matches there are: `$.a[0].b` is a list of one, `$[*].a[*]` over nothing an error. It parses a path anew each time.
+
+AWS: in a format, `\\{` is a brace. moto takes it for the beginning of a field of Python's str.format, and leaves the backslash
+as JSON has it, which is twice.
 """
 
+import re
 import threading
 
 import jsonpath_ng
 import jsonpath_ng.ext
 from moto.stepfunctions.parser.asl.component.common.path import result_path
+from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.generic.string_format import StringFormat
 from moto.stepfunctions.parser.asl.utils import json_path
 
 from patching import replace_in_engine
@@ -58,6 +63,17 @@ def extract_json(path, data):
     return [match.value for match in matches]
 
 
+def eval_format(self, env):
+    self.argument_list.eval(env=env)
+    text, *values = env.stack.pop()
+    parts = [re.sub(r"\\+([{}'])", r"\1", part) for part in text.split("{}")]
+    if len(parts) != len(values) + 1:
+        raise ValueError("States.Format has %d values for the %d places of %r" % (len(values), len(parts) - 1, text))
+    written = map(self._to_str_repr, values)
+    env.stack.append(parts[0] + "".join(value + part for value, part in zip(written, parts[1:])))
+
+
 def fill_paths():
     replace_in_engine("extract_json", extract_json)
+    StringFormat._eval_body = eval_format
     result_path.parse = lambda path: parsed_path(path)[0]

@@ -1,6 +1,6 @@
 """CloudFormation, resource types: those of Carnation's templates.
 
-moto 5.2.1 has no queue policy, topic policy, subscription or alarm, deletes a nested stack to update it, does not read
+moto 5.2.1 has no queue policy, topic policy, subscription or alarm, forgets most settings of a bucket, deletes a nested stack to update it, does not read
 DefinitionS3Location, and drops most of what says how a resource encrypts, logs, traces or keeps. AWS sets every property,
 and an update clears what the template does not say any more.
 """
@@ -32,9 +32,7 @@ class NestedStack(Handler):
         child = self.stack.make_child(name, text, self.parameters(properties), tag_map(properties.get("Tags")))
         child.create()
         if child.status != "CREATE_COMPLETE":
-            reason = child.failure
-            self.stack.backend.delete_stack(child.stack_id)
-            raise Failure("Embedded stack %s was not successfully created: %s" % (child.stack_id, reason))
+            raise Failure("Embedded stack %s was not successfully created: %s" % (child.stack_id, child.failure), child.stack_id)
         return child.stack_id, self.attributes(child)
 
     def update(self, physical_id, old, new, text=None):
@@ -224,6 +222,26 @@ class Alarm(Handler):
 
     def delete(self, physical_id, properties):
         self.call("delete_alarms", AlarmNames=[physical_id])
+
+
+@resource_type("AWS::CloudWatch::Dashboard")
+class Dashboard(Handler):
+    service = "cloudwatch"
+    name_property = "DashboardName"
+    replaced_by = ("DashboardName",)
+
+    def create(self, properties):
+        name = self.name(properties, 255)
+        self.refuse_existing(name, "get_dashboard", DashboardName=name)
+        self.update(name, {}, dict(properties, DashboardName=name))
+        return name, {}
+
+    def update(self, physical_id, old, new):
+        self.call("put_dashboard", **new)
+        return {}
+
+    def delete(self, physical_id, properties):
+        self.call("delete_dashboards", DashboardNames=[physical_id])
 
 
 @resource_type("AWS::Logs::LogGroup")
@@ -455,3 +473,122 @@ class StateMachine(Handler):
 
     def delete(self, physical_id, properties):
         self.call("delete_state_machine", stateMachineArn=physical_id)
+
+
+@resource_type("AWS::KMS::Key")
+class Key(Handler):
+    service = "kms"
+    replaced_by = ("KeySpec", "KeyUsage", "MultiRegion", "Origin")
+
+    def refuse_unknown(self, properties):
+        unknown = set(properties) - {"Description", "EnableKeyRotation", "KeyPolicy", "PendingWindowInDays"}
+        if unknown:
+            raise Failure("Key properties not supported here: %s" % ", ".join(sorted(unknown)))
+
+    def create(self, properties):
+        self.refuse_unknown(properties)
+        made = self.call("create_key", Description=properties.get("Description", ""), Policy=properties["KeyPolicy"])["KeyMetadata"]
+        return made["KeyId"], self.rotate(made["KeyId"], properties)
+
+    def rotate(self, key_id, properties):
+        wanted = text_of(properties.get("EnableKeyRotation", False)) == "true"
+        self.call("enable_key_rotation" if wanted else "disable_key_rotation", KeyId=key_id)
+        return {"Arn": self.arn("kms", "key/" + key_id), "KeyId": key_id}
+
+    def update(self, physical_id, old, new):
+        self.refuse_unknown(new)
+        self.call("put_key_policy", KeyId=physical_id, PolicyName="default", Policy=new["KeyPolicy"])
+        self.call("update_key_description", KeyId=physical_id, Description=new.get("Description", ""))
+        return self.rotate(physical_id, new)
+
+    def delete(self, physical_id, properties):
+        self.call("schedule_key_deletion", KeyId=physical_id, PendingWindowInDays=properties.get("PendingWindowInDays", 30))
+
+
+@resource_type("AWS::KMS::Alias")
+class Alias(Handler):
+    service = "kms"
+    replaced_by = ("AliasName",)
+
+    def create(self, properties):
+        self.call("create_alias", **properties)
+        return properties["AliasName"], {}
+
+    def update(self, physical_id, old, new):
+        self.call("update_alias", **new)
+        return {}
+
+    def delete(self, physical_id, properties):
+        self.call("delete_alias", AliasName=physical_id)
+
+
+@resource_type("AWS::S3::Bucket")
+class Bucket(Handler):
+    service = "s3"
+    name_property = "BucketName"
+    replaced_by = ("BucketName",)
+    # property: (call, its argument, call that clears it)
+    settings = {
+        "BucketEncryption": ("put_bucket_encryption", "ServerSideEncryptionConfiguration", "delete_bucket_encryption"),
+        "LifecycleConfiguration": ("put_bucket_lifecycle_configuration", "LifecycleConfiguration", "delete_bucket_lifecycle"),
+        "OwnershipControls": ("put_bucket_ownership_controls", "OwnershipControls", "delete_bucket_ownership_controls"),
+        "PublicAccessBlockConfiguration":
+            ("put_public_access_block", "PublicAccessBlockConfiguration", "delete_public_access_block"),
+        "VersioningConfiguration": ("put_bucket_versioning", "VersioningConfiguration", None),
+    }
+
+    def api_value(self, name, value):
+        """What the API spells in another way than CloudFormation."""
+        if name == "BucketEncryption":
+            return {"Rules": [
+                dict({n: v for n, v in rule.items() if n != "ServerSideEncryptionByDefault"},
+                     ApplyServerSideEncryptionByDefault=rule["ServerSideEncryptionByDefault"])
+                for rule in value["ServerSideEncryptionConfiguration"]
+            ]}
+        if name == "LifecycleConfiguration":
+            return {"Rules": [
+                dict({n: v for n, v in rule.items() if n not in ("Id", "ExpiredObjectDeleteMarker")}, ID=rule["Id"],
+                     Filter={"Prefix": ""}, Expiration={"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]})
+                for rule in value["Rules"]
+            ]}
+        return value
+
+    def configure(self, bucket, old, new):
+        unknown = set(new) - set(self.settings) - {"BucketName"}
+        if unknown:
+            raise Failure("Bucket properties not supported here: %s" % ", ".join(sorted(unknown)))
+        for name, (put, argument, clear) in self.settings.items():
+            if name in new:
+                self.call(put, Bucket=bucket, **{argument: self.api_value(name, new[name])})
+            elif name in old and clear:
+                self.call(clear, Bucket=bucket)
+        return {"Arn": "arn:%s:s3:::%s" % (self.stack.partition, bucket)}
+
+    def create(self, properties):
+        bucket = self.name(properties, 63).lower()
+        self.refuse_existing(bucket, "head_bucket", Bucket=bucket)
+        place = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        self.call("create_bucket", Bucket=bucket, **place)
+        return bucket, self.configure(bucket, {}, properties)
+
+    def update(self, physical_id, old, new):
+        return self.configure(physical_id, old, new)
+
+    def delete(self, physical_id, properties):
+        self.call("delete_bucket", Bucket=physical_id)  # refused when it holds anything
+
+
+@resource_type("AWS::S3::BucketPolicy")
+class BucketPolicy(Handler):
+    service = "s3"
+    replaced_by = ("Bucket",)
+
+    def create(self, properties):
+        self.call("put_bucket_policy", Bucket=properties["Bucket"], Policy=properties["PolicyDocument"])
+        return properties["Bucket"], {}
+
+    def update(self, physical_id, old, new):
+        return self.create(new)[1]
+
+    def delete(self, physical_id, properties):
+        self.call("delete_bucket_policy", Bucket=physical_id)

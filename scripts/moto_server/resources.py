@@ -17,7 +17,14 @@ RESOURCE_TYPES = {}
 
 
 class Failure(Exception):
-    """Why a resource could not be made, changed or deleted; the stack's events show it."""
+    """Why a resource could not be made, changed or deleted; the stack's events show it.
+
+    physical_id: of what is there though its making failed, a nested stack.
+    """
+
+    def __init__(self, reason, physical_id=""):
+        super().__init__(reason)
+        self.physical_id = physical_id
 
 
 def resource_type(name):

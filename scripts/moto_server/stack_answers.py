@@ -109,6 +109,13 @@ class CloudFormationAnswers:
         stack.update(text, parameters, tags)
         return cfn_responses.ActionResult({"StackId": stack.stack_id})
 
+    def continue_update_rollback(self):
+        stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+        if stack.status != "UPDATE_ROLLBACK_FAILED":
+            raise invalid("Stack:%s is in %s state and can not continue rollback." % (stack.stack_id, stack.status))
+        stack.continue_rollback()
+        return cfn_responses.EmptyResult()
+
     def allow(self, stack, text):
         stack.capabilities = self._get_param("Capabilities", [])
         for child in stack.backend.stacks.values():

@@ -1,6 +1,6 @@
 """CloudFormation, stacks and change sets: how one is created, updated, rolled back and deleted.
 
-moto creates a stack without events for its resources, answers 500 when one fails, and has no rollback; its update leaves
+moto creates a stack without events for its resources, answers 500 when one fails, and has no rollback to continue; its update leaves
 out what depends on a changed parameter through another resource, and deletes a nested stack to update it. A stack is made
 within the call that asks for it, as moto does it: AWS answers at once, and a caller that waits sees the same end.
 """
@@ -28,6 +28,10 @@ from templates import (
 )
 
 
+# Deletion policies; with the second, a creation that is rolled back takes the resource with it.
+KEPT = ("Retain", "RetainExceptOnCreate")
+
+
 class InsufficientCapabilities(CloudFormationError):
     code = "InsufficientCapabilitiesException"
 
@@ -39,11 +43,11 @@ def now():
 class Record:
     """A resource of a stack, as it is."""
 
-    def __init__(self, logical_id, declared):
+    def __init__(self, logical_id, declared, scope):
         self.logical_resource_id = logical_id
         self.cf_resource_type = declared["Type"]
-        self.deletion_policy = declared.get("DeletionPolicy", "Delete")
-        self.replace_policy = declared.get("UpdateReplacePolicy", "Delete")
+        self.deletion_policy = scope.resolve(declared.get("DeletionPolicy", "Delete"))
+        self.replace_policy = scope.resolve(declared.get("UpdateReplacePolicy", "Delete"))
         self.physical_resource_id = ""
         self.attributes, self.properties = {}, {}
         self.status, self.status_reason, self.timestamp = "", None, now()
@@ -74,7 +78,8 @@ class Stack:
         self.status, self.status_reason, self.failure = "REVIEW_IN_PROGRESS", None, None
         self.enable_termination_protection, self.timeout_in_minutes, self.policy = False, None, ""
         self.events, self.records, self.output_list = [], {}, []
-        self.lock = threading.RLock()
+        self.undone = False  # whether the creation that made this nested stack is rolled back
+        self.lock, self.stuck = threading.RLock(), []
         self.adopt(self.prepare(text, parameters), text)
 
     def make_child(self, name, text, parameters, tags):
@@ -145,6 +150,7 @@ class Stack:
             work()
         except Exception as error:
             reason = self.reason(error)
+            record.physical_resource_id = record.physical_resource_id or getattr(error, "physical_id", "")
             self.event(action + "_FAILED", reason, record)
             raise Failure(reason)
         self.event(action + "_COMPLETE", None, record)
@@ -160,7 +166,7 @@ class Stack:
         return "%s: %s" % (type(error).__name__, error)
 
     def create_record(self, logical_id, declared, undo):
-        record = Record(logical_id, declared)
+        record = Record(logical_id, declared, self.scope)
         previous = self.records.get(logical_id)
         self.records[logical_id] = record
 
@@ -169,7 +175,9 @@ class Stack:
             record.physical_resource_id, record.attributes = self.handler(record).create(record.properties)
 
         def forget():
-            if record.physical_resource_id:
+            if record.physical_resource_id and record.deletion_policy == "Retain":
+                self.event("DELETE_SKIPPED", None, record)
+            elif record.physical_resource_id:
                 self.delete_record(record)
             if previous is not None:
                 self.records[logical_id] = previous
@@ -186,7 +194,7 @@ class Stack:
         handler = self.handler(record)
         nested = isinstance(handler, NestedStack)
         old, attributes = record.properties, record.attributes
-        record.deletion_policy = declared.get("DeletionPolicy", "Delete")
+        record.deletion_policy = self.scope.resolve(declared.get("DeletionPolicy", "Delete"))
         new = self.scope.resolve(declared.get("Properties") or {})
         if new == old and not (nested and self.child_changes(record, new)):
             return None
@@ -224,11 +232,13 @@ class Stack:
         return any(self.child_changes(r, r.properties) for r in nested)
 
     def roll_back(self, undo):
+        """Runs the steps backwards. Those that fail are left in self.stuck, in the order that undo has them."""
+        self.stuck = []
         for step in reversed(undo):
             try:
                 step()
             except Failure:
-                pass  # its event says why; the others are rolled back all the same
+                self.stuck.insert(0, step)  # its event says why; the others are rolled back all the same
 
     def work_out_outputs(self):
         self.output_list = []
@@ -263,7 +273,12 @@ class Stack:
             return
         self.event("ROLLBACK_IN_PROGRESS", self.failure + " Rollback requested by user.")
         kept = dict(self.records)
+        children = [self.backend.stacks[r.physical_resource_id] for r in kept.values() if r.physical_resource_id in self.backend.stacks]
+        for child in children:
+            child.undone = True
         self.roll_back(undo)
+        for child in children:
+            child.undone = False
         self.records = {n: r for n, r in kept.items() if r.status == "DELETE_FAILED"}
         self.scope.records = self.records
         self.event("ROLLBACK_FAILED" if self.records else "ROLLBACK_COMPLETE")
@@ -286,12 +301,19 @@ class Stack:
                 self.event("UPDATE_ROLLBACK_IN_PROGRESS", self.failure)
                 self.adopt(*before[:2])
                 self.tags = before[2]
-                self.roll_back(undo)
-                failed = any(r.status.endswith("_FAILED") for r in self.records.values())
-                self.event("UPDATE_ROLLBACK_FAILED" if failed else "UPDATE_ROLLBACK_COMPLETE")
+                self.roll_back_update(undo)
             else:
                 self.clean_up(replaced)
                 self.event("UPDATE_COMPLETE")
+
+    def roll_back_update(self, undo):
+        self.roll_back(undo)
+        self.event("UPDATE_ROLLBACK_FAILED" if self.stuck else "UPDATE_ROLLBACK_COMPLETE")
+
+    def continue_rollback(self):
+        with self.lock:
+            self.event("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+            self.roll_back_update(self.stuck)
 
     def apply(self, undo):
         """Creates and changes resources; answers those that new ones took the place of."""
@@ -314,7 +336,7 @@ class Stack:
             del self.records[record.logical_resource_id]
         for record, policy in [(r, r.replace_policy) for r in replaced] + [(r, r.deletion_policy) for r in reversed(gone)]:
             try:
-                if policy != "Retain":
+                if policy not in KEPT:
                     self.delete_record(record)
             except Failure:
                 pass  # as AWS: the update is complete, and the event says what was left behind
@@ -324,7 +346,7 @@ class Stack:
             self.event("DELETE_IN_PROGRESS", "User Initiated")
             failed = {}
             for name, record in reversed(list(self.records.items())):
-                if record.deletion_policy == "Retain":
+                if record.deletion_policy in (("Retain",) if self.undone else KEPT):
                     self.event("DELETE_SKIPPED", None, record)
                     continue
                 try:

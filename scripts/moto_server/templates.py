@@ -231,6 +231,7 @@ FUNCTIONS = {
     "Fn::Split": lambda scope, a: scope.resolve(a[1]).split(a[0]),
     "Fn::Select": lambda scope, a: scope.resolve(a[1])[int(scope.resolve(a[0]))],
     "Fn::Equals": lambda scope, a: text_of(scope.resolve(a[0])) == text_of(scope.resolve(a[1])),
+    "Fn::Contains": lambda scope, a: text_of(scope.resolve(a[1])) in map(text_of, scope.resolve(a[0])),
     "Fn::Not": lambda scope, a: not scope.truth(a[0]),
     "Fn::And": lambda scope, a: all([scope.truth(one) for one in a]),
     "Fn::Or": lambda scope, a: any([scope.truth(one) for one in a]),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
 // QuotaError is an error with a name of its own.
@@ -50,9 +51,11 @@ func main() {
 			return len(kept), errors.New("it was not killed")
 		}
 		deadline, _ := ctx.Deadline()
+		lc, _ := lambdacontext.FromContext(ctx)
 		return map[string]any{
 			"pid": os.Getpid(), "invocations": invocations, "greeting": os.Getenv("GREETING"), "memory": os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
 			"key": os.Getenv("AWS_ACCESS_KEY_ID"), "region": os.Getenv("AWS_REGION"), "left": time.Until(deadline).Seconds(),
+			"caller": lc.ClientContext.Custom["caller"],
 		}, nil
 	})
 }

@@ -1,0 +1,538 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"carnation/internal/localaws"
+)
+
+// permissions is all policies of a stack, as they are deployed.
+type permissions struct {
+	Roles map[string][]statement // what each role may do, by the role's name
+	Other map[string][]statement // who may assume a role, and the policies of queues and topic, by whose they are
+}
+
+// statement of a policy. A field that it does not have, such as NotAction, fails the test when the policy is read.
+type statement struct {
+	Sid       string
+	Effect    string
+	Principal any
+	Action    list
+	Resource  list
+	Condition map[string]map[string]list
+}
+
+// list is one string or several, sorted.
+type list []string
+
+func (l *list) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*l = list{one}
+		return nil
+	}
+	err := json.Unmarshal(data, (*[]string)(l))
+	slices.Sort(*l)
+	return err
+}
+
+// use is one thing that a role does, or may do.
+type use struct{ role, action, resource string }
+
+// grant is a permission that no call here can show, with the statement and the conditions under which it is given.
+type grant struct {
+	use
+	sid       string
+	condition string // in JSON, with sorted keys
+}
+
+// expectation is what permissions are held against.
+type expectation struct {
+	calls  map[use]bool     // what runs did
+	unseen map[grant]string // what they need besides, and why the endpoint sees nothing of it
+	other  map[string][]statement
+}
+
+// check says what permissions lack and what they have too much, a line each. A call is allowed only by a statement that
+// names its action and its resource in full and has no condition, since nothing here could tell whether that is met.
+func (want expectation) check(held permissions) (faults []string) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	allowed := map[use]int{}
+	found := map[grant]int{}
+	for role, statements := range held.Roles {
+		for _, s := range statements {
+			if s.Effect != "Allow" {
+				fault("%s: statement %s has the effect %s, want Allow", role, s.Sid, s.Effect)
+				continue
+			}
+			for _, action := range s.Action {
+				for _, resource := range s.Resource {
+					g := grant{use{role, action, resource}, s.Sid, inJSON(s.Condition)}
+					_, unseen := want.unseen[g]
+					switch {
+					case strings.ContainsAny(action, "*?"):
+						fault("%s: statement %s allows %s, a wildcard", role, s.Sid, action)
+					case unseen:
+						found[g]++
+					case strings.ContainsAny(resource, "*?"):
+						fault("%s: statement %s allows %s on %s, a wildcard", role, s.Sid, action, resource)
+					case want.calls[g.use] && len(s.Condition) == 0:
+						allowed[g.use]++
+					default:
+						fault("%s: statement %s allows %s on %s (condition %s), which no call needs",
+							role, s.Sid, action, resource, g.condition)
+					}
+				}
+			}
+		}
+	}
+	for u := range want.calls {
+		if allowed[u] != 1 {
+			fault("%s calls %s on %s, and %d statements allow it, want 1", u.role, u.action, u.resource, allowed[u])
+		}
+	}
+	for g, why := range want.unseen {
+		if found[g] != 1 || want.calls[g.use] {
+			fault("%s: %d statements %s allow %s on %s (condition %s), want 1 and no call that shows it: %s",
+				g.role, found[g], g.sid, g.action, g.resource, g.condition, why)
+		}
+	}
+	for _, of := range slices.Sorted(maps.Keys(both(want.other, held.Other))) {
+		if !reflect.DeepEqual(held.Other[of], want.other[of]) {
+			fault("policy of %s is %s, want %s", of, inJSON(held.Other[of]), inJSON(want.other[of]))
+		}
+	}
+	return faults
+}
+
+func both(a, b map[string][]statement) map[string][]statement {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+func inJSON(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings, lists and maps
+	}
+	return string(data)
+}
+
+// parsePolicy reads a policy's statements.
+func parsePolicy(t *testing.T, of, document string) []statement {
+	t.Helper()
+	var policy struct {
+		Version   string
+		Statement []statement
+	}
+	decoder := json.NewDecoder(strings.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&policy); err != nil || policy.Version != "2012-10-17" {
+		t.Fatalf("policy of %s: %v, version %q: %s", of, err, policy.Version, document)
+	}
+	return policy.Statement
+}
+
+func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
+	want := expectation{calls: usesOf(t, everyPath)}
+	want.unseen, want.other = expectedPermissions(t)
+	held := deployedPermissions(t)
+
+	for _, fault := range want.check(held) {
+		t.Error(fault)
+	}
+	if t.Failed() {
+		return // whatever is changed below, there would be a fault
+	}
+
+	t.Run("any change of a policy is noticed", func(t *testing.T) {
+		changes := 0
+		eachChange(held, func(what string, changed permissions) {
+			changes++
+			if len(want.check(changed)) == 0 {
+				t.Errorf("not noticed: %s", what)
+			}
+		})
+		t.Logf("%d changes", changes)
+	})
+
+	t.Run("any change of what is expected is noticed", func(t *testing.T) {
+		noticed := func(what any, other expectation) {
+			t.Helper()
+			if len(other.check(held)) == 0 {
+				t.Errorf("not noticed: %+v", what)
+			}
+		}
+		for u := range want.calls {
+			other := expectation{maps.Clone(want.calls), want.unseen, want.other}
+			delete(other.calls, u)
+			noticed(u, other)
+			for _, v := range []use{{u.role, u.action, u.resource + "-other"}, {u.role, "sqs:PurgeQueue", u.resource}, {"other", u.action, u.resource}} {
+				other := expectation{maps.Clone(want.calls), want.unseen, want.other}
+				other.calls[v] = true
+				noticed(v, other)
+			}
+		}
+		for g := range want.unseen {
+			other := expectation{want.calls, maps.Clone(want.unseen), want.other}
+			delete(other.unseen, g)
+			noticed(g, other)
+			g.action += "Other"
+			other = expectation{want.calls, maps.Clone(want.unseen), want.other}
+			other.unseen[g] = "made up"
+			noticed(g, other)
+		}
+	})
+
+	t.Run("the state machine reaches two functions and one queue", func(t *testing.T) {
+		var reached list
+		for _, s := range held.Roles[roleName("state-machine")] {
+			for _, resource := range s.Resource {
+				if !strings.HasPrefix(s.Action[0], "kms:") && resource != "*" && !slices.Contains(reached, resource) {
+					reached = append(reached, resource)
+				}
+			}
+		}
+		slices.Sort(reached)
+		want := list{shared.outputs["GenerateDataFunctionArn"], shared.outputs["InsertDataFunctionArn"], queueARN("RetryQueueUrl")}
+		slices.Sort(want)
+		if !slices.Equal(reached, want) {
+			t.Errorf("the state machine reaches %v, want %v", reached, want)
+		}
+	})
+}
+
+// everyPath has the shared stack do all that its roles are for. It leaves the queues empty.
+func everyPath(t *testing.T) {
+	inject := func(rules ...localaws.Rule) {
+		t.Helper()
+		if err := local.endpoint.SetFaults(localaws.Faults{Rules: rules}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer inject()
+	expect := func(input string, want sfntypes.ExecutionStatus) {
+		t.Helper()
+		expectStatus(t, shared.execute(t, input), want)
+	}
+	expect(`{"start_seq":800,"end_seq":805}`, sfntypes.ExecutionStatusSucceeded)
+	inject(localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+	expect(`{"start_seq":805,"end_seq":820}`, sfntypes.ExecutionStatusFailed) // all are parked
+
+	// Only the first receive is served: generate-data claims ten, and gives them back.
+	receive := localaws.Rule{Operation: "ReceiveMessage", Caller: roleName("generate-data")}
+	first, others := receive, receive
+	first.Fault, first.Nth, first.For = localaws.FaultDelay, 1, localaws.Duration(time.Millisecond)
+	others.Fault = localaws.FaultError
+	inject(first, others)
+	out := shared.execute(t, `{"start_seq":0,"end_seq":0}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	if got := aws.ToString(out.Error); got != "ClaimError" {
+		t.Errorf("the run that could not claim failed with %s, want ClaimError", got)
+	}
+
+	inject()
+	shared.expectQueue(t, "RetryQueueUrl", 15, 0)
+
+	for range 2 { // the state machine gives them back
+		expect(`{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
+	}
+	// Ten have been claimed three times. The others are inserted and deleted.
+	expect(`{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
+	if dead := shared.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 10 {
+		t.Errorf("%d messages in the dead-letter queue, want 10", len(dead))
+	}
+	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+// usesOf is what the roles of the shared stack do meanwhile.
+func usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
+	t.Helper()
+	recorded := func() map[localaws.Call]int {
+		callsMu.Lock()
+		defer callsMu.Unlock()
+		return maps.Clone(calls)
+	}
+	before := recorded()
+	meanwhile(t)
+	uses := map[use]bool{}
+	for call, n := range recorded() {
+		caller := call.Caller
+		if caller == localaws.EngineKeyID {
+			caller = roleName("state-machine")
+		}
+		if n > before[call] && strings.HasSuffix(caller, roleName("")) {
+			uses[use{caller, call.Action(), call.Resource}] = true
+		}
+	}
+	return uses
+}
+
+// roleName is the name of a role of the shared stack, or with "" how they all end.
+func roleName(of string) string {
+	end := "-role-devl-" + localaws.Region
+	if of == "" {
+		return end
+	}
+	return "carnation-" + of + end
+}
+
+// resourceARN is the ARN of something in the shared stack's account and region.
+func resourceARN(service, resource string) string {
+	account := strings.Split(shared.outputs["StateMachineArn"], ":")[4]
+	return strings.Join([]string{"arn:aws", service, localaws.Region, account, resource}, ":")
+}
+
+func queueARN(output string) string {
+	return resourceARN("sqs", filepath.Base(shared.outputs[output]))
+}
+
+// deployedPermissions reads all policies of the shared stack.
+func deployedPermissions(t *testing.T) permissions {
+	t.Helper()
+	held := permissions{map[string][]statement{}, map[string][]statement{}}
+	var roles []struct {
+		RoleName                 string
+		AssumeRolePolicyDocument json.RawMessage
+		RolePolicyList           []struct{ PolicyDocument json.RawMessage }
+		AttachedManagedPolicies  []any
+		PermissionsBoundary      any
+	}
+	out := run(t, "aws", "iam", "get-account-authorization-details", "--filter", "Role", "--query", "RoleDetailList", "--output", "json")
+	if err := json.Unmarshal([]byte(out), &roles); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range roles {
+		if !strings.HasPrefix(role.RoleName, "carnation-") || !strings.HasSuffix(role.RoleName, roleName("")) {
+			continue // another stack's
+		}
+		if len(role.AttachedManagedPolicies) > 0 {
+			t.Errorf("%s has managed policies: %v", role.RoleName, role.AttachedManagedPolicies)
+		}
+		held.Roles[role.RoleName] = nil
+		for _, policy := range role.RolePolicyList {
+			held.Roles[role.RoleName] = append(held.Roles[role.RoleName], parsePolicy(t, role.RoleName, string(policy.PolicyDocument))...)
+		}
+		held.Other["trust in "+role.RoleName] = parsePolicy(t, "trust in "+role.RoleName, string(role.AssumeRolePolicyDocument))
+	}
+	for _, output := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
+		out, err := shared.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+			QueueUrl: aws.String(shared.outputs[output]), AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNamePolicy},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held.Other[output] = parsePolicy(t, output, out.Attributes["Policy"])
+	}
+	held.Other["TopicArn"] = parsePolicy(t, "TopicArn", run(t, "aws", "sns", "get-topic-attributes",
+		"--topic-arn", shared.outputs["TopicArn"], "--query", "Attributes.Policy", "--output", "text"))
+	return held
+}
+
+// expectedPermissions is what roles need that no call here shows, each with the reason, and all policies that are none
+// of a role's own.
+func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[string][]statement) {
+	t.Helper()
+	const (
+		encrypts = "a service asks KMS for its caller, and not through this endpoint"
+		logs     = "Lambda writes what a function prints, as the function's role; here the endpoint does"
+		traces   = "Lambda and Step Functions send traces, as the role; the local AWS has none"
+		delivers = "Step Functions sets up the delivery of its log, as the role; the local AWS has none"
+	)
+	key := resourceARN("kms", "key/"+local.keyID)
+	equals := func(name, value string) string {
+		return inJSON(map[string]map[string]list{"StringEquals": {name: {value}}})
+	}
+	via := func(service string) string {
+		return equals("kms:ViaService", service+"."+localaws.Region+".amazonaws.com")
+	}
+	context := func(name, value string) string { return equals("kms:EncryptionContext:"+name, value) }
+	logsOf := func(function string) string {
+		return resourceARN("logs", "log-group:/aws/lambda/carnation-"+function+"-devl-"+localaws.Region+":*")
+	}
+	unseen = map[grant]string{}
+	for _, g := range []struct{ of, sid, actions, resource, condition, why string }{
+		{"generate-data", "ReadMessages", "kms:Decrypt", key, via("sqs"), encrypts},
+		{"generate-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("generate-data"), "null", logs},
+		{"generate-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
+		{"insert-data", "UseTable", "kms:Decrypt", key, via("dynamodb"), encrypts},
+		{"insert-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("insert-data"), "null", logs},
+		{"insert-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
+		{"state-machine", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, via("sqs"), encrypts},
+		{"state-machine", "EncryptExecutions", "kms:GenerateDataKey kms:Decrypt", key,
+			context("aws:states:stateMachineArn", shared.outputs["StateMachineArn"]), encrypts},
+		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", resourceARN("logs", "*")), encrypts},
+		{"state-machine", "DeliverLogs", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups " +
+			"logs:DescribeResourcePolicies logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery",
+			"*", "null", delivers},
+		{"state-machine", "Trace", "xray:GetSamplingRules xray:GetSamplingTargets xray:PutTelemetryRecords xray:PutTraceSegments",
+			"*", "null", traces},
+	} {
+		for _, action := range strings.Fields(g.actions) {
+			unseen[grant{use{roleName(g.of), action, g.resource}, g.sid, g.condition}] = g.why
+		}
+	}
+
+	other = map[string][]statement{}
+	expect := func(of, statements string) {
+		t.Helper()
+		other[of] = parsePolicy(t, of, `{"Version":"2012-10-17","Statement":[`+statements+`]}`)
+	}
+	assumedBy := func(service, condition string) string {
+		return `{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"` + condition + `}`
+	}
+	from := func(arn string) string {
+		return `,"Condition":{"StringEquals":{"aws:SourceAccount":"` + strings.Split(arn, ":")[4] + `"},"ArnLike":{"aws:SourceArn":"` + arn + `"}}`
+	}
+	overTLSOnly := func(arn, actions string) string {
+		return `{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","Action":[` + actions + `],"Resource":"` + arn + `",` +
+			`"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`
+	}
+	expect("trust in "+roleName("generate-data"), assumedBy("lambda.amazonaws.com", ""))
+	expect("trust in "+roleName("insert-data"), assumedBy("lambda.amazonaws.com", ""))
+	expect("trust in "+roleName("state-machine"), assumedBy("states.amazonaws.com", from(shared.outputs["StateMachineArn"])))
+	expect("RetryQueueUrl", overTLSOnly(queueARN("RetryQueueUrl"), `"sqs:*"`))
+	expect("DeadLetterQueueUrl", overTLSOnly(queueARN("DeadLetterQueueUrl"), `"sqs:*"`))
+	topic := shared.outputs["TopicArn"]
+	expect("TopicArn", `{"Sid":"AlarmsOfThisEnvironment","Effect":"Allow","Principal":{"Service":"cloudwatch.amazonaws.com"},`+
+		`"Action":"sns:Publish","Resource":"`+topic+`"`+from(resourceARN("cloudwatch", "alarm:carnation-*-devl-"+localaws.Region))+`},`+
+		overTLSOnly(topic, `"sns:AddPermission","sns:DeleteTopic","sns:GetTopicAttributes","sns:ListSubscriptionsByTopic",`+
+			`"sns:Publish","sns:RemovePermission","sns:SetTopicAttributes","sns:Subscribe"`))
+	return unseen, other
+}
+
+// eachChange makes every small change to every policy, each to a copy.
+func eachChange(held permissions, do func(what string, changed permissions)) {
+	actions := list{"sqs:PurgeQueue", "sqs:SendMessageBatch", "dynamodb:PutItem", "dynamodb:Scan", "lambda:UpdateFunctionCode",
+		"kms:Encrypt", "s3:GetObject", "iam:PassRole", "*", "sqs:*", "sqs:Send*", "dynamodb:Update?tem", "logs:*"}
+	resources := list{"*", "arn:aws:sqs:*:*:*", held.Roles[roleName("insert-data")][0].Resource[0] + "/index/*"}
+	all := both(held.Roles, held.Other)
+	for _, statements := range all {
+		for _, s := range statements {
+			actions, resources = append(actions, s.Action...), append(resources, s.Resource...)
+		}
+	}
+	for _, of := range slices.Sorted(maps.Keys(all)) {
+		change := func(what string, n int, edit func([]statement) []statement) {
+			var changed permissions
+			if err := json.Unmarshal([]byte(inJSON(held)), &changed); err != nil {
+				panic(err) // it was just written
+			}
+			where := changed.Other
+			if _, isRole := changed.Roles[of]; isRole {
+				where = changed.Roles
+			}
+			where[of] = edit(where[of])
+			do(fmt.Sprintf("%s, statement %d: %s", of, n, what), changed)
+		}
+		for n, s := range all[of] {
+			edit := func(what string, edit func(*statement)) {
+				change(what, n, func(statements []statement) []statement {
+					edit(&statements[n])
+					return statements
+				})
+			}
+			change("removed", n, func(statements []statement) []statement { return slices.Delete(statements, n, n+1) })
+			change("twice", n, func(statements []statement) []statement { return append(statements, statements[n]) })
+			edit("turned round", func(s *statement) { s.Effect = map[string]string{"Allow": "Deny", "Deny": "Allow"}[s.Effect] })
+			if s.Principal != nil {
+				edit("another principal", func(s *statement) { s.Principal = map[string]any{"Service": "ec2.amazonaws.com"} })
+			}
+			for i, action := range s.Action {
+				edit("without "+action, func(s *statement) { s.Action = slices.Delete(s.Action, i, i+1) })
+			}
+			for i, resource := range s.Resource {
+				edit("without "+resource, func(s *statement) { s.Resource = slices.Delete(s.Resource, i, i+1) })
+			}
+			for _, action := range actions {
+				if !slices.Contains(s.Action, action) {
+					edit("with "+action, func(s *statement) { s.Action = append(s.Action, action) })
+				}
+			}
+			for _, resource := range resources {
+				if !slices.Contains(s.Resource, resource) {
+					edit("with "+resource, func(s *statement) { s.Resource = append(s.Resource, resource) })
+				}
+			}
+			edit("with a condition", func(s *statement) {
+				s.Condition = map[string]map[string]list{"Bool": {"aws:MultiFactorAuthPresent": {"true"}}}
+			})
+			for operator, keys := range s.Condition {
+				for key := range keys {
+					edit("without the condition on "+key, func(s *statement) {
+						if delete(s.Condition[operator], key); len(s.Condition[operator]) == 0 {
+							delete(s.Condition, operator)
+						}
+					})
+					edit("with a wider condition on "+key, func(s *statement) {
+						s.Condition[operator][key] = append(s.Condition[operator][key], "*")
+					})
+				}
+			}
+		}
+	}
+}
+
+func TestWildcardResourceNamesThePageThatSaysWhy(t *testing.T) {
+	template, err := os.ReadFile(filepath.Join(root, "cft/nested-stacks/iam-role-stack.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := regexp.MustCompile(`((?: *#.*\n)*) *- Sid: (\w+)\n((?: {16}.*\n)*)`).FindAllStringSubmatch(string(template), -1)
+	wildcards := 0
+	for _, s := range statements {
+		comment, sid, body := s[1], s[2], s[3]
+		if regexp.MustCompile(`(Resource:|-) *'?\*'?\n`).MatchString(body) {
+			wildcards++
+			if !strings.Contains(comment, "https://docs.aws.amazon.com/service-authorization/latest/reference/") {
+				t.Errorf("statement %s has the resource *, and no comment above it that links AWS's list of what can be named", sid)
+			}
+		}
+	}
+	if all := strings.Count(string(template), "'*'"); wildcards != all || all == 0 {
+		t.Errorf("%d of %d wildcards are resources of a statement", wildcards, all)
+	}
+}
+
+// TestNoOtherPolicies keeps permissions where the tests above look for them.
+func TestNoOtherPolicies(t *testing.T) {
+	policies := regexp.MustCompile(`\bAWS::(IAM::\w+|\w+::\w*(Policy|Permission))\b|\bResourcePolicy:`)
+	var found list
+	for _, pattern := range []string{"cft/carnation-root-stack.yaml", "cft/nested-stacks/*.yaml"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			template, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, kind := range policies.FindAllString(string(template), -1) {
+				found = append(found, filepath.Base(file)+" "+kind)
+			}
+		}
+	}
+	slices.Sort(found)
+	want := list{"iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role",
+		"sns-stack.yaml AWS::SNS::TopicPolicy", "sqs-stack.yaml AWS::SQS::QueuePolicy", "sqs-stack.yaml AWS::SQS::QueuePolicy"}
+	if !slices.Equal(found, want) {
+		t.Errorf("the templates have %v, want %v", found, want)
+	}
+}

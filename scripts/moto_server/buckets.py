@@ -1,0 +1,12 @@
+"""S3: bucket policies.
+
+moto reads no conditions: a bucket whose policy denies plain HTTP denies everything. Local AWS checks no permissions, and
+speaks plain HTTP on the loopback interface.
+"""
+
+from moto.iam.access_control import PermissionResult
+from moto.s3 import models as s3_models
+
+
+def fill_buckets():
+    s3_models.FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL
