@@ -150,7 +150,7 @@ func (r Run) usage() usage {
 	if r.Mode == Distributed {
 		atOnce := min(c.Children, shardConcurrency)
 		environments, open = 1+2*atOnce, atOnce*connections
-		u.functionSeconds += longPollSeconds + float64(c.Inserts)*insertSeconds + float64(r.Events)*shardEventSeconds
+		u.functionSeconds += float64(c.Inserts)*insertSeconds + float64(r.Events)*shardEventSeconds
 		child := smallSeconds + insertSeconds + float64(ceil(r.Events, r.shards()))*shardEventSeconds + betweenSeconds
 		u.seconds = math.Ceil(float64(c.Children)/shardConcurrency)*child + float64(c.Plans)*smallSeconds
 		if r.ChildType == Express {

@@ -23,7 +23,6 @@ const (
 	MaxShardSize = 1000
 
 	maxShards = 10_000
-	maxClaims = 200 // of a shard
 )
 
 // Run is what is to be priced: a range of events, each tried once, where the retry queue was empty.
@@ -76,21 +75,20 @@ func (r Run) inline() Counts {
 	return c
 }
 
-// distributed is one run of the Distributed Map: shards of the range, and one that claims.
+// distributed is one run of the Distributed Map. Where the queue is empty, no shard claims.
 func (r Run) distributed() Counts {
 	const (
-		ofRun   = 5 // Plan Shards, Process Shards, Add Up Shards, Any Failures?, All Inserted or Events Failed
+		ofRun   = 6 // Plan Shards, Process Shards, Range Left?, Add Up Shards, Any Failures?, All Inserted or Events Failed
 		ofShard = 2 // Generate Data, Insert Data
 	)
 	shards := r.shards()
-	children := shards + 1
 	c := Counts{
-		Executions: 1, Children: children, Generates: children, Inserts: children, Plans: 2, Writes: r.Events - r.Failed,
-		Transitions: ofRun + children,
-		QueueCalls:  1 + receives(maxClaims), // how many wait; claiming
+		Executions: 1, Children: shards, Generates: shards, Inserts: shards, Plans: 2, Writes: r.Events - r.Failed,
+		Transitions: ofRun + shards,
+		QueueCalls:  1, // how many events wait
 	}
 	if r.ChildType == Standard {
-		c.Transitions += ofShard * children
+		c.Transitions += ofShard * shards
 	}
 	// Each shard parks its own failed events, ten in a call. They are taken as spread evenly.
 	each, more := r.Failed/shards, r.Failed%shards
