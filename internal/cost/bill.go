@@ -35,7 +35,7 @@ const (
 	FailedLogBytes = 400    // of a function's line of a failed event
 	ItemBytes      = 152    // of an event in the table, with the longest sequence number
 	Metrics        = 4      // that the lines with counts publish
-	connections    = 2 * 32 // to DynamoDB of an insert-data of a shard
+	connections    = 2 * 32 // to DynamoDB, that an insert-data of a shard opens at most
 )
 
 // What the templates say.
