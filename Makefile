@@ -50,7 +50,7 @@ goarch.arm64  = arm64
 goarch.x86_64 = amd64
 goarch        = $(or $(goarch.$(ARCH)),$(error ARCH is "$(ARCH)", and can be arm64 or x86_64))
 
-functions  := generate-data insert-data
+functions  := generate-data insert-data plan-shards
 out        := build/$(ARCH)
 bootstraps := $(functions:%=$(out)/%/bootstrap)
 zips       := $(functions:%=$(out)/%.zip)

@@ -125,7 +125,7 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 			c.code = append(c.code, line)
 		}
 	}
-	if c.keyID == "" || c.templates == "" || len(c.code) != 4 {
+	if c.keyID == "" || c.templates == "" || len(c.code) != 6 {
 		return nil, fmt.Errorf("create-key: %s; make upload: %s", key, upload)
 	}
 	return c, nil

@@ -530,7 +530,7 @@ func TestNoOtherPolicies(t *testing.T) {
 		}
 	}
 	slices.Sort(found)
-	want := list{"iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role",
+	want := list{"iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role",
 		"sns-stack.yaml AWS::SNS::TopicPolicy", "sqs-stack.yaml AWS::SQS::QueuePolicy", "sqs-stack.yaml AWS::SQS::QueuePolicy"}
 	if !slices.Equal(found, want) {
 		t.Errorf("the templates have %v, want %v", found, want)

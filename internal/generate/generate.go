@@ -7,14 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/google/uuid"
 
 	"carnation/internal/deadline"
 	"carnation/internal/event"
 	"carnation/internal/metrics"
 	"carnation/internal/retryqueue"
+	"carnation/internal/shard"
 )
 
 const (
@@ -34,17 +32,6 @@ const (
 	itemOverhead = 130     // the wrapping, with an error name of 90 bytes
 )
 
-// RangeTooLargeError says that a range does not fit one run, and which does. The state machine sees its type name as
-// the error name.
-type RangeTooLargeError struct {
-	StartSeq, EndSeq int64
-}
-
-func (e *RangeTooLargeError) Error() string {
-	return fmt.Sprintf("end_seq is %d: the range of %d events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode",
-		e.EndSeq, e.EndSeq-e.StartSeq, MaxItems, e.StartSeq+MaxItems)
-}
-
 // ClaimError says why the retry queue could not be read. What had been claimed is released. The state machine sees its
 // type name as the error name.
 type ClaimError struct {
@@ -58,7 +45,7 @@ func (e *ClaimError) Unwrap() error { return e.Err }
 // Queue is the retry queue as a Handler uses it.
 type Queue interface {
 	Claim(ctx context.Context, room retryqueue.Room) ([]event.Item, error)
-	Release(ctx context.Context, receiptHandles []string) error
+	Release(ctx context.Context, receiptHandles []string, after int) error
 }
 
 // Handler serves invocations of generate-data.
@@ -76,66 +63,77 @@ type Answer struct {
 }
 
 // Handle takes the input of a run, {"start_seq": n, "end_seq": n, "failure_rate"?: r}, and answers its items: the new
-// events of the range, and as many failed ones as fit beside them. Errors are *event.InvalidInputError,
-// *RangeTooLargeError, *ClaimError, and what the system's random numbers give; after any of them nothing stays claimed.
+// events of the range, and as many failed ones as fit beside them. In the distributed mode it takes {"plan": {...},
+// "shard": n}, and answers that shard's new events, or its share of the failed ones. Errors are *event.InvalidInputError,
+// *event.RangeTooLargeError, *ClaimError, and what the system's random numbers give; after any of them nothing stays claimed.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	start, end, err := h.readInput(payload)
+	items, room, err := h.generate(payload)
 	if err != nil {
 		return nil, err
 	}
-	items, room, err := generate(start, end)
-	if err != nil {
-		return nil, err
-	}
-	claimCtx, cancel := deadline.Reserve(ctx)
-	defer cancel()
-	claimed, err := h.Queue.Claim(claimCtx, room)
-	if err != nil {
-		return nil, &ClaimError{errors.Join(err, h.release(ctx, claimed))}
+	var claimed []event.Item
+	if room.Items > 0 {
+		claimCtx, cancel := deadline.Reserve(ctx)
+		defer cancel()
+		if claimed, err = h.Queue.Claim(claimCtx, room); err != nil {
+			return nil, &ClaimError{errors.Join(err, h.release(ctx, claimed))}
+		}
 	}
 	h.Metrics.Count(ctx, "events generated", map[string]int{"EventsGenerated": len(items), "EventsClaimed": len(claimed)})
 	return &Answer{Items: append(items, claimed...), Generated: len(items), Claimed: len(claimed)}, nil
 }
 
-func (h *Handler) readInput(payload []byte) (start, end int64, err error) {
-	input, err := event.ReadObject(payload, "", "start_seq", "end_seq", "failure_rate")
+// generate makes the new events of a run or of a shard, and says what room they leave.
+func (h *Handler) generate(payload []byte) ([]event.Item, retryqueue.Room, error) {
+	var of struct{ Plan json.RawMessage }
+	if json.Unmarshal(payload, &of) == nil && of.Plan != nil {
+		return generateShard(payload)
+	}
+	run, err := event.ParseRun(payload, h.FailureInjection)
 	if err != nil {
-		return 0, 0, err
+		return nil, retryqueue.Room{}, err
 	}
-	if start, err = input.Int("start_seq", 0, event.MaxSequenceNo); err != nil {
-		return 0, 0, err
-	}
-	if end, err = input.Int("end_seq", start, event.MaxSequenceNo); err != nil {
-		return 0, 0, err
-	}
-	if _, err := event.FailureRate(input, h.FailureInjection); err != nil {
-		return 0, 0, err
-	}
-	if end-start > MaxItems {
-		return 0, 0, &RangeTooLargeError{start, end}
-	}
-	return start, end, nil
-}
-
-// generate makes the events of the range and says what room they leave.
-func generate(start, end int64) ([]event.Item, retryqueue.Room, error) {
-	room := retryqueue.Room{Items: MaxItems - int(end-start), Bytes: maxState - runState, Overhead: itemOverhead}
-	items := make([]event.Item, 0, end-start)
-	now := time.Now().Unix()
-	for seq := start; seq < end; seq++ {
-		id, err := uuid.NewRandom()
-		if err != nil {
-			return nil, room, fmt.Errorf("generate event %d: %w", seq, err)
+	if run.EndSeq-run.StartSeq > MaxItems {
+		return nil, retryqueue.Room{}, &event.RangeTooLargeError{
+			StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: MaxItems, Instead: "split it into several runs, or use the distributed mode",
 		}
-		item := event.Item{Event: event.Event{SequenceNo: seq, RandomValue: id.String(), CurrentTime: now, StartSeq: start, EndSeq: end}}
+	}
+	plan, err := shard.New(run, MaxItems)
+	if err != nil {
+		return nil, retryqueue.Room{}, fmt.Errorf("generate events: %w", err)
+	}
+	items := plan.Items(0)
+	room := retryqueue.Room{Items: MaxItems - len(items), Bytes: maxState - runState, Overhead: itemOverhead}
+	for _, item := range items {
 		size, err := item.Size()
 		if err != nil {
 			return nil, room, err
 		}
 		room.Bytes -= size + itemOverhead
-		items = append(items, item)
 	}
 	return items, room, nil
+}
+
+// generateShard makes the new events of a shard. One that has none claims instead. What it answers is the largest state
+// of its run, since insert-data itself returns the events that fail.
+func generateShard(payload []byte) ([]event.Item, retryqueue.Room, error) {
+	var room retryqueue.Room
+	input, err := event.ReadObject(payload, "", "plan", "shard")
+	if err != nil {
+		return nil, room, err
+	}
+	plan, err := shard.Parse(input, "plan")
+	if err != nil {
+		return nil, room, err
+	}
+	number, err := input.Int("shard", 0, int64(plan.Shards()-1))
+	if err != nil {
+		return nil, room, err
+	}
+	if int(number) < plan.Claimers {
+		room = retryqueue.Room{Items: shard.MaxClaims, Bytes: maxState - runState, Overhead: 1}
+	}
+	return plan.Items(int(number)), room, nil
 }
 
 // release gives claimed events back, in the time that claiming left.
@@ -144,5 +142,5 @@ func (h *Handler) release(ctx context.Context, items []event.Item) error {
 	for i, item := range items {
 		handles[i] = item.ReceiptHandle
 	}
-	return h.Queue.Release(ctx, handles)
+	return h.Queue.Release(ctx, handles, 0)
 }

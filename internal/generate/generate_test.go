@@ -52,7 +52,7 @@ func (q *fakeQueue) Claim(ctx context.Context, room retryqueue.Room) ([]event.It
 	return q.claimed, q.claimErr
 }
 
-func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string) error {
+func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, _ int) error {
 	q.released = append(q.released, receiptHandles...)
 	if deadline, ok := ctx.Deadline(); ok {
 		q.releaseDeadline = time.Until(deadline)
@@ -380,7 +380,7 @@ func longestError(t *testing.T) string {
 	return answer.Failed[0].Error
 }
 
-type noDelete struct{}
+type noDelete struct{ insert.Queue }
 
 func (noDelete) Delete(context.Context, []string) error { return nil }
 

@@ -2,11 +2,15 @@ package generate
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"carnation/internal/event"
+	"carnation/internal/insert"
+	"carnation/internal/shard"
 )
 
 // machine is what these tests read of a state machine.
@@ -16,9 +20,9 @@ type machine struct {
 }
 
 type state struct {
-	Type, Next, Default, Error string
-	Choices                    []struct{ Next string }
-	Catch                      []struct {
+	Type, Next, Default, Error, Label string
+	Choices                           []struct{ Next string }
+	Catch                             []struct {
 		ErrorEquals []string
 		Next        string
 	}
@@ -30,8 +34,16 @@ type state struct {
 }
 
 func inlineMachine(t *testing.T) machine {
+	return readMachine(t, "carnation-state-machine")
+}
+
+func distributedMachine(t *testing.T) machine {
+	return readMachine(t, "carnation-distributed")
+}
+
+func readMachine(t *testing.T, name string) machine {
 	t.Helper()
-	data, err := os.ReadFile("../../state-machine/carnation-state-machine.asl.json")
+	data, err := os.ReadFile("../../state-machine/" + name + ".asl.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,11 +119,14 @@ func TestMaxItemsFitTheHistoryEvenIfEveryAttemptFails(t *testing.T) {
 	}
 }
 
-// errorNames are the names of the errors that generate-data returns, by which a state machine knows them.
+// errorNames are the names of the errors that the functions return, by which a state machine knows them.
 var errorNames = map[string]error{
 	"InvalidInputError":  &event.InvalidInputError{},
-	"RangeTooLargeError": &RangeTooLargeError{},
+	"RangeTooLargeError": &event.RangeTooLargeError{},
 	"ClaimError":         &ClaimError{},
+	"ParkError":          &insert.ParkError{},
+	"CountError":         &shard.CountError{},
+	"UnaccountedError":   &shard.UnaccountedError{},
 }
 
 func TestErrorNamesAreTheNamesOfTheGoTypes(t *testing.T) {
@@ -122,6 +137,42 @@ func TestErrorNamesAreTheNamesOfTheGoTypes(t *testing.T) {
 	}
 }
 
+// The parent of a Distributed Map has only its Map Runs in its history, and a child only its two invocations.
+func TestHistoriesOfADistributedRunStaySmallHoweverManyShards(t *testing.T) {
+	m := distributedMachine(t)
+	own := 2
+	for _, name := range slices.Sorted(maps.Keys(m.States)) {
+		switch s := m.States[name]; s.Type {
+		case "Map": // twice: entered, started, Map Run started, Map Run succeeded, succeeded, exited
+			own += 2 * 6
+			child, nested := s.ItemProcessor.worst(t, s.ItemProcessor.StartAt)
+			if child += 2; nested > 0 || child > 100 {
+				t.Errorf("a shard takes up to %d history events", child)
+			}
+		case "Succeed":
+			own += 2
+		default:
+			state, _ := machine{States: map[string]state{name: {Type: s.Type, Retry: s.Retry}}}.worst(t, name)
+			own += 2 * state // a loop passes it twice at most
+		}
+	}
+	if own > 200 {
+		t.Errorf("a distributed run takes up to %d history events of its own", own)
+	}
+}
+
+// Redrive is allowed by the label of the Map state, which stands in the ARN of its children.
+func TestRedriveIsAllowedForTheMapsLabel(t *testing.T) {
+	template, err := os.ReadFile("../../cft/nested-stacks/iam-role-stack.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	label := distributedMachine(t).States["Process Shards"].Label
+	if label == "" || !strings.Contains(string(template), "-state-machine-${Environment}-${AWS::Region}/"+label+":*") {
+		t.Errorf("no permission for the executions of label %q", label)
+	}
+}
+
 // Bad input must not be tried again: it stays bad, and the retries would only delay the answer.
 func TestFunctionsAreTriedAgainForLambdasOwnErrorsOnly(t *testing.T) {
 	want := []string{"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException"}
@@ -129,9 +180,23 @@ func TestFunctionsAreTriedAgainForLambdasOwnErrorsOnly(t *testing.T) {
 	for name, s := range map[string]state{
 		"Generate Data": m.States["Generate Data"],
 		"Insert Data":   m.States["Process Events"].ItemProcessor.States["Insert Data"],
+		"Plan Shards":   distributedMachine(t).States["Plan Shards"],
+		"Add Up Shards": distributedMachine(t).States["Add Up Shards"],
 	} {
 		if len(s.Retry) != 1 || !slices.Equal(s.Retry[0].ErrorEquals, want) {
 			t.Errorf("state %q retries %+v, want %v", name, s.Retry, want)
+		}
+	}
+}
+
+// A shard that fails fails its run, so a crash is tried again, twice: its input was checked when the run began.
+func TestFunctionsOfAShardAreTriedAgainForAnyError(t *testing.T) {
+	for name, s := range distributedMachine(t).States["Process Shards"].ItemProcessor.States {
+		if len(s.Retry) != 2 || !slices.Equal(s.Retry[1].ErrorEquals, []string{"States.ALL"}) || s.Retry[1].MaxAttempts == nil || *s.Retry[1].MaxAttempts != 2 {
+			t.Errorf("state %q retries %+v, want States.ALL twice", name, s.Retry)
+		}
+		if len(s.Catch) > 0 {
+			t.Errorf("state %q catches an error, which would hide it from the run", name)
 		}
 	}
 }

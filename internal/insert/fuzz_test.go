@@ -10,6 +10,7 @@ import (
 
 	"carnation/internal/event"
 	"carnation/internal/metrics"
+	"carnation/internal/retryqueue"
 )
 
 // takesAll is a table and a queue that take everything.
@@ -20,6 +21,10 @@ func (takesAll) UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*
 }
 
 func (takesAll) Delete(context.Context, []string) error { return nil }
+
+func (takesAll) Release(context.Context, []string, int) error { return nil }
+
+func (takesAll) Park(context.Context, string, []retryqueue.Parked) error { return nil }
 
 // FuzzHandle feeds invocations: every item is inserted or answered as failed, or the input is refused by a field.
 func FuzzHandle(f *testing.F) {

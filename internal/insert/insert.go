@@ -22,6 +22,7 @@ import (
 	"carnation/internal/deadline"
 	"carnation/internal/event"
 	"carnation/internal/metrics"
+	"carnation/internal/retryqueue"
 )
 
 const (
@@ -39,7 +40,19 @@ type API interface {
 // Queue is the retry queue as a Handler uses it.
 type Queue interface {
 	Delete(ctx context.Context, receiptHandles []string) error
+	Release(ctx context.Context, receiptHandles []string, after int) error
+	Park(ctx context.Context, execution string, events []retryqueue.Parked) error
 }
+
+// ParkError says why new events that failed could not be parked. They are nowhere but in the input of the invocation,
+// which has to be tried again. The state machine sees its type name as the error name.
+type ParkError struct {
+	Err error
+}
+
+func (e *ParkError) Error() string { return "return failed events: " + e.Err.Error() }
+
+func (e *ParkError) Unwrap() error { return e.Err }
 
 // Handler serves invocations of insert-data.
 type Handler struct {
@@ -51,9 +64,11 @@ type Handler struct {
 	FailureInjection bool // whether failure_rate may be above 0
 }
 
-// Answer is what the function answers: how many events are in the table, and the items of those that are not.
+// Answer is what the function answers: how many events are in the table, and the items of those that are not. Where it
+// returns those to the retry queue itself, it answers how many.
 type Answer struct {
 	Inserted int      `json:"inserted"`
+	Returned *int     `json:"returned,omitempty"`
 	Failed   []Failed `json:"failed"`
 }
 
@@ -63,10 +78,11 @@ type Failed struct {
 	Error string `json:"error"`
 }
 
-// Handle takes {"items": [...], "failure_rate"?: r} and inserts the events. One that cannot be inserted, or that the
-// time does not suffice for, is in the answer. The only error is *event.InvalidInputError.
+// Handle takes {"items": [...], "failure_rate"?: r, "return_for"?: "<execution>", "release_after"?: s} and inserts the events.
+// One that cannot be inserted, or that the time does not suffice for, is in the answer; with return_for it is returned to
+// the retry queue, a new one in the name of that execution, a claimed one invisible for s more seconds. Errors are *event.InvalidInputError and *ParkError, after which the same input can be tried again.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	input, err := event.ReadObject(payload, "", "items", "failure_rate")
+	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_after")
 	if err != nil {
 		return nil, err
 	}
@@ -78,20 +94,20 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	if err != nil {
 		return nil, err
 	}
-
-	insertCtx, cancel := deadline.Reserve(ctx)
-	defer cancel()
-	errs := make([]error, len(items))
-	var group errgroup.Group
-	group.SetLimit(concurrency)
-	for i, item := range items {
-		group.Go(func() error {
-			errs[i] = h.insert(insertCtx, item.Event, rate)
-			return nil
-		})
+	var execution string
+	if input.Has("return_for") {
+		if execution, err = input.String("return_for", "the ARN of an execution"); err != nil {
+			return nil, err
+		}
 	}
-	_ = group.Wait() // the errors are in errs, each with its item
+	var after int64
+	if input.Has("release_after") {
+		if after, err = input.Int("release_after", 0, retryqueue.MaxReleaseAfter); err != nil {
+			return nil, err
+		}
+	}
 
+	errs := h.insertAll(ctx, items, rate)
 	answer := &Answer{Failed: []Failed{}}
 	var done []string
 	for i, item := range items {
@@ -105,14 +121,59 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 			done = append(done, item.ReceiptHandle)
 		}
 	}
-	deleteCtx, cancel := deadline.Reserve(ctx)
+	failed := len(answer.Failed)
+	returnCtx, cancel := deadline.Reserve(ctx)
 	defer cancel()
-	if err := h.Queue.Delete(deleteCtx, done); err != nil {
+	if execution != "" {
+		if err := h.giveBack(returnCtx, execution, int(after), answer.Failed); err != nil {
+			return nil, &ParkError{err}
+		}
+		answer.Returned, answer.Failed = &failed, []Failed{}
+	}
+	if err := h.Queue.Delete(returnCtx, done); err != nil {
 		// These events are in the table. Their messages come back by themselves, and are deleted then.
 		h.Logger.ErrorContext(ctx, "messages of inserted events not deleted", "error", err.Error())
 	}
-	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": len(answer.Failed)})
+	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": failed})
 	return answer, nil
+}
+
+// insertAll inserts the events of all items, and says of each what went wrong.
+func (h *Handler) insertAll(ctx context.Context, items []event.Item, rate float64) []error {
+	ctx, cancel := deadline.Reserve(ctx)
+	defer cancel()
+	errs := make([]error, len(items))
+	var group errgroup.Group
+	group.SetLimit(concurrency)
+	for i, item := range items {
+		group.Go(func() error {
+			errs[i] = h.insert(ctx, item.Event, rate)
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs, each with its item
+	return errs
+}
+
+// giveBack returns failed items to the retry queue: it parks new events and releases claimed ones. The error is for
+// events that are not parked. A claim that is not released comes back by itself.
+func (h *Handler) giveBack(ctx context.Context, execution string, after int, failed []Failed) error {
+	var parked []retryqueue.Parked
+	var claimed []string
+	for _, f := range failed {
+		if f.ReceiptHandle == "" {
+			parked = append(parked, retryqueue.Parked{Event: f.Event, Error: f.Error})
+		} else {
+			claimed = append(claimed, f.ReceiptHandle)
+		}
+	}
+	if err := h.Queue.Park(ctx, execution, parked); err != nil {
+		return err
+	}
+	if err := h.Queue.Release(ctx, claimed, after); err != nil {
+		h.Logger.ErrorContext(ctx, "claims of failed events not released", "error", err.Error())
+	}
+	return nil
 }
 
 var (

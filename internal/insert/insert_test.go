@@ -29,6 +29,7 @@ import (
 
 	"carnation/internal/event"
 	"carnation/internal/metrics"
+	"carnation/internal/retryqueue"
 )
 
 // fakeTable records inserts and answers as told.
@@ -59,11 +60,24 @@ func (f *fakeTable) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput
 	return &dynamodb.UpdateItemOutput{}, nil
 }
 
-// fakeQueue records deletes and the time that was left for them.
+// fakeQueue records what is returned and deleted, and the time that was left for it.
 type fakeQueue struct {
-	err     error
-	deleted []string
-	left    time.Duration
+	err, releaseErr, parkErr error
+	deleted, released        []string
+	parked                   []retryqueue.Parked
+	execution                string
+	after                    int
+	left                     time.Duration
+}
+
+func (q *fakeQueue) Release(_ context.Context, receiptHandles []string, after int) error {
+	q.after, q.released = after, append(q.released, receiptHandles...)
+	return q.releaseErr
+}
+
+func (q *fakeQueue) Park(_ context.Context, execution string, events []retryqueue.Parked) error {
+	q.execution, q.parked = execution, append(q.parked, events...)
+	return q.parkErr
 }
 
 func (q *fakeQueue) Delete(ctx context.Context, receiptHandles []string) error {
@@ -240,7 +254,7 @@ func TestAMessageIsDeletedOnlyAfterItsInsert(t *testing.T) {
 			order = append(order, "inserted")
 			return nil
 		}}
-		h, _ := handlerOf(table, deleteFunc(func() { order = append(order, "deleted") }))
+		h, _ := handlerOf(table, deleteFunc{do: func() { order = append(order, "deleted") }})
 		handle(t, h, t.Context(), 0, claimed(1))
 		if want := []string{"inserted", "deleted"}; !slices.Equal(order, want) {
 			t.Errorf("order = %v, want %v", order, want)
@@ -248,10 +262,13 @@ func TestAMessageIsDeletedOnlyAfterItsInsert(t *testing.T) {
 	})
 }
 
-type deleteFunc func()
+type deleteFunc struct {
+	Queue
+	do func()
+}
 
 func (f deleteFunc) Delete(context.Context, []string) error {
-	f()
+	f.do()
 	return nil
 }
 

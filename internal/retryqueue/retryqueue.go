@@ -1,10 +1,11 @@
-// Package retryqueue claims failed events from the SQS retry queue, releases them, and deletes the ones that are in
-// the table. See docs/design.md for what these words mean.
+// Package retryqueue parks failed events in the SQS retry queue, counts and claims them, releases them, and deletes the
+// ones that are in the table. See docs/design.md for what these words mean.
 package retryqueue
 
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,8 @@ const (
 	// MaxReceiptHandle is the longest receipt handle, in bytes.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 	MaxReceiptHandle = 1024
+	// MaxReleaseAfter is the most seconds that a release leaves an event invisible. No claim lasts shorter.
+	MaxReleaseAfter = 900
 )
 
 // API is what a Queue asks of SQS.
@@ -45,6 +48,8 @@ type API interface {
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
 // Queue is the retry queue.
@@ -197,14 +202,14 @@ func (c *claiming) fail(err error) {
 	}
 }
 
-// Release makes claimed messages visible again. The error says how many are not; those come back when their
-// visibility timeout ends.
-func (q Queue) Release(ctx context.Context, receiptHandles []string) error {
+// Release makes claimed messages visible again, after some seconds. The error says how many it has not reached; those come
+// back when their visibility timeout ends.
+func (q Queue) Release(ctx context.Context, receiptHandles []string, after int) error {
 	return eachBatch(ctx, "release", receiptHandles, func(batch map[string]string) ([]types.BatchResultErrorEntry, error) {
 		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.URL)}
 		for id, handle := range batch {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(id), ReceiptHandle: aws.String(handle), VisibilityTimeout: 0,
+				Id: aws.String(id), ReceiptHandle: aws.String(handle), VisibilityTimeout: int32(after),
 			})
 		}
 		out, err := q.API.ChangeMessageVisibilityBatch(ctx, in)
@@ -231,15 +236,63 @@ func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
 	})
 }
 
-// eachBatch calls for batches of receipt handles by entry id, and again for the entries that failed inside an answer.
-func eachBatch(ctx context.Context, what string, handles []string, call func(map[string]string) ([]types.BatchResultErrorEntry, error)) error {
+// Parked is a new event that failed, with the type of its error.
+type Parked struct {
+	Event event.Event
+	Error string
+}
+
+// Park sends new events to the queue, in the name of an execution. The error says how many are not there.
+func (q Queue) Park(ctx context.Context, execution string, events []Parked) error {
+	return eachBatch(ctx, "park", events, func(batch map[string]Parked) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(q.URL)}
+		for id, parked := range batch {
+			body, err := json.Marshal(parked.Event)
+			if err != nil {
+				return nil, fmt.Errorf("event %d: %w", parked.Event.SequenceNo, err)
+			}
+			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
+				Id: aws.String(id), MessageBody: aws.String(string(body)),
+				MessageAttributes: map[string]types.MessageAttributeValue{"Error": text(parked.Error), "ExecutionArn": text(execution)},
+			})
+		}
+		out, err := q.API.SendMessageBatch(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+}
+
+func text(value string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
+}
+
+// Waiting is about how many failed events wait in the queue: SQS may lag behind by a minute.
+func (q Queue) Waiting(ctx context.Context) (int, error) {
+	const name = types.QueueAttributeNameApproximateNumberOfMessages
+	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(q.URL), AttributeNames: []types.QueueAttributeName{name},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("get attributes of the retry queue: %w", err)
+	}
+	waiting, err := strconv.Atoi(out.Attributes[string(name)])
+	if err != nil || waiting < 0 {
+		return 0, fmt.Errorf("%s of the retry queue is %q", name, out.Attributes[string(name)])
+	}
+	return waiting, nil
+}
+
+// eachBatch calls for batches of entries by their id, and again for those that failed inside an answer.
+func eachBatch[T any](ctx context.Context, what string, entries []T, call func(map[string]T) ([]types.BatchResultErrorEntry, error)) error {
 	var group errgroup.Group
 	group.SetLimit(receivers)
 	var left atomic.Int64
-	for some := range slices.Chunk(handles, batchSize) {
-		batch := map[string]string{}
-		for i, handle := range some {
-			batch[strconv.Itoa(i)] = handle
+	for some := range slices.Chunk(entries, batchSize) {
+		batch := map[string]T{}
+		for i, entry := range some {
+			batch[strconv.Itoa(i)] = entry
 		}
 		group.Go(func() error {
 			err := untilServed(ctx, batch, call)
@@ -250,19 +303,19 @@ func eachBatch(ctx context.Context, what string, handles []string, call func(map
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("%s %d of %d messages: %w", what, left.Load(), len(handles), err)
+		return fmt.Errorf("%s %d of %d messages: %w", what, left.Load(), len(entries), err)
 	}
 	return nil
 }
 
 // untilServed leaves in batch the entries that were not served, and says why.
-func untilServed(ctx context.Context, batch map[string]string, call func(map[string]string) ([]types.BatchResultErrorEntry, error)) error {
+func untilServed[T any](ctx context.Context, batch map[string]T, call func(map[string]T) ([]types.BatchResultErrorEntry, error)) error {
 	for attempt := 1; ; attempt++ {
 		failed, err := call(batch)
 		if err != nil {
 			return err
 		}
-		left := map[string]string{}
+		left := map[string]T{}
 		again := false
 		for _, entry := range failed {
 			id := aws.ToString(entry.Id)

@@ -34,6 +34,8 @@ const (
 // fakeSQS behaves as a standard queue does, in the time of a synctest bubble: a receive hides what it answers, counts
 // it, gives it a new receipt handle, and answers fewer messages than it could. A short poll answers nothing.
 type fakeSQS struct {
+	API // for the calls that claiming does not make
+
 	random     *rand.Rand
 	handleSize int
 	// receiving, where set, is asked before each receive, numbered from 1.
@@ -505,7 +507,7 @@ func (f *batchSQS) call(url *string, timeouts []int32, ids, handles []string) ([
 	sorted := slices.Sorted(slices.Values(handles))
 	f.calls = append(f.calls, sorted)
 	unique := slices.Compact(slices.Sorted(slices.Values(ids)))
-	if aws.ToString(url) != queueURL || len(ids) < 1 || len(ids) > 10 || len(unique) != len(ids) || slices.Max(append(timeouts, 0)) != 0 {
+	if aws.ToString(url) != queueURL || len(ids) < 1 || len(ids) > 10 || len(unique) != len(ids) || len(slices.Compact(append(timeouts, 7))) != 1 {
 		return nil, fmt.Errorf("bad batch: url %s, ids %v, visibility timeouts %v", aws.ToString(url), ids, timeouts)
 	}
 	var fail []string
@@ -546,6 +548,43 @@ func (f *batchSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBa
 	return &sqs.DeleteMessageBatchOutput{Failed: failed}, err
 }
 
+// SendMessageBatch takes event n for handle n.
+func (f *batchSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	var ids, handles []string
+	for _, entry := range in.Entries {
+		parked, err := event.Parse([]byte(aws.ToString(entry.MessageBody)), "")
+		if err != nil {
+			return nil, err
+		}
+		for name, want := range map[string]string{"Error": fmt.Sprintf("error %d", parked.SequenceNo), "ExecutionArn": "arn:run"} {
+			if a := entry.MessageAttributes[name]; aws.ToString(a.StringValue) != want || aws.ToString(a.DataType) != "String" {
+				return nil, fmt.Errorf("message attribute %s is %+v, want %s", name, a, want)
+			}
+		}
+		ids, handles = append(ids, aws.ToString(entry.Id)), append(handles, fmt.Sprintf("handle-%03d", parked.SequenceNo))
+	}
+	failed, err := f.call(in.QueueUrl, nil, ids, handles)
+	return &sqs.SendMessageBatchOutput{Failed: failed}, err
+}
+
+func park(q Queue, ctx context.Context, handles []string) error {
+	var events []Parked
+	for _, handle := range handles {
+		n, err := strconv.ParseInt(strings.TrimPrefix(handle, "handle-"), 10, 64)
+		if err != nil {
+			return err
+		}
+		events = append(events, Parked{
+			event.Event{SequenceNo: n, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, EndSeq: 1000}, fmt.Sprintf("error %d", n),
+		})
+	}
+	return q.Park(ctx, "arn:run", events)
+}
+
+func release(q Queue, ctx context.Context, handles []string) error {
+	return q.Release(ctx, handles, 7)
+}
+
 func handlesOf(n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -554,9 +593,9 @@ func handlesOf(n int) []string {
 	return list
 }
 
-// eachCall runs a test for Release and for Delete, which share their batches and retries.
+// eachCall runs a test for Park, Release and Delete, which share their batches and retries.
 func eachCall(t *testing.T, test func(t *testing.T, what string, call func(Queue, context.Context, []string) error)) {
-	for what, call := range map[string]func(Queue, context.Context, []string) error{"release": Queue.Release, "delete": Queue.Delete} {
+	for what, call := range map[string]func(Queue, context.Context, []string) error{"park": park, "release": release, "delete": Queue.Delete} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, what, call) })
 		})
@@ -663,6 +702,40 @@ func TestTheEndOfTheContextEndsTheBackOff(t *testing.T) {
 			t.Errorf("%s took %s, want 300 ms", what, took)
 		}
 	})
+}
+
+// countedSQS answers GetQueueAttributes.
+type countedSQS struct {
+	API
+	attributes map[string]string
+	err        error
+}
+
+func (c countedSQS) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	if aws.ToString(in.QueueUrl) != queueURL {
+		return nil, errors.New("another queue")
+	}
+	return &sqs.GetQueueAttributesOutput{Attributes: c.attributes}, c.err
+}
+
+func TestWaitingIsTheNumberThatSQSGives(t *testing.T) {
+	const name = "ApproximateNumberOfMessages"
+	for _, tc := range []struct {
+		sqs  countedSQS
+		want int
+		err  string
+	}{
+		{countedSQS{attributes: map[string]string{name: "12345"}}, 12345, "<nil>"},
+		{countedSQS{attributes: map[string]string{name: "0"}}, 0, "<nil>"},
+		{countedSQS{attributes: map[string]string{name: "-1"}}, 0, `ApproximateNumberOfMessages of the retry queue is "-1"`},
+		{countedSQS{}, 0, `ApproximateNumberOfMessages of the retry queue is ""`},
+		{countedSQS{err: errors.New("AccessDenied")}, 0, "get attributes of the retry queue: AccessDenied"},
+	} {
+		queue, _ := queueOf(tc.sqs)
+		if got, err := queue.Waiting(t.Context()); fmt.Sprint(err) != tc.err || err == nil && got != tc.want {
+			t.Errorf("Waiting() of %+v = %d, %v, want %d, %s", tc.sqs, got, err, tc.want, tc.err)
+		}
+	}
 }
 
 // The body of a message is the event as the state machine wrote it down.

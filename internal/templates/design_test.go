@@ -57,10 +57,21 @@ var together = map[string]string{
 	"AWS::S3::BucketPolicy":      "policies of queues, topic and bucket",
 }
 
-// tableOf is the lines of the table, in the order of the files and of the names in them.
+// tableOf is the lines of the table: those of the inline mode, and the further ones that the distributed mode has.
 func tableOf(texts map[string]string) []string {
+	lines := linesOf(texts, "INLINE")
+	for _, line := range linesOf(texts, "DISTRIBUTED") {
+		if !slices.Contains(lines, line) {
+			lines = append(lines, strings.Replace(line, "| ", "| distributed: ", 1))
+		}
+	}
+	return lines
+}
+
+// linesOf is the lines of one mode, in the order of the files and of the names in them.
+func linesOf(texts map[string]string, mode string) []string {
 	// A parameter without a value is its name in angle brackets, by which days knows it.
-	asIs := devl.with("SNSSubscriptionEmail", "me@example.com", "MessageRetentionPeriod", "<MessageRetentionPeriod>", "LogRetentionDays", "<LogRetentionDays>")
+	asIs := devl.with("MapMode", mode, "SNSSubscriptionEmail", "me@example.com", "MessageRetentionPeriod", "<MessageRetentionPeriod>", "LogRetentionDays", "<LogRetentionDays>")
 	w, prod := newWorld(texts, asIs), newWorld(texts, asIs.with("Environment", "prod"))
 	groups := map[string][]string{}
 	var lines, order []string

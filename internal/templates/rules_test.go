@@ -36,9 +36,14 @@ var rules = []rule{
 	{"templates work in every region and partition", portable},
 }
 
+// complaints is what breaks a rule in any mode.
 func (r rule) complaints(texts map[string]string) []string {
 	var all []string
-	r.check(texts, func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) })
+	defer func(before place) { devl = before }(devl)
+	for _, mode := range modes {
+		devl = devl.with("MapMode", mode)
+		r.check(texts, func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) })
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
@@ -53,6 +58,8 @@ func TestTemplatesHoldTheRules(t *testing.T) {
 		})
 	}
 }
+
+var modes = []string{"INLINE", "DISTRIBUTED"}
 
 var environments = []string{"devl", "test", "prod"}
 
@@ -463,8 +470,8 @@ func timed(texts map[string]string, report func(string, ...any)) {
 	}
 	for file, machine := range w.machines {
 		execution := seconds(machine)
-		if execution == 0 || visibility <= execution {
-			report("%s: VisibilityTimeout can be %d seconds, which is not longer than a run of %s: %d", rootTemplate, visibility, file, execution)
+		if held := claimed(machine); execution == 0 || visibility <= held {
+			report("%s: VisibilityTimeout can be %d seconds, which is not longer than a claim of %s is held: %d", rootTemplate, visibility, file, held)
 		}
 		eachState(machine, func(name string, state object) {
 			if state["Type"] != "Task" {
@@ -494,6 +501,34 @@ func timed(texts map[string]string, report func(string, ...any)) {
 	if _, _, threshold := limits(w, "OldestMessageAgeThreshold"); threshold >= waits {
 		report("%s: OldestMessageAgeThreshold is %d s by default, and messages are gone after %d", rootTemplate, threshold, waits)
 	}
+}
+
+// claimed is how long a run, or a shard of one, can hold its claims.
+func claimed(machine object) int {
+	longest := 0
+	eachState(machine, func(_ string, state object) {
+		if get(state, "ItemProcessor", "ProcessorConfig", "Mode") != "DISTRIBUTED" {
+			return
+		}
+		held := 0
+		first := get(state, "ItemProcessor", "StartAt") // its answer is the claims
+		eachState(state["ItemProcessor"].(object), func(name string, task object) {
+			if name == first {
+				return
+			}
+			held += seconds(task)
+			for _, retry := range list(task["Retry"]) { // Lambda's own errors come at once
+				if attempts, ok := get(retry, "MaxAttempts").(float64); ok && slices.Contains(list(get(retry, "ErrorEquals")), any("States.ALL")) {
+					held += int(attempts) * seconds(task)
+				}
+			}
+		})
+		longest = max(longest, held)
+	})
+	if longest == 0 {
+		return seconds(machine)
+	}
+	return longest
 }
 
 func seconds(state object) int {
@@ -530,6 +565,7 @@ func concurrent(texts map[string]string, report func(string, ...any)) {
 			if reserved > 0 {
 				text = strconv.Itoa(reserved)
 			}
+			rootStack.parameters["MapMode"] = "INLINE"
 			rootStack.parameters["MapMaxConcurrency"], rootStack.parameters["LambdaReservedConcurrency"] = value, text
 			if got, want := rootStack.obeysRules(), reserved == 0 || most <= reserved; got != want {
 				report("%s: Rules accept MapMaxConcurrency %v with LambdaReservedConcurrency %q: %v, want %v", rootTemplate, value, text, got, want)
@@ -554,9 +590,14 @@ func (s *stack) obeysRules() bool {
 }
 
 func substituted(texts map[string]string, report func(string, ...any)) {
-	w := newWorld(texts, devl)
+	var w *world
 	used := map[string]bool{}
-	for _, r := range w.of("AWS::StepFunctions::StateMachine") {
+	var machines []*resource
+	for _, mode := range modes {
+		w = newWorld(texts, devl.with("MapMode", mode))
+		machines = append(machines, w.of("AWS::StepFunctions::StateMachine")...)
+	}
+	for _, r := range machines {
 		file := "state-machine/" + filepath.Base(r.text("DefinitionS3Location", "Key"))
 		used[file] = true
 		text, ok := texts[file]
@@ -786,11 +827,19 @@ func TestEachRuleSeesWhatBreaksIt(t *testing.T) {
 		{"outlasts", rootTemplate, "MinValue: 960", "MinValue: 900", "VisibilityTimeout can be 900"},
 		{"outlasts", rootTemplate, "MaxValue: 280", "MaxValue: 300", "LambdaTimeout can be 300"},
 		{"outlasts", rootTemplate, "MaxValue: 1123200", "MaxValue: 1209600", "DeadLetterQueue keeps messages"},
+		{"outlasts", "state-machine/carnation-distributed.asl.json", `"MaxAttempts": 2,
+                "BackoffRate": 2,
+                "MaxDelaySeconds": 10,
+                "JitterStrategy": "FULL"
+              }
+            ],
+            "End": true`, `"MaxAttempts": 3, "End": true}], "End": true`, "not longer than a claim of state-machine/carnation-distributed.asl.json is held: 1200"},
 		{"outlasts", "state-machine/carnation-state-machine.asl.json", `"TimeoutSeconds": 60,`, "", `"Park New Event" can take 0 seconds`},
 		{"concurrency", rootTemplate, "[1, 2, 5, 10, 20, 40]", "[1, 2, 3, 5, 10, 20, 40]", `MapMaxConcurrency 3 with LambdaReservedConcurrency "2": true, want false`},
 		{"concurrency", rootTemplate, "'7', '8', '9'], !Ref Lambda", "'7', '9'], !Ref Lambda", `LambdaReservedConcurrency "8": true, want false`},
 		{"substitutions", rootTemplate, "        Partition: !Ref AWS::Partition\n", "", "gives no Partition"},
 		{"substitutions", "state-machine/carnation-state-machine.asl.json", "${MapMaxConcurrency}", "10", "gives MapMaxConcurrency, which"},
+		{"substitutions", rootTemplate, "Key: !If [Distributed, !Ref DistributedStateMachineS3Key, !Ref StateMachineS3Key]", "Key: !Ref StateMachineS3Key", "carnation-distributed.asl.json: no template has a state machine of it"},
 		{"errors", "state-machine/carnation-state-machine.asl.json", "Lambda.SdkClientException", "Lambda.SdkClientError", "neither AWS nor a function has"},
 		{"errors", "state-machine/carnation-state-machine.asl.json", `"Error": "Carnation.EventsFailed"`, `"Error": "Carnation.Failed"`, "does not name Carnation.Failed"},
 		{"errors", "docs/design.md", "`ClaimError`", "`ClaimFailedError`", "does not name ClaimError"},

@@ -54,6 +54,7 @@ import executions
 import functions
 import history
 import locks
+import map_runs
 import move_tasks
 import paths
 import queues
@@ -100,6 +101,7 @@ def main():
     history.fill_history()
     executions.fill_executions()
     redrive.fill_redrive()
+    map_runs.fill_map_runs()
 
     http = server.bind()
     clients.OWN_URL = "http://127.0.0.1:%d" % http.server_port

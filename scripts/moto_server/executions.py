@@ -45,26 +45,34 @@ def start_execution(self, state_machine_arn, name=None, execution_input=None, tr
         existing = machine._handle_name_input_idempotency(name, text)
         if existing is not None:
             return existing
-        as_it_is = copy.copy(machine)  # what a later update changes is not this execution's
-        as_it_is.executions = []
-        execution = engine_execution.Execution(
-            name=name,
-            sm_type=as_it_is.sm_type,
-            role_arn=as_it_is.roleArn,
-            exec_arn=machine.arn.replace(":stateMachine:", ":execution:", 1) + ":" + name,
-            account_id=self.account_id,
-            region_name=self.region_name,
-            state_machine=as_it_is,
-            start_date=now(),
-            cloud_watch_logging_session=None,
-            input_data=text,
-            trace_header=trace_header,
-            activity_store={},
-        )
-        execution.end_lock, execution.journey = threading.RLock(), Journey()
-        execution.redrive_count, execution.redrive_date = 0, None
-        execution.start()
-        machine.executions.append(execution)
+        return new_execution(self.account_id, self.region_name, machine, machine.executions, machine.name, name, text, trace_header)
+
+
+def new_execution(account_id, region, machine, siblings, path, name, text, trace_header=None, map_run=None, on_end=None):
+    """Starts an execution of a machine. A Map Run's has the Map Run's definition, and calls on_end when it has ended."""
+    as_it_is = copy.copy(machine)  # what a later update changes is not this execution's
+    as_it_is.executions = []
+    if map_run is not None:
+        as_it_is.definition = map_run.definition
+    execution = engine_execution.Execution(
+        name=name,
+        sm_type=as_it_is.sm_type,
+        role_arn=as_it_is.roleArn,
+        exec_arn="%s:execution:%s:%s" % (machine.arn.split(":stateMachine:")[0], path, name),
+        account_id=account_id,
+        region_name=region,
+        state_machine=as_it_is,
+        start_date=now(),
+        cloud_watch_logging_session=None,
+        input_data=text,
+        trace_header=trace_header,
+        activity_store={},
+    )
+    execution.end_lock, execution.journey = threading.RLock(), Journey()
+    execution.redrive_count, execution.redrive_date = 0, None
+    execution.siblings, execution.map_run, execution.on_end = siblings, map_run, on_end
+    execution.start()
+    siblings.append(execution)
     return execution
 
 
@@ -76,6 +84,8 @@ def end_execution(execution, status, output=None, error=None, cause=None):
         execution.output, execution.error, execution.cause = output, error, cause
         execution.stop_date = now()
         execution.exec_status = status
+    if execution.on_end:
+        execution.on_end(execution)
 
 
 def run_execution(self):
@@ -117,6 +127,8 @@ def stop_now(execution, error, cause):
                                     {"executionAbortedEventDetails": details})
         end_execution(execution, ExecutionStatus.ABORTED, error=error, cause=cause)
     env.set_stop(stop_date=execution.stop_date, error=error, cause=cause)
+    for map_run in execution.journey.map_runs:
+        map_run.stop()
 
 
 def wait_for_environment(execution):
@@ -140,12 +152,14 @@ class StepFunctionsAnswers:
         return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
 
     def list_executions(self):
-        machine = self.stepfunction_backend.describe_state_machine(self._get_param("stateMachineArn"))
-        wanted = self._get_param("statusFilter")
-        newest_first = [e for e in reversed(list(machine.executions)) if not wanted or e.status == wanted]
+        map_run_arn, wanted = self._get_param("mapRunArn"), self._get_param("statusFilter")
+        machine_arn = self._get_param("stateMachineArn") or map_run_arn.replace(":mapRun:", ":stateMachine:").split("/")[0]
+        machine = self.stepfunction_backend.describe_state_machine(machine_arn)
+        newest_first = [e for e in reversed(list(machine.executions))
+                        if (e.map_run and e.map_run.arn) == map_run_arn and (not wanted or e.status == wanted)]
         executions, token = page(self, newest_first)
         listed = [
-            {"executionArn": e.execution_arn, "stateMachineArn": machine.arn, "name": e.name, "status": e.status,
+            {"executionArn": e.execution_arn, "stateMachineArn": e.state_machine_arn, "name": e.name, "status": e.status,
              "startDate": e.start_date, "stopDate": e.stop_date, "redriveCount": e.redrive_count, "redriveDate": e.redrive_date}
             for e in executions
         ]
@@ -183,7 +197,7 @@ def fill_executions():
         env = make_environment(self)
         env.event_manager.when_full = lambda failure: env.set_error(failure)
         execution = self._execution_communication.execution
-        env.event_manager.journey = execution.journey
+        env.event_manager.execution, env.event_manager.journey = execution, execution.journey
         env.states.context_object.context_object_data["Execution"]["RedriveCount"] = execution.redrive_count
         return env
 

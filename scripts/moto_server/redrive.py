@@ -18,10 +18,10 @@ from history import HISTORY_LIMIT, now
 
 
 class Journey:
-    """Where an execution is: its state, that state's input, and the results of its Map's items by their index."""
+    """Where an execution is: its state, that state's input, the results of its Map's items by their index, and its Map Runs."""
 
     def __init__(self):
-        self.state_name, self.input, self.finished, self.redriven = None, None, {}, False
+        self.state_name, self.input, self.finished, self.redriven, self.map_runs = None, None, {}, False, []
 
 
 class ExecutionNotRedrivable(AWSError):

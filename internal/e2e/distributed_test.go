@@ -1,0 +1,293 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/event"
+	"carnation/internal/localaws"
+	"carnation/internal/shard"
+)
+
+// distributed is the stack in the distributed mode that the tests here share, beside the inline one. Its shards are
+// small, so that a few events are several shards.
+var distributed = sync.OnceValues(func() (*deployed, error) {
+	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=4"}, local.code...)...)
+})
+
+func distributedStack(t *testing.T) *deployed {
+	t.Helper()
+	d, err := distributed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// planned is what plan-shards answered, from an execution's history.
+func (d *deployed) planned(t *testing.T, arn string) shard.Planned {
+	t.Helper()
+	out, err := d.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range out.Events {
+		if e.Type == sfntypes.HistoryEventTypeTaskSucceeded {
+			var output struct{ Payload shard.Planned }
+			if err := json.Unmarshal([]byte(*e.TaskSucceededEventDetails.Output), &output); err != nil {
+				t.Fatal(err)
+			}
+			return output.Payload
+		}
+	}
+	t.Fatalf("plan-shards of %s did not answer", arn)
+	return shard.Planned{}
+}
+
+// sharded is the new events of an execution, made again from its plan.
+func (d *deployed) sharded(t *testing.T, arn string) (events []event.Event) {
+	t.Helper()
+	planned := d.planned(t, arn)
+	for number := range planned.Plan.Shards() {
+		for _, item := range planned.Plan.Items(number) {
+			events = append(events, item.Event)
+		}
+	}
+	return events
+}
+
+// mapRuns is the Map Runs of an execution.
+func (d *deployed) mapRuns(t *testing.T, arn string) (found []*sfn.DescribeMapRunOutput) {
+	t.Helper()
+	runs, err := d.sfn.ListMapRuns(t.Context(), &sfn.ListMapRunsInput{ExecutionArn: aws.String(arn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, listed := range runs.MapRuns {
+		out, err := d.sfn.DescribeMapRun(t.Context(), &sfn.DescribeMapRunInput{MapRunArn: listed.MapRunArn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, out)
+	}
+	return found
+}
+
+func TestDistributedRunInsertsEveryEventOfItsRange(t *testing.T) {
+	d := distributedStack(t)
+	out := d.execute(t, `{"start_seq":1,"end_seq":131}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
+	if got, want := aws.ToString(out.Output), `{"inserted":130,"failed":0}`; got != want {
+		t.Errorf("output is %s, want %s", got, want)
+	}
+	if runs := d.mapRuns(t, *out.ExecutionArn); len(runs) != 1 || runs[0].ItemCounts.Total != 7 || runs[0].ItemCounts.Succeeded != 7 {
+		t.Errorf("the run had %d Map Runs, want one of 7 shards of up to 20 events, which succeeded", len(runs))
+	}
+	d.expectInserted(t, 1, 131, d.sharded(t, *out.ExecutionArn))
+	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+func TestDistributedRunsRetryFailedEventsUntilOneSucceeds(t *testing.T) {
+	d := distributedStack(t)
+	const start, end, rate = 1000, 1200, 0.3
+	first := d.execute(t, `{"start_seq":1000,"end_seq":1200,"failure_rate":0.3}`)
+	failed := stillFailing(start, end, rate, 0)
+	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
+	if got, want := aws.ToString(first.Error)+": "+aws.ToString(first.Cause), fmt.Sprintf("Carnation.EventsFailed: %d of 200 events failed and are in the retry queue", failed); got != want {
+		t.Errorf("the run ended with %s, want %s", got, want)
+	}
+	d.expectQueue(t, "RetryQueueUrl", failed, 0)
+	for attempt := 1; failed > 0 && attempt <= 3; attempt++ {
+		retry := d.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`)
+		claimed := failed
+		failed = stillFailing(start, end, rate, attempt)
+		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, claimed)
+		if failed == 0 {
+			want = fmt.Sprintf(`{"inserted":%d,"failed":0}`, claimed)
+		}
+		if got := aws.ToString(retry.Cause) + aws.ToString(retry.Output); got != want {
+			t.Errorf("retry %d ended with %s, want %s", attempt, got, want)
+		}
+		d.expectQueue(t, "RetryQueueUrl", failed, 0)
+	}
+	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	dead := d.takeAll(t, "DeadLetterQueueUrl")
+	if len(dead) != failed {
+		t.Errorf("%d events in the dead-letter queue, want %d", len(dead), failed)
+	}
+	if rows := d.rows(t, start, end); len(rows)+len(dead) != end-start {
+		t.Errorf("%d rows and %d dead letters, want %d together", len(rows), len(dead), end-start)
+	}
+}
+
+func TestParkedMessageOfAShardIsTheEventWithItsErrorAndRun(t *testing.T) {
+	d := distributedStack(t)
+	out := d.execute(t, `{"start_seq":2000,"end_seq":2001,"failure_rate":1}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	messages := d.takeAll(t, "RetryQueueUrl")
+	if len(messages) != 1 {
+		t.Fatalf("%d messages parked, want 1", len(messages))
+	}
+	if parked, err := event.Parse([]byte(*messages[0].Body), ""); err != nil || parked != d.sharded(t, *out.ExecutionArn)[0] {
+		t.Errorf("parked %+v, %v, want %+v", parked, err, d.sharded(t, *out.ExecutionArn)[0])
+	}
+	for name, want := range map[string]string{"Error": "SimulatedFailure", "ExecutionArn": *out.ExecutionArn} {
+		if got := aws.ToString(messages[0].MessageAttributes[name].StringValue); got != want {
+			t.Errorf("message attribute %s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestOverlappingDistributedRunsShareTheQueueAndLoseNothing(t *testing.T) {
+	d := distributedStack(t)
+	var arns []string
+	for i := range int64(3) {
+		arns = append(arns, d.start(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.2}`, 3000+50*i, 3050+50*i)))
+		arns = append(arns, d.start(t, `{"start_seq":0,"end_seq":0}`))
+	}
+	var events []event.Event
+	for _, arn := range arns {
+		d.wait(t, arn)
+		events = append(events, d.sharded(t, arn)...)
+	}
+	if len(events) != 150 {
+		t.Fatalf("%d events generated, want 150", len(events))
+	}
+	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+	d.expectInserted(t, 3000, 3150, events)
+}
+
+func TestBadInputOfADistributedRunIsRefused(t *testing.T) {
+	d := distributedStack(t)
+	for _, test := range []struct{ input, kind, cause string }{
+		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: allowed is an integer from 0 to 9007199254740991"},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: allowed is a number from 0 to 1"},
+		{`{"start_seq":1,"end_seq":10000002}`, "RangeTooLargeError", "end_seq is 10000002: the range of 10000001 events does not fit one run: the largest that fits is 10000000 events (end_seq 10000001); split it into several runs"},
+	} {
+		out := d.execute(t, test.input)
+		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+		var cause struct{ ErrorMessage, ErrorType string }
+		if err := json.Unmarshal([]byte(aws.ToString(out.Cause)), &cause); err != nil || cause.ErrorMessage != test.cause || cause.ErrorType != test.kind || aws.ToString(out.Error) != test.kind {
+			t.Errorf("%s ended with %s %s, want %s %s", test.input, aws.ToString(out.Error), aws.ToString(out.Cause), test.kind, test.cause)
+		}
+	}
+}
+
+// A killed invocation is tried again: what it had done before does no harm.
+func TestShardWhoseFunctionIsKilledIsTriedAgain(t *testing.T) {
+	d := distributedStack(t)
+	before := local.endpoint.FaultCounts()[localaws.FaultKill]
+	kill := localaws.Rule{Fault: localaws.FaultKill, Function: "sharded-insert-data", Times: 2}
+	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{kill}}); err != nil {
+		t.Fatal(err)
+	}
+	out := d.execute(t, `{"start_seq":4000,"end_seq":4060}`)
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	if killed := local.endpoint.FaultCounts()[localaws.FaultKill] - before; killed != 2 {
+		t.Errorf("%d functions killed, want 2", killed)
+	}
+	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
+	d.expectInserted(t, 4000, 4060, d.sharded(t, *out.ExecutionArn))
+	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+// A shard that cannot return its failed events must not let its run say that they are in the queue.
+func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) {
+	d := distributedStack(t)
+	// The only shard with failed events is the last one, so that the others have ended by then.
+	var start int64
+	for start = 5000; stillFailing(start, start+100, 0.004, 0) > 0 || stillFailing(start+100, start+110, 0.004, 0) == 0; start++ {
+	}
+	refuse := localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessageBatch"}
+	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{refuse}}); err != nil {
+		t.Fatal(err)
+	}
+	out := d.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.004}`, start, start+110))
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	if got, want := aws.ToString(out.Error), "States.ExceedToleratedFailureThreshold"; got != want {
+		t.Errorf("error is %s, want %s", got, want)
+	}
+	if counts := d.mapRuns(t, *out.ExecutionArn)[0].ItemCounts; counts.Failed != 1 || counts.Succeeded != 5 {
+		t.Errorf("items of the Map Run: %+v, want one that failed and 5 that succeeded", counts)
+	}
+	child := d.failedChild(t, *out.ExecutionArn)
+	if got, want := aws.ToString(child.Error), "ParkError"; got != want || !strings.Contains(aws.ToString(child.Cause), "return failed events: park 1 of 1 messages") {
+		t.Errorf("the shard ended with %s %s, want %s", got, aws.ToString(child.Cause), want)
+	}
+
+	invoked := invocations("sharded-generate-data") + invocations("sharded-insert-data")
+	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", *out.ExecutionArn)
+	redriven := d.wait(t, *out.ExecutionArn)
+	if got, want := aws.ToString(redriven.Cause), "1 of 110 events failed and are in the retry queue"; got != want {
+		t.Errorf("after the redrive the cause is %q, want %q", got, want)
+	}
+	if again := invocations("sharded-generate-data") + invocations("sharded-insert-data") - invoked; again != 1 {
+		t.Errorf("the redrive invoked %d functions, want insert-data of one shard alone", again)
+	}
+	d.expectQueue(t, "RetryQueueUrl", 1, 0)
+	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	d.expectInserted(t, start, start+110, d.sharded(t, *out.ExecutionArn))
+}
+
+// invocations counts the invocations of a function on the shared local AWS.
+func invocations(function string) (n int) {
+	callsMu.Lock()
+	defer callsMu.Unlock()
+	for call, times := range calls {
+		if call.Operation == "Invoke" && strings.Contains(call.Function, function) {
+			n += times
+		}
+	}
+	return n
+}
+
+// failedChild is the child of an execution's Map Run that failed.
+func (d *deployed) failedChild(t *testing.T, arn string) *sfn.DescribeExecutionOutput {
+	t.Helper()
+	children, err := d.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{
+		MapRunArn: d.mapRuns(t, arn)[0].MapRunArn, StatusFilter: sfntypes.ExecutionStatusFailed,
+	})
+	if err != nil || len(children.Executions) != 1 {
+		t.Fatalf("failed shards of %s: %+v, %v, want one", arn, children, err)
+	}
+	child, err := d.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: children.Executions[0].ExecutionArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return child
+}
+
+func TestFiveThousandEventsInOneDistributedRun(t *testing.T) {
+	d, err := local.createStack("large-devl", append([]string{"ProjectName=large", "MapMode=DISTRIBUTED"}, local.code...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	out := d.execute(t, `{"start_seq":0,"end_seq":5000,"failure_rate":0.05}`)
+	took := time.Since(begun)
+	failed := stillFailing(0, 5000, 0.05, 0)
+	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of 5000 events failed and are in the retry queue", failed); got != want {
+		t.Errorf("cause is %q, want %q", got, want)
+	}
+	retry := d.execute(t, `{"start_seq":0,"end_seq":0}`)
+	if got, want := aws.ToString(retry.Output), fmt.Sprintf(`{"inserted":%d,"failed":0}`, failed); got != want {
+		t.Errorf("retry ended with %s %s, want %s", got, aws.ToString(retry.Cause), want)
+	}
+	d.expectInserted(t, 0, 5000, d.sharded(t, *out.ExecutionArn))
+	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+	t.Logf("5,000 events took %s", took.Round(100*time.Millisecond))
+}

@@ -1,0 +1,44 @@
+package event
+
+import "fmt"
+
+// Run is the input of a run. Its range is half open.
+type Run struct {
+	StartSeq    int64   `json:"start_seq"`
+	EndSeq      int64   `json:"end_seq"`
+	FailureRate float64 `json:"failure_rate"`
+}
+
+// RangeTooLargeError says that a range does not fit one run, and which does. The state machine sees its type name as
+// the error name.
+type RangeTooLargeError struct {
+	StartSeq, EndSeq int64
+	Most             int64  // events that fit
+	Instead          string // what to do
+}
+
+func (e *RangeTooLargeError) Error() string {
+	return fmt.Sprintf("end_seq is %d: the range of %d events does not fit one run: the largest that fits is %d events (end_seq %d); %s",
+		e.EndSeq, e.EndSeq-e.StartSeq, e.Most, e.StartSeq+e.Most, e.Instead)
+}
+
+// ParseRun reads the input of a run. A failure_rate above 0 is an error where failures must not be simulated.
+// The error is an *InvalidInputError.
+func ParseRun(payload []byte, injection bool) (Run, error) {
+	input, err := ReadObject(payload, "", "start_seq", "end_seq", "failure_rate")
+	if err != nil {
+		return Run{}, err
+	}
+	return readRun(input, injection)
+}
+
+func readRun(input Object, injection bool) (r Run, err error) {
+	if r.StartSeq, err = input.Int("start_seq", 0, MaxSequenceNo); err != nil {
+		return r, err
+	}
+	if r.EndSeq, err = input.Int("end_seq", r.StartSeq, MaxSequenceNo); err != nil {
+		return r, err
+	}
+	r.FailureRate, err = FailureRate(input, injection)
+	return r, err
+}

@@ -1,0 +1,129 @@
+package shard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"carnation/internal/event"
+	"carnation/internal/retryqueue"
+)
+
+// CountError says why the failed events in the retry queue could not be counted. The state machine sees its type name as
+// the error name.
+type CountError struct {
+	Err error
+}
+
+func (e *CountError) Error() string { return "count failed events: " + e.Err.Error() }
+
+func (e *CountError) Unwrap() error { return e.Err }
+
+// UnaccountedError says that a shard ended well and yet does not say of all its events what became of them. The state
+// machine sees its type name as the error name.
+type UnaccountedError struct {
+	Shard           int
+	Accounted, Want int64
+}
+
+func (e *UnaccountedError) Error() string {
+	return fmt.Sprintf("shard %d accounts for %d of its %d events", e.Shard, e.Accounted, e.Want)
+}
+
+// Queue is the retry queue as a Handler uses it.
+type Queue interface {
+	Waiting(ctx context.Context) (int, error)
+}
+
+// Handler serves invocations of plan-shards.
+type Handler struct {
+	Queue            Queue
+	Size             int64 // events of a shard
+	FailureInjection bool  // whether failure_rate may be above 0
+}
+
+// Planned is a plan, and the numbers of the shards to take up first and then: plain numbers, so that 10,000 of them stay
+// small. The shards that claim come first, and have ended before any other parks an event that they could claim.
+type Planned struct {
+	Plan  Plan  `json:"plan"`
+	First []int `json:"first"`
+	Then  []int `json:"then"`
+}
+
+// Outcome is what became of a run's events.
+type Outcome struct {
+	Inserted int64 `json:"inserted"`
+	Failed   int64 `json:"failed"`
+}
+
+// Handle serves both ends of a run. Its beginning: it takes the input of the run and answers *Planned; errors are
+// *event.InvalidInputError, *event.RangeTooLargeError and *CountError. Its end: it takes {"plan": ..., "results": [[[inserted,
+// failed], ...], ...]}, lists of results in the order of the shards, and answers *Outcome; errors are
+// *event.InvalidInputError and *UnaccountedError.
+func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
+	var end struct{ Results json.RawMessage }
+	if json.Unmarshal(payload, &end) == nil && end.Results != nil {
+		return addUp(payload)
+	}
+	run, err := event.ParseRun(payload, h.FailureInjection)
+	if err != nil {
+		return nil, err
+	}
+	if run.EndSeq-run.StartSeq > MaxEvents {
+		return nil, &event.RangeTooLargeError{StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: MaxEvents, Instead: "split it into several runs"}
+	}
+	plan, err := New(run, h.Size)
+	if err != nil {
+		return nil, fmt.Errorf("plan shards: %w", err)
+	}
+	waiting, err := h.Queue.Waiting(ctx)
+	if err != nil {
+		return nil, &CountError{err}
+	}
+	plan.Claimers = min(int(ceil(int64(waiting), MaxClaims)), maxClaimers)
+	if run.StartSeq == run.EndSeq {
+		plan.Claimers = max(1, plan.Claimers) // the count may lag behind, and only a receive knows
+	}
+	if plan.Claimers > 1 {
+		plan.ReleaseAfter = min(releaseBase+plan.Claimers, retryqueue.MaxReleaseAfter)
+	}
+	numbers := make([]int, plan.Shards())
+	for i := range numbers {
+		numbers[i] = i
+	}
+	if plan.Claimers == 0 {
+		return &Planned{plan, numbers, []int{}}, nil
+	}
+	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:]}, nil
+}
+
+func addUp(payload []byte) (*Outcome, error) {
+	input, err := event.ReadObject(payload, "", "plan", "results")
+	if err != nil {
+		return nil, err
+	}
+	plan, err := Parse(input, "plan")
+	if err != nil {
+		return nil, err
+	}
+	var rounds [][][]int64
+	err = json.Unmarshal(input.Raw("results"), &rounds)
+	results := slices.Concat(rounds...)
+	if err != nil || len(results) != plan.Shards() {
+		return nil, input.Invalid("results", fmt.Sprintf("lists of [inserted, failed] of %d shards together", plan.Shards()))
+	}
+	var outcome Outcome
+	for shard, result := range results {
+		if len(result) != 2 || result[0] < 0 || result[1] < 0 {
+			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", shard), Value: fmt.Sprint(result), Allowed: "[inserted, failed]"}
+		}
+		start, end := plan.Range(shard)
+		if result[0]+result[1] < end-start {
+			return nil, &UnaccountedError{shard, result[0] + result[1], end - start}
+		}
+		outcome.Inserted += result[0]
+		outcome.Failed += result[1]
+	}
+	return &outcome, nil
+}

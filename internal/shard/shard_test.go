@@ -1,0 +1,246 @@
+package shard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"carnation/internal/event"
+	"carnation/internal/retryqueue"
+)
+
+// stateLimit is the most bytes that Step Functions hands from state to state.
+const stateLimit = 256 << 10
+
+// waiting is a retry queue with so many failed events.
+type waiting int
+
+func (w waiting) Waiting(context.Context) (int, error) {
+	if w < 0 {
+		return 0, errors.New("AccessDenied")
+	}
+	return int(w), nil
+}
+
+func plan(t *testing.T, queue waiting, size int64, input string) *Planned {
+	t.Helper()
+	h := &Handler{Queue: queue, Size: size, FailureInjection: true}
+	answer, err := h.Handle(t.Context(), json.RawMessage(input))
+	if err != nil {
+		t.Fatalf("Handle(%s): %v", input, err)
+	}
+	return answer.(*Planned)
+}
+
+func TestShardsHaveTheWholeRangeInOrderOnce(t *testing.T) {
+	for _, tc := range []struct {
+		waiting               waiting
+		size, start, end      int64
+		claimers, shards, per int
+	}{
+		{0, 1000, 1, 21, 0, 1, 20},
+		{0, 10, 0, 100, 0, 10, 10},
+		{0, 10, 5, 106, 0, 11, 10},
+		{0, 1000, 7, 7, 1, 1, 0},
+		{1, 1000, 7, 7, 1, 1, 0},
+		{1, 1000, 1, 21, 1, 2, 20},
+		{200, 1000, 0, 2000, 1, 3, 1000},
+		{201, 1000, 0, 2000, 2, 4, 1000},
+		{10_000_000, 1000, 0, 0, 500, 500, 0},
+		{10_000_000, 1000, 0, 10_000_000, 500, 10_500, 1000},
+		{0, 100, 0, 10_000_000, 0, 10_000, 1000},
+		{0, 1, 0, 10_001, 0, 5001, 2},
+		{0, 1000, event.MaxSequenceNo - 1, event.MaxSequenceNo, 0, 1, 1},
+	} {
+		planned := plan(t, tc.waiting, tc.size, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, tc.start, tc.end))
+		p := planned.Plan
+		numbers := slices.Concat(planned.First, planned.Then)
+		if p.Claimers != tc.claimers || p.Shards() != tc.shards || len(numbers) != tc.shards || len(planned.First) == 0 {
+			t.Errorf("%+v: %d shards, %d of them claim, %d and %d to take up", tc, p.Shards(), p.Claimers, len(planned.First), len(planned.Then))
+		}
+		next := tc.start
+		for i, number := range numbers {
+			start, end := p.Range(number)
+			switch {
+			case number != i:
+				t.Fatalf("%+v: shard %d is taken up as number %d", tc, number, i)
+			case number < p.Claimers && (start != end || !slices.Contains(planned.First, number)):
+				t.Fatalf("%+v: shard %d claims, has %d to %d, and is not among the first", tc, number, start, end)
+			case number >= p.Claimers && (start != next || end <= start || end-start > int64(tc.per)):
+				t.Fatalf("%+v: shard %d has %d to %d, want up to %d events from %d", tc, number, start, end, tc.per, next)
+			}
+			next = end
+			if number < p.Claimers {
+				next = tc.start
+			}
+		}
+		if next != tc.end {
+			t.Errorf("%+v: the shards end at %d", tc, next)
+		}
+	}
+}
+
+func TestEventsFollowFromTheirPlanAlone(t *testing.T) {
+	before := time.Now().Unix()
+	p := plan(t, 0, 100, `{"start_seq":50,"end_seq":350,"failure_rate":0.25}`).Plan
+	written, err := json.Marshal(map[string]Plan{"plan": p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, err := event.ReadObject(written, "", "plan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(input, "plan")
+	if err != nil || again != p {
+		t.Fatalf("plan read again = %+v, %v, want %+v", again, err, p)
+	}
+	other := plan(t, 0, 100, `{"start_seq":50,"end_seq":350}`).Plan
+	seen := map[string]bool{}
+	uuidV4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	for number := range p.Shards() {
+		items := p.Items(number)
+		if !slices.Equal(items, again.Items(number)) {
+			t.Errorf("shard %d has other events when its plan is read again", number)
+		}
+		for i, item := range items {
+			e := item.Event
+			if item.ReceiptHandle != "" || e.SequenceNo != int64(50+100*number+i) || e.StartSeq != 50 || e.EndSeq != 350 || e.RetryAttempt != 0 ||
+				e.CurrentTime < before || e.CurrentTime > time.Now().Unix() || !uuidV4.MatchString(e.RandomValue) {
+				t.Errorf("event %d of shard %d is %+v", i, number, e)
+			}
+			if e.RandomValue == other.Items(number)[i].Event.RandomValue {
+				t.Errorf("event %d of another run has the same random value", e.SequenceNo)
+			}
+			seen[e.RandomValue] = true
+		}
+	}
+	if len(seen) != 300 {
+		t.Errorf("%d different random values, want 300", len(seen))
+	}
+}
+
+func TestRangesAboveTenMillionEventsAreRefused(t *testing.T) {
+	h := &Handler{Queue: waiting(0), Size: 1000}
+	_, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":5,"end_seq":10000006}`))
+	var tooLarge *event.RangeTooLargeError
+	want := "end_seq is 10000006: the range of 10000001 events does not fit one run: the largest that fits is 10000000 events (end_seq 10000005); split it into several runs"
+	if !errors.As(err, &tooLarge) || err.Error() != want {
+		t.Errorf("error = %v, want %s", err, want)
+	}
+}
+
+func TestBadInputIsRefusedByItsField(t *testing.T) {
+	const good = `{"start_seq":0,"end_seq":20,"failure_rate":0,"claimers":1,"release_after":0,"shard_size":10,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
+	change := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("no %s in the plan", old)
+		}
+		return `{"plan":` + strings.Replace(good, old, new, 1) + `,"results":[[[0,0]],[[10,0],[9,1]]]}`
+	}
+	for _, tc := range []struct{ input, want string }{
+		{`{"start_seq":1}`, "end_seq is missing: allowed is an integer from 1 to 9007199254740991"},
+		{`{"start_seq":1,"end_seq":2,"failure_rate":0.5}`, "failure_rate is 0.5: allowed is 0, because the stack's parameter FailureInjection is disabled"},
+		{`{"start_seq":1,"end_seq":2,"shards":3}`, "shards is unknown: allowed is a JSON object of start_seq, end_seq, failure_rate"},
+		{change(`"end_seq":20`, `"end_seq":10000001`), "plan.end_seq is 10000001: allowed is an integer from 0 to 10000000"},
+		{change(`"shard_size":10`, `"shard_size":0`), "plan.shard_size is 0: allowed is an integer from 1 to 1000"},
+		{change(`"claimers":1`, `"claimers":501`), "plan.claimers is 501: allowed is an integer from 0 to 500"},
+		{change(`"seed":"0f6f`, `"seed":"xxxx`), `plan.seed is "xxxx3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a": allowed is a UUID`},
+		{change(`"current_time":1795416822,`, ``), "plan.current_time is missing: allowed is an integer from 0 to 9007199254740991"},
+		{`{"plan":` + good + `,"results":[[10,0],[10,0]]}`, "results is [[10,0],[10,0]]: allowed is lists of [inserted, failed] of 3 shards together"},
+		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0]]]}`, "results is [[[0,0]],[[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together"},
+		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20]]]}`, "results[2] is [20]: allowed is [inserted, failed]"},
+		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: allowed is [inserted, failed]"},
+		{`{"plan":` + good + `,"results":[[[0,0]],[["10",0],[10,0]]]}`, `results is [[[0,0]],[["10",0],[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together`},
+	} {
+		h := &Handler{Queue: waiting(0), Size: 10}
+		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		var invalid *event.InvalidInputError
+		if !errors.As(err, &invalid) || err.Error() != tc.want {
+			t.Errorf("Handle(%s) error = %v, want %s", tc.input, err, tc.want)
+		}
+	}
+}
+
+func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
+	h := &Handler{Queue: waiting(-1), Size: 10}
+	_, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":2}`))
+	if want := "count failed events: AccessDenied"; fmt.Sprint(err) != want || fmt.Sprintf("%T", err) != "*shard.CountError" {
+		t.Errorf("error = %T %v, want %s", err, err, want)
+	}
+}
+
+// A shard could claim again what another one of its run has just released, and use up its retries at once.
+func TestClaimsComeBackOnlyWhenNoShardOfTheRunClaimsAnyMore(t *testing.T) {
+	for queue, want := range map[waiting]int{0: 0, 200: 0, 201: 7, 2000: 15, 10_000_000: 505} {
+		if p := plan(t, queue, 1000, `{"start_seq":0,"end_seq":0}`).Plan; p.ReleaseAfter != want || want > retryqueue.MaxReleaseAfter {
+			t.Errorf("with %d failed events, %d shards claim, and claims come back after %d s, want %d", queue, p.Claimers, p.ReleaseAfter, want)
+		}
+	}
+}
+
+func TestOutcomeAddsUpAllShards(t *testing.T) {
+	planned := plan(t, 201, 10, `{"start_seq":0,"end_seq":25}`) // two shards that claim, three with the range
+	for _, tc := range []struct{ results, want string }{
+		{`[[[3,1],[0,0]],[[10,0],[9,1],[0,5]]]`, `{"inserted":22,"failed":7} <nil>`},
+		{`[[],[[0,0],[0,0],[10,0],[10,0],[5,0]]]`, `{"inserted":25,"failed":0} <nil>`},
+		{`[[[3,1],[0,0]],[[10,0],[9,0],[5,0]]]`, `null shard 3 accounts for 9 of its 10 events`},
+		{`[[[3,1],[0,0]],[[10,0],[10,0],[4,0]]]`, `null shard 4 accounts for 4 of its 5 events`},
+	} {
+		input, err := json.Marshal(map[string]any{"plan": planned.Plan, "results": json.RawMessage(tc.results)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome, err := (&Handler{}).Handle(t.Context(), input)
+		data, jsonErr := json.Marshal(outcome)
+		if got := fmt.Sprintf("%s %v", data, err); got != tc.want || jsonErr != nil {
+			t.Errorf("outcome of %s = %s, want %s", tc.results, got, tc.want)
+		}
+	}
+}
+
+// The largest run: every shard that there can be, and every event of every one failed.
+func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
+	largest := plan(t, 10_000_000, 1000, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567}`, int64(event.MaxSequenceNo-MaxEvents), int64(event.MaxSequenceNo)))
+	results := func(n, each int) (list [][2]int) {
+		for range n {
+			list = append(list, [2]int{each, each}) // wider than any that adds up
+		}
+		return list
+	}
+	claimed, ranges := results(len(largest.First), MaxClaims), results(len(largest.Then), MaxSize)
+	// What stands in the state at once, as the state machine's file names it.
+	states := map[string]any{
+		"Plan Shards' answer, in Lambda's envelope": map[string]any{"ExecutedVersion": "$LATEST", "Payload": largest, "SdkHttpMetadata": strings.Repeat("x", 2000)},
+		"after the shards that claim":               map[string]any{"plan": largest.Plan, "shards": largest.First, "then": largest.Then, "results": map[string]any{"first": []int{}, "last": claimed}, "max_concurrency": 10_000},
+		"after the range":                           map[string]any{"plan": largest.Plan, "shards": largest.Then, "then": []int{}, "results": map[string]any{"first": claimed, "last": ranges}, "max_concurrency": 10_000},
+		"what Add Up Shards is given":               map[string]any{"plan": largest.Plan, "results": []any{claimed, ranges}},
+	}
+	for name, state := range states {
+		data, err := json.Marshal(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(data) > stateLimit {
+			t.Errorf("%s: %d bytes, want at most %d", name, len(data), stateLimit)
+		}
+		t.Logf("%s: %d bytes", name, len(data))
+	}
+	if len(largest.First) != 500 || len(largest.Then) != 10_000 {
+		t.Errorf("%d and %d shards, want 500 and 10,000", len(largest.First), len(largest.Then))
+	}
+	input, err := json.Marshal(states["what Add Up Shards is given"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := (&Handler{}).Handle(t.Context(), input)
+	if want := (Outcome{500*MaxClaims + MaxEvents, 500*MaxClaims + MaxEvents}); err != nil || *outcome.(*Outcome) != want {
+		t.Errorf("outcome = %+v, %v, want %+v", outcome, err, want)
+	}
+}
