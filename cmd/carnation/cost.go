@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"carnation/internal/cost"
+	"carnation/internal/shard"
 )
 
 const costExamples = `  carnation cost --events 1000000
@@ -18,8 +19,8 @@ const costExamples = `  carnation cost --events 1000000
 `
 
 func setupCost(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) error {
-	events := count{most: cost.MaxEvents}
-	shardSize := count{n: cost.MaxShardSize, most: cost.MaxShardSize}
+	events := count{most: shard.MaxEvents}
+	shardSize := count{n: shard.MaxSize, most: shard.MaxSize}
 	var rate share
 	mode := &oneOf{"", []string{cost.Inline, cost.Distributed}}
 	children := &oneOf{cost.Standard, []string{cost.Standard, cost.Express}}

@@ -2,7 +2,10 @@
 // against real runs, by what only AWS can measure, which is assumed, and by the one table of prices.
 package cost
 
-import "carnation/internal/generate"
+import (
+	"carnation/internal/generate"
+	"carnation/internal/shard"
+)
 
 // The modes of a run.
 const (
@@ -16,21 +19,12 @@ const (
 	Express  = "EXPRESS"
 )
 
-const (
-	// MaxEvents is the most events of a Run.
-	MaxEvents = 10_000_000
-	// MaxShardSize is the most events of a shard.
-	MaxShardSize = 1000
-
-	maxShards = 10_000
-)
-
 // Run is what is to be priced: a range of events, each tried once, where the retry queue was empty.
 type Run struct {
 	Mode      string
-	Events    int    // 1 to MaxEvents
+	Events    int    // 1 to shard.MaxEvents
 	Failed    int    // how many of them fail on purpose, 0 to Events
-	ShardSize int    // events of a shard, 1 to 1000; distributed mode only
+	ShardSize int    // events of a shard, 1 to shard.MaxSize; distributed mode only
 	ChildType string // Standard or Express; distributed mode only
 }
 
@@ -98,7 +92,8 @@ func (r Run) distributed() Counts {
 
 // shards is into how many the range is split, at most 10,000.
 func (r Run) shards() int {
-	return ceil(r.Events, max(r.ShardSize, ceil(r.Events, maxShards)))
+	const most = shard.MaxEvents / shard.MaxSize
+	return ceil(r.Events, max(r.ShardSize, ceil(r.Events, most)))
 }
 
 // receives is how many receives find out that the retry queue is empty, where there is room for so many events: as

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"carnation/internal/shard"
 )
 
 func prices(t *testing.T) Prices {
@@ -95,7 +97,7 @@ func TestCountsOfRunsThatAreCountedByHand(t *testing.T) {
 
 func TestAMillionEventsInTheDistributedModeCostLittleMoreThanTheirWrites(t *testing.T) {
 	for _, children := range []string{Standard, Express} {
-		bill := prices(t).Bill(Run{Mode: Distributed, Events: 1_000_000, ShardSize: MaxShardSize, ChildType: children})
+		bill := prices(t).Bill(Run{Mode: Distributed, Events: 1_000_000, ShardSize: shard.MaxSize, ChildType: children})
 		if bill.Floor != 0.625 || bill.USD > 0.80 || bill.Ratio > 1.25 {
 			t.Errorf("with %s children they cost %.4f USD, %.2f times the %.4f of their writes: want at most 0.80, and 1.25 times 0.625",
 				children, bill.USD, bill.Ratio, bill.Floor)
@@ -119,7 +121,7 @@ func TestTemplatesSayWhatIsPriced(t *testing.T) {
 			text += string(data)
 		}
 	}
-	for name, want := range map[string]int{"LambdaMemorySize": memoryMB, "MapMaxConcurrency": mapConcurrency} {
+	for name, want := range map[string]int{"LambdaMemorySize": memoryMB, "MapMaxConcurrency": mapConcurrency, "ShardConcurrency": shardConcurrency, "ShardSize": shard.MaxSize} {
 		match := regexp.MustCompile(`(?m)^  ` + name + `:\n(?:    .*\n)*?    Default: (\d+)$`).FindStringSubmatch(text)
 		if match == nil || match[1] != strconv.Itoa(want) {
 			t.Errorf("default of %s is %v, %d is priced", name, match, want)

@@ -24,6 +24,10 @@ func recorded(t *testing.T, d *deployed, input string) cost.Counts {
 	out := d.execute(t, input)
 	after := callsByStack()
 	c := cost.Counts{Executions: 1, Transitions: transitions(t, d, *out.ExecutionArn)}
+	for _, child := range children(t, d, *out.ExecutionArn) {
+		c.Children++
+		c.Transitions += 1 + transitions(t, d, child)
+	}
 	for call, n := range after {
 		n -= before[call]
 		switch {
@@ -31,6 +35,8 @@ func recorded(t *testing.T, d *deployed, input string) cost.Counts {
 			c.Generates += n
 		case call.Operation == "Invoke" && strings.Contains(call.Function, "insert-data"):
 			c.Inserts += n
+		case call.Operation == "Invoke" && strings.Contains(call.Function, "plan-shards"):
+			c.Plans += n
 		case call.Service == "dynamodb":
 			c.Writes += n
 		case call.Service == "sqs":
@@ -53,6 +59,28 @@ func callsByStack() map[localaws.Call]int {
 		}
 	}
 	return made
+}
+
+// children is the executions that an execution's Distributed Map started, if it has one.
+func children(t *testing.T, d *deployed, arn string) (arns []string) {
+	t.Helper()
+	runs, err := d.sfn.ListMapRuns(t.Context(), &sfn.ListMapRunsInput{ExecutionArn: aws.String(arn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range runs.MapRuns {
+		pages := sfn.NewListExecutionsPaginator(d.sfn, &sfn.ListExecutionsInput{MapRunArn: run.MapRunArn})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Executions {
+				arns = append(arns, *e.ExecutionArn)
+			}
+		}
+	}
+	return arns
 }
 
 // transitions is the state transitions of an execution: the states that it entered.
@@ -85,6 +113,23 @@ func TestInlineRunMakesWhatTheCostCounts(t *testing.T) {
 			t.Errorf("a run of %d events, %d of which fail, makes %+v, want %+v", test.events, failed, got, want)
 		}
 		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	}
+}
+
+func TestDistributedRunMakesWhatTheCostCounts(t *testing.T) {
+	d := distributedStack(t)
+	const start = 900_000
+	for _, test := range []struct {
+		events int
+		rate   float64
+	}{{130, 0}, {60, 1}} {
+		input := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, start, start+test.events, test.rate)
+		failed := stillFailing(start, int64(start+test.events), test.rate, 0)
+		r := cost.Run{Mode: cost.Distributed, Events: test.events, Failed: failed, ShardSize: 20, ChildType: cost.Standard}
+		if got, want := recorded(t, d, input), r.Counts(); got != want {
+			t.Errorf("a run of %d events, %d of which fail, makes %+v, want %+v", test.events, failed, got, want)
+		}
+		expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	}
 }
 
