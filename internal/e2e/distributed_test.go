@@ -15,6 +15,7 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/localaws"
 	"carnation/internal/shard"
+	"carnation/internal/stack"
 )
 
 // distributed is the stack in the distributed mode that the tests here share, beside the inline one. Its shards are
@@ -213,25 +214,26 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{refuse}}); err != nil {
 		t.Fatal(err)
 	}
-	out := d.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.004}`, start, start+110))
+	told := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json",
+		"--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(start+110), "--failure-rate", "0.004")
 	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
 		t.Fatal(err)
 	}
-	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	if got, want := aws.ToString(out.Error), "States.ExceedToleratedFailureThreshold"; got != want {
-		t.Errorf("error is %s, want %s", got, want)
+	var result struct{ Runs []stack.Run }
+	if err := json.Unmarshal([]byte(told.stdout), &result); err != nil || len(result.Runs) != 1 || told.code != 2 {
+		t.Fatalf("carnation run: %v, %s", err, told)
 	}
-	if counts := d.mapRuns(t, *out.ExecutionArn)[0].ItemCounts; counts.Failed != 1 || counts.Succeeded != 5 {
-		t.Errorf("items of the Map Run: %+v, want one that failed and 5 that succeeded", counts)
+	failed := result.Runs[0]
+	if failed.Error != "States.ExceedToleratedFailureThreshold" || failed.Generated != 110 || *failed.Shards != (stack.Shards{Total: 6, Done: 5, Failed: 1}) {
+		t.Errorf("the run is %+v with shards %+v, want 5 of 6 shards done", failed, failed.Shards)
 	}
-	child := d.failedChild(t, *out.ExecutionArn)
-	if got, want := aws.ToString(child.Error), "ParkError"; got != want || !strings.Contains(aws.ToString(child.Cause), "return failed events: park 1 of 1 messages") {
-		t.Errorf("the shard ended with %s %s, want %s", got, aws.ToString(child.Cause), want)
+	if !strings.Contains(failed.Cause, "ParkError") || !strings.Contains(failed.Cause, "return failed events: park 1 of 1 messages") {
+		t.Errorf("the cause is %s, want that of the shard", failed.Cause)
 	}
 
 	invoked := invocations("sharded-generate-data") + invocations("sharded-insert-data")
-	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", *out.ExecutionArn)
-	redriven := d.wait(t, *out.ExecutionArn)
+	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", failed.Arn)
+	redriven := d.wait(t, failed.Arn)
 	if got, want := aws.ToString(redriven.Cause), "1 of 110 events failed and are in the retry queue"; got != want {
 		t.Errorf("after the redrive the cause is %q, want %q", got, want)
 	}
@@ -240,7 +242,7 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 	}
 	d.expectQueue(t, "RetryQueueUrl", 1, 0)
 	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	d.expectInserted(t, start, start+110, d.sharded(t, *out.ExecutionArn))
+	d.expectInserted(t, start, start+110, d.sharded(t, failed.Arn))
 }
 
 // invocations counts the invocations of a function on the shared local AWS.
@@ -255,27 +257,62 @@ func invocations(function string) (n int) {
 	return n
 }
 
-// failedChild is the child of an execution's Map Run that failed.
-func (d *deployed) failedChild(t *testing.T, arn string) *sfn.DescribeExecutionOutput {
-	t.Helper()
-	children, err := d.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{
-		MapRunArn: d.mapRuns(t, arn)[0].MapRunArn, StatusFilter: sfntypes.ExecutionStatusFailed,
-	})
-	if err != nil || len(children.Executions) != 1 {
-		t.Fatalf("failed shards of %s: %+v, %v, want one", arn, children, err)
+func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
+	d := distributedStack(t)
+	var result struct{ Runs []stack.Run }
+	out := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json", "--start-seq", "6000", "--end-seq", "6100", "--failure-rate", "0.1", "--until-empty")
+	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != 0 {
+		t.Fatalf("carnation run: %v, %s", err, out)
 	}
-	child, err := d.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: children.Executions[0].ExecutionArn})
-	if err != nil {
+	failed := stillFailing(6000, 6100, 0.1, 0)
+	if first := result.Runs[0]; first.Generated != 100 || first.Claimed != 0 || first.Inserted != 100-failed || first.Failed != failed || *first.Shards != (stack.Shards{Total: 5, Done: 5}) {
+		t.Errorf("the first run is %+v with shards %+v, want %d of 100 events failed in 5 shards", first, first.Shards, failed)
+	}
+	if second := result.Runs[1]; second.Generated != 0 || second.Claimed != failed || *second.Shards != (stack.Shards{Total: 1, Done: 1}) {
+		t.Errorf("the second run is %+v with shards %+v, want %d claimed events in one shard", second, second.Shards, failed)
+	}
+	slow := localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "sharded-insert-data", For: localaws.Duration(5 * time.Second)}
+	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{slow}}); err != nil {
 		t.Fatal(err)
 	}
-	return child
+	arn := d.start(t, `{"start_seq":6100,"end_seq":6200}`)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		if status := run(t, carnation, "status", "--stack-name", "sharded-devl"); strings.Contains(status, "0 of 5 shards done") {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("carnation status does not tell of the shards:\n%s", status)
+		}
+	}
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	expectStatus(t, d.wait(t, arn), sfntypes.ExecutionStatusSucceeded)
 }
 
+// The stack's shards are Express: a redrive starts one from its beginning, and it makes the same events again.
 func TestFiveThousandEventsInOneDistributedRun(t *testing.T) {
-	d, err := local.createStack("large-devl", append([]string{"ProjectName=large", "MapMode=DISTRIBUTED"}, local.code...)...)
+	d, err := local.createStack("large-devl", append([]string{"ProjectName=large", "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS"}, local.code...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	late := localaws.Rule{Fault: localaws.FaultTimeout, Function: "large-insert-data"} // after its work
+	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{late}}); err != nil {
+		t.Fatal(err)
+	}
+	stopped := d.execute(t, `{"start_seq":10000,"end_seq":10030}`)
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	expectStatus(t, stopped, sfntypes.ExecutionStatusFailed)
+	d.expectInserted(t, 10000, 10030, d.sharded(t, *stopped.ExecutionArn))
+	generated := invocations("large-generate-data")
+	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", *stopped.ExecutionArn)
+	expectStatus(t, d.wait(t, *stopped.ExecutionArn), sfntypes.ExecutionStatusSucceeded)
+	if again := invocations("large-generate-data") - generated; again != 1 {
+		t.Errorf("the redrive generated %d times, want once", again)
+	}
+	d.expectInserted(t, 10000, 10030, d.sharded(t, *stopped.ExecutionArn))
+
 	begun := time.Now()
 	out := d.execute(t, `{"start_seq":0,"end_seq":5000,"failure_rate":0.05}`)
 	took := time.Since(begun)
