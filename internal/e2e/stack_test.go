@@ -14,7 +14,7 @@ import (
 )
 
 func TestOutputsOfTheRootStack(t *testing.T) {
-	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
+	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "MapMode", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
 	if got := slices.Sorted(maps.Keys(shared.outputs)); !slices.Equal(got, want) {
 		t.Errorf("outputs are %v, want %v", got, want)
 	}
