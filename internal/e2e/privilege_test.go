@@ -416,7 +416,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		return inJSON(map[string]map[string]list{"StringEquals": {name: {value}}})
 	}
 	via := func(service string) string {
-		return equals("kms:ViaService", service+"."+localaws.Region+".amazonaws.com")
+		return inJSON(map[string]map[string]list{"StringLike": {"kms:ViaService": {service + "." + localaws.Region + ".*"}}})
 	}
 	context := func(name, value string) string { return equals("kms:EncryptionContext:"+name, value) }
 	logsOf := func(function string) string {
