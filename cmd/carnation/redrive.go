@@ -57,7 +57,9 @@ func setupRedrive(flags *flag.FlagSet) func(context.Context, io.Writer, io.Write
 		} else {
 			fmt.Fprintf(stdout, "%d messages moved to the retry queue\n", result.Moved)
 			if q := result.Queues; q != nil {
-				printQueues(stdout, *q)
+				if printErr := printQueues(stdout, *q); err == nil {
+					err = printErr
+				}
 			}
 		}
 		if err != nil {

@@ -203,6 +203,9 @@ func TestAlarmsSayWhereTheyComeFromAndWhatToDo(t *testing.T) {
 		if !strings.HasPrefix(text, where) || len(text) < len(where)+20 || len(alarm.AlarmDescription) > 1024 {
 			t.Errorf("alarm %s says %q, want %q and what happened", alarm.AlarmName, alarm.AlarmDescription, where)
 		}
+		if broken := regexp.MustCompile(`\w- `).FindString(text); broken != "" { // a word that YAML has put together from two lines
+			t.Errorf("alarm %s has %q in %q", alarm.AlarmName, broken, text)
+		}
 		if !known[anchor] {
 			t.Errorf("alarm %s leads to #%s, which docs/operations.md does not have", alarm.AlarmName, anchor)
 		}

@@ -420,7 +420,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		machine = append(machine, machine[0]+"/Shard")
 	}
 	via := func(service string) string {
-		return equals("kms:ViaService", service+"."+localaws.Region+".amazonaws.com")
+		return inJSON(map[string]map[string]list{"StringLike": {"kms:ViaService": {service + "." + localaws.Region + ".*"}}})
 	}
 	context := func(name string, values ...string) string { return equals("kms:EncryptionContext:"+name, values...) }
 	logsOf := func(function string) string {
