@@ -167,6 +167,21 @@ func TestOverlappingDistributedRunsShareTheQueueAndLoseNothing(t *testing.T) {
 	d.expectInserted(t, 3000, 3150, events)
 }
 
+// All that a run parks would be claimed again by its own shards, and use up its retries in one run, if these ran together.
+func TestDistributedRunClaimsOnlyWhatWasThereBeforeIt(t *testing.T) {
+	d := distributedStack(t)
+	expectStatus(t, d.execute(t, `{"start_seq":7000,"end_seq":7001,"failure_rate":1}`), sfntypes.ExecutionStatusFailed)
+	out := d.execute(t, `{"start_seq":7001,"end_seq":7101,"failure_rate":1}`)
+	if got, want := aws.ToString(out.Cause), "101 of 101 events failed and are in the retry queue"; got != want {
+		t.Errorf("cause is %q, want %q", got, want)
+	}
+	if runs := d.mapRuns(t, *out.ExecutionArn); len(runs) != 2 || runs[0].ItemCounts.Total != 1 || runs[1].ItemCounts.Total != 5 {
+		t.Errorf("the run had %d Map Runs, want one of a shard that claims, then one of five", len(runs))
+	}
+	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
 func TestBadInputOfADistributedRunIsRefused(t *testing.T) {
 	d := distributedStack(t)
 	for _, test := range []struct{ input, kind, cause string }{

@@ -412,13 +412,17 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		delivers = "Step Functions sets up the delivery of its log, as the role; the local AWS has none"
 	)
 	key := a.resourceARN("kms", "key/"+local.keyID)
-	equals := func(name, value string) string {
-		return inJSON(map[string]map[string]list{"StringEquals": {name: {value}}})
+	equals := func(name string, values ...string) string {
+		return inJSON(map[string]map[string]list{"StringEquals": {name: values}})
+	}
+	machine := list{a.outputs["StateMachineArn"]} // and the children of its Distributed Map
+	if a.isSharded {
+		machine = append(machine, machine[0]+"/Shard")
 	}
 	via := func(service string) string {
 		return inJSON(map[string]map[string]list{"StringLike": {"kms:ViaService": {service + "." + localaws.Region + ".*"}}})
 	}
-	context := func(name, value string) string { return equals("kms:EncryptionContext:"+name, value) }
+	context := func(name string, values ...string) string { return equals("kms:EncryptionContext:"+name, values...) }
 	logsOf := func(function string) string {
 		return a.resourceARN("logs", "log-group:/aws/lambda/"+a.project+"-"+function+"-devl-"+localaws.Region+":*")
 	}
@@ -437,7 +441,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		{"insert-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
 		{sender, "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, via("sqs"), encrypts},
 		{"state-machine", "EncryptExecutions", "kms:GenerateDataKey kms:Decrypt", key,
-			context("aws:states:stateMachineArn", a.outputs["StateMachineArn"]), encrypts},
+			context("aws:states:stateMachineArn", machine...), encrypts},
 		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", a.resourceARN("logs", "*")), encrypts},
 		{"state-machine", "DeliverLogs", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups " +
 			"logs:DescribeResourcePolicies logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery",
@@ -467,8 +471,8 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	assumedBy := func(service, condition string) string {
 		return `{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"` + condition + `}`
 	}
-	from := func(arn string) string {
-		return `,"Condition":{"StringEquals":{"aws:SourceAccount":"` + strings.Split(arn, ":")[4] + `"},"ArnLike":{"aws:SourceArn":"` + arn + `"}}`
+	from := func(arns ...string) string {
+		return `,"Condition":{"StringEquals":{"aws:SourceAccount":"` + strings.Split(arns[0], ":")[4] + `"},"ArnLike":{"aws:SourceArn":` + inJSON(arns) + `}}`
 	}
 	overTLSOnly := func(arn, actions string) string {
 		return `{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","Action":[` + actions + `],"Resource":"` + arn + `",` +
@@ -479,7 +483,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	if a.isSharded {
 		expect("trust in "+a.roleName("plan-shards"), assumedBy("lambda.amazonaws.com", ""))
 	}
-	expect("trust in "+a.roleName("state-machine"), assumedBy("states.amazonaws.com", from(a.outputs["StateMachineArn"])))
+	expect("trust in "+a.roleName("state-machine"), assumedBy("states.amazonaws.com", from(machine...)))
 	expect("RetryQueueUrl", overTLSOnly(a.queueARN("RetryQueueUrl"), `"sqs:*"`))
 	expect("DeadLetterQueueUrl", overTLSOnly(a.queueARN("DeadLetterQueueUrl"), `"sqs:*"`))
 	topic := a.outputs["TopicArn"]

@@ -14,7 +14,7 @@ import (
 )
 
 func TestOutputsOfTheRootStack(t *testing.T) {
-	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
+	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "MapMode", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
 	if got := slices.Sorted(maps.Keys(shared.outputs)); !slices.Equal(got, want) {
 		t.Errorf("outputs are %v, want %v", got, want)
 	}
@@ -202,7 +202,7 @@ func TestSizeLimits(t *testing.T) {
 	if n := count("cft/carnation-root-stack.yaml") + count("cft/nested-stacks/*.yaml"); n >= 1300 {
 		t.Errorf("the stack's templates have %d lines, want under 1,300", n)
 	}
-	for _, function := range []string{"generate-data", "insert-data"} {
+	for _, function := range []string{"generate-data", "insert-data", "plan-shards"} {
 		if n := count("cmd/" + function + "/main.go"); n > 40 {
 			t.Errorf("main.go of %s has %d lines, want at most 40", function, n)
 		}
