@@ -94,6 +94,9 @@ type cloud struct {
 	code      []string // parameters that name what make upload copied
 }
 
+// One uploads at a time: they share the folder that make builds in.
+var uploading sync.Mutex
+
 // newCloud starts a local AWS and uploads what is built now. The caller closes its endpoint.
 func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 	c := &cloud{}
@@ -116,7 +119,9 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 	}
 	key := c.command(nil, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
 	c.keyID = strings.TrimSpace(key.stdout)
+	uploading.Lock()
 	upload := c.command(nil, "make", "--no-print-directory", "upload", "BUCKET="+bucket, "KMS_KEY_ID="+c.keyID)
+	uploading.Unlock()
 	for _, line := range strings.Fields(upload.stdout) {
 		if folder, found := strings.CutPrefix(line, "TemplatesFolder="); found {
 			c.templates = folder
