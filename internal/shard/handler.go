@@ -115,8 +115,9 @@ func addUp(payload []byte) (*Outcome, error) {
 	}
 	var outcome Outcome
 	for shard, result := range results {
-		if len(result) != 2 || result[0] < 0 || result[1] < 0 {
-			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", shard), Value: fmt.Sprint(result), Allowed: "[inserted, failed]"}
+		if len(result) != 2 || slices.Min(result) < 0 || slices.Max(result) > MaxEvents {
+			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", shard), Value: fmt.Sprint(result[:min(len(result), 3)]),
+				Allowed: fmt.Sprintf("[inserted, failed], integers from 0 to %d", MaxEvents)}
 		}
 		start, end := plan.Range(shard)
 		if result[0]+result[1] < end-start {

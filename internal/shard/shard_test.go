@@ -155,8 +155,8 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 		{change(`"current_time":1795416822,`, ``), "plan.current_time is missing: allowed is an integer from 0 to 9007199254740991"},
 		{`{"plan":` + good + `,"results":[[10,0],[10,0]]}`, "results is [[10,0],[10,0]]: allowed is lists of [inserted, failed] of 3 shards together"},
 		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0]]]}`, "results is [[[0,0]],[[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together"},
-		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20]]]}`, "results[2] is [20]: allowed is [inserted, failed]"},
-		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: allowed is [inserted, failed]"},
+		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20]]]}`, "results[2] is [20]: allowed is [inserted, failed], integers from 0 to 10000000"},
+		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: allowed is [inserted, failed], integers from 0 to 10000000"},
 		{`{"plan":` + good + `,"results":[[[0,0]],[["10",0],[10,0]]]}`, `results is [[[0,0]],[["10",0],[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together`},
 	} {
 		h := &Handler{Queue: waiting(0), Size: 10}
