@@ -21,6 +21,7 @@ Usage:
   carnation run     [flags]   start an execution of a deployed stack and follow it
   carnation status  [flags]   say where the events are
   carnation redrive [flags]   move the messages of the dead-letter queue back to the retry queue
+  carnation cost    [flags]   say what a run costs on AWS
   carnation COMMAND -h        show the flags of a command
 
 run, status and redrive use the ordinary AWS configuration: profile, region, AWS_ENDPOINT_URL.
@@ -46,6 +47,7 @@ var commands = []command{
 	{"run", runExamples, setupRun},
 	{"status", statusExamples, setupStatus},
 	{"redrive", redriveExamples, setupRedrive},
+	{"cost", costExamples, setupCost},
 }
 
 func main() {
@@ -64,7 +66,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
-		return errors.New("no command: allowed is local, run, status or redrive")
+		return errors.New("no command: allowed is local, run, status, redrive or cost")
 	}
 	if args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		_, err := fmt.Fprint(stdout, usage)
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return action(ctx, stdout, stderr)
 	}
-	return fmt.Errorf("command is %q: allowed is local, run, status or redrive", args[0])
+	return fmt.Errorf("command is %q: allowed is local, run, status, redrive or cost", args[0])
 }
 
 // oneOf is a flag with a fixed set of values.

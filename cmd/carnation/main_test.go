@@ -71,7 +71,7 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 	const integer = "allowed is an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": allowed is local, run, status or redrive`},
+		{"deploy", `command is "deploy": allowed is local, run, status, redrive or cost`},
 		{"run now", `run: unexpected argument "now": allowed are flags only; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
@@ -99,6 +99,18 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"redrive --timeout 0s", "redrive: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
 		{"redrive --output yaml", `redrive: invalid value "yaml" for flag -output: allowed is text or json; see: carnation redrive -h`},
 		{"redrive all", `redrive: unexpected argument "all": allowed are flags only; see: carnation redrive -h`},
+		{"cost", "cost: --events is missing: allowed is an integer from 1 to 10000000"},
+		{"cost --events 0", "cost: invalid value \"0\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events -5", "cost: invalid value \"-5\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events 10000001", "cost: invalid value \"10000001\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events 1e3", "cost: invalid value \"1e3\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events 5 --failure-rate NaN", "cost: invalid value \"NaN\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation cost -h"},
+		{"cost --events 5 --failure-rate -0.1", "cost: invalid value \"-0.1\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation cost -h"},
+		{"cost --events 5 --mode both", "cost: invalid value \"both\" for flag -mode: allowed is inline or distributed; see: carnation cost -h"},
+		{"cost --events 5 --shard-size 0", "cost: invalid value \"0\" for flag -shard-size: allowed is an integer from 1 to 1000; see: carnation cost -h"},
+		{"cost --events 5 --shard-size 1001", "cost: invalid value \"1001\" for flag -shard-size: allowed is an integer from 1 to 1000; see: carnation cost -h"},
+		{"cost --events 5 --child-type express", "cost: invalid value \"express\" for flag -child-type: allowed is STANDARD or EXPRESS; see: carnation cost -h"},
+		{"cost --events 5 --output yaml", "cost: invalid value \"yaml\" for flag -output: allowed is text or json; see: carnation cost -h"},
 		{"local --port -1", "local: --port is -1: allowed is an integer from 0 to 65535"},
 		{"local --port 65536", "local: --port is 65536: allowed is an integer from 0 to 65535"},
 	} {
@@ -111,7 +123,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: no command: allowed is local, run, status or redrive\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: no command: allowed is local, run, status, redrive or cost\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
 }
@@ -130,6 +142,7 @@ func TestHelpIsNoError(t *testing.T) {
 		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
 		{"redrive", redriveExamples, []string{"-stack-name", "-timeout", "-output"}},
+		{"cost", costExamples, []string{"-events", "-failure-rate", "-mode", "-shard-size", "-child-type", "-output"}},
 	} {
 		for _, flag := range []string{"-h", "--help"} {
 			got := carnation(t, nil, tc.command, flag)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -73,6 +74,11 @@ func failureInjection() (bool, error) {
 	return value == "enabled", nil
 }
 
+// Connections is how many a function keeps to one service: as many as insert-data inserts at once. The SDK keeps ten, and
+// opens the others anew all the time, each with a handshake, and each with a request of DynamoDB to KMS for the table's
+// key, which costs more than the write.
+const Connections = 32
+
 // loadAWS is the configuration of a function's AWS clients.
 //
 // A call is tried five times within about six seconds, and one that hangs is given up after five: an event that is
@@ -80,7 +86,9 @@ func failureInjection() (bool, error) {
 // shared by all the events of an invocation, so the failures of some would use up the retries of the others.
 func loadAWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(5*time.Second)),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(5*time.Second).WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConnsPerHost = Connections
+		})),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = 5

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/cost"
+	"carnation/internal/generate"
+	"carnation/internal/localaws"
+)
+
+// recorded is what the local AWS counts of an execution that it runs to its end, as cost.Counts has it.
+func recorded(t *testing.T, d *deployed, input string) cost.Counts {
+	t.Helper()
+	before := callsByStack()
+	out := d.execute(t, input)
+	after := callsByStack()
+	c := cost.Counts{Executions: 1, Transitions: transitions(t, d, *out.ExecutionArn)}
+	for _, child := range children(t, d, *out.ExecutionArn) {
+		c.Children++
+		c.Transitions += 1 + transitions(t, d, child)
+	}
+	for call, n := range after {
+		n -= before[call]
+		switch {
+		case call.Operation == "Invoke" && strings.Contains(call.Function, "generate-data"):
+			c.Generates += n
+		case call.Operation == "Invoke" && strings.Contains(call.Function, "insert-data"):
+			c.Inserts += n
+		case call.Operation == "Invoke" && strings.Contains(call.Function, "plan-shards"):
+			c.Plans += n
+		case call.Service == "dynamodb":
+			c.Writes += n
+		case call.Service == "sqs":
+			c.QueueCalls += n
+		case n > 0:
+			t.Errorf("a run makes %d calls %+v, which internal/cost does not count", n, call)
+		}
+	}
+	return c
+}
+
+// callsByStack is the calls that the functions and the state machine made so far.
+func callsByStack() map[localaws.Call]int {
+	callsMu.Lock()
+	defer callsMu.Unlock()
+	made := map[localaws.Call]int{}
+	for call, n := range calls {
+		if call.Caller == localaws.EngineKeyID || strings.Contains(call.Caller, "-role-") {
+			made[call] = n
+		}
+	}
+	return made
+}
+
+// children is the executions that an execution's Distributed Map started, if it has one.
+func children(t *testing.T, d *deployed, arn string) (arns []string) {
+	t.Helper()
+	runs, err := d.sfn.ListMapRuns(t.Context(), &sfn.ListMapRunsInput{ExecutionArn: aws.String(arn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range runs.MapRuns {
+		pages := sfn.NewListExecutionsPaginator(d.sfn, &sfn.ListExecutionsInput{MapRunArn: run.MapRunArn})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Executions {
+				arns = append(arns, *e.ExecutionArn)
+			}
+		}
+	}
+	return arns
+}
+
+// transitions is the state transitions of an execution: the states that it entered.
+func transitions(t *testing.T, d *deployed, arn string) (n int) {
+	t.Helper()
+	pages := sfn.NewGetExecutionHistoryPaginator(d.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			if e.StateEnteredEventDetails != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func TestInlineRunMakesWhatTheCostCounts(t *testing.T) {
+	const start = 900_000
+	for _, test := range []struct {
+		events int
+		rate   float64
+	}{{20, 0}, {30, 0.5}, {generate.MaxItems - 25, 0}} {
+		failed := stillFailing(start, int64(start+test.events), test.rate, 0)
+		got := recorded(t, shared, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, start, start+test.events, test.rate))
+		if want := (cost.Run{Mode: cost.Inline, Events: test.events, Failed: failed}).Counts(); got != want {
+			t.Errorf("a run of %d events, %d of which fail, makes %+v, want %+v", test.events, failed, got, want)
+		}
+		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	}
+}
+
+func TestDistributedRunMakesWhatTheCostCounts(t *testing.T) {
+	d := distributedStack(t)
+	const start = 900_000
+	for _, test := range []struct {
+		events int
+		rate   float64
+	}{{130, 0}, {60, 1}} {
+		input := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, start, start+test.events, test.rate)
+		failed := stillFailing(start, int64(start+test.events), test.rate, 0)
+		r := cost.Run{Mode: cost.Distributed, Events: test.events, Failed: failed, ShardSize: 20, ChildType: cost.Standard}
+		if got, want := recorded(t, d, input), r.Counts(); got != want {
+			t.Errorf("a run of %d events, %d of which fail, makes %+v, want %+v", test.events, failed, got, want)
+		}
+		expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	}
+}
+
+// What the cost takes from the sizes of lines and items has to be at least what they are.
+func TestLinesAndItemsAreNoLargerThanTheCostTakesThem(t *testing.T) {
+	out := shared.execute(t, `{"start_seq":901000,"end_seq":901020,"failure_rate":0.5}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	names := map[string]bool{}
+	logs := logsOf(t, "generate-data") + "\t" + logsOf(t, "insert-data")
+	for _, line := range strings.FieldsFunc(logs, func(r rune) bool { return r == '\t' || r == '\n' }) {
+		limit := math.MaxInt // of what other tests made go wrong
+		if _, directive, counts := strings.Cut(line, `"Metrics":[`); counts {
+			limit = cost.LogBytes
+			for _, name := range strings.Split(directive, `"Name":"`)[1:] {
+				name, _, _ = strings.Cut(name, `"`)
+				names[name] = true
+			}
+		} else if strings.Contains(line, `"type":"platform.`) {
+			limit = cost.LambdaLogBytes
+		} else if strings.Contains(line, `"sequenceNo":9010`) {
+			limit = cost.FailedLogBytes
+		}
+		if len(line) > limit {
+			t.Errorf("a line of %d bytes, the cost takes it as %d: %s", len(line), limit, line)
+		}
+	}
+	if len(names) != cost.Metrics {
+		t.Errorf("the functions publish the metrics %v, the cost takes %d", names, cost.Metrics)
+	}
+
+	page, err := shared.table.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(shared.outputs["TableName"])})
+	if err != nil || len(page.Items) == 0 {
+		t.Fatalf("scan the table: %d items, %v", len(page.Items), err)
+	}
+	for _, item := range page.Items {
+		if n := size(t, item); n > cost.ItemBytes {
+			t.Errorf("an item of %d bytes, the cost takes it as %d: %v", n, cost.ItemBytes, item)
+		}
+	}
+	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+}
+
+// size is the bytes of an item as DynamoDB counts them.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+func size(t *testing.T, item map[string]types.AttributeValue) (n int) {
+	t.Helper()
+	for name, value := range item {
+		n += len(name)
+		switch v := value.(type) {
+		case *types.AttributeValueMemberS:
+			n += len(v.Value)
+		case *types.AttributeValueMemberN:
+			n += (len(v.Value)+1)/2 + 1
+		default:
+			t.Fatalf("attribute %s is a %T", name, value)
+		}
+	}
+	return n
+}
