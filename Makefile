@@ -21,6 +21,7 @@
 #   DEPLOY_TIMEOUT  minutes that prerequisites, deploy and destroy wait for a stack, 30 if not set
 #   YES             1: destroy does not ask
 #   START, END      range of events of a run, half open
+#   MODE            of the demo, inline if not set, or distributed
 #   RATE            share of them that fails on purpose, 0 to 1
 # An update of a stack keeps each template parameter that is not set here, but for ARCH.
 STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
@@ -111,8 +112,8 @@ destroy: need-aws ## Delete the stack and follow it until it is gone (YES=1: wit
 local: tools build/carnation ## Run local AWS in the foreground
 	@scripts/python-tools build/carnation local
 
-demo: tools build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success
-	@scripts/python-tools scripts/demo
+demo: tools build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed)
+	@scripts/python-tools scripts/demo $(or $(MODE),inline)
 
 test: check ## Check, then run all tests
 	scripts/python-tools go test -count=1 -timeout 20m ./...

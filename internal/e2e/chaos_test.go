@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ import (
 
 	"carnation/internal/event"
 	"carnation/internal/localaws"
+	"carnation/internal/shard"
 	"carnation/internal/stack"
 )
 
@@ -77,7 +79,8 @@ func TestChaos(t *testing.T) {
 				r, err := w.play(t.Context(), seed)
 				next.Lock()
 				reports = append(reports, r)
-				fmt.Printf("chaos: %d of %d, seed %d: %d runs, %d events, %s\n", len(reports), *seeds, seed, r.runs, r.events, r.took.Round(100*time.Millisecond))
+				mode := map[bool]string{false: "inline", true: "distributed"}[r.sharded]
+				fmt.Printf("chaos: %d of %d, seed %d, %s: %d runs, %d events, %s\n", len(reports), *seeds, seed, mode, r.runs, r.events, r.took.Round(100*time.Millisecond))
 				if err != nil {
 					t.Errorf("seed %d: %v", seed, err)
 				}
@@ -98,6 +101,7 @@ func TestChaos(t *testing.T) {
 // report is the account of one scenario.
 type report struct {
 	seed                                   int64
+	sharded                                bool
 	took                                   time.Duration
 	runs, events, inserted, dead, redriven int
 	lost, duplicated, wrong                []string
@@ -132,11 +136,13 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 	fmt.Fprintf(w, "\n%s\n", took.Round(time.Second))
 }
 
-// world is a local AWS with a stack whose times are short.
+// world is a local AWS with two stacks whose times are short, one in each mode.
 type world struct {
-	cloud  *cloud
-	stack  *deployed
-	lambda *lambda.Client
+	cloud   *cloud
+	stack   *deployed // of the scenario being played
+	sharded bool      // whether that is the one in the distributed mode
+	stacks  map[bool]*deployed
+	lambda  *lambda.Client
 
 	mu    sync.Mutex
 	calls []localaws.Call // with a fault, of the scenario being played
@@ -162,43 +168,62 @@ func newWorld() (*world, error) {
 }
 
 func (w *world) deploy() error {
-	machine, err := os.ReadFile(root + "/state-machine/carnation-state-machine.asl.json")
+	inline, err := w.deployMachine(stackName, "carnation-state-machine", "StateMachineS3Key")
 	if err != nil {
 		return err
 	}
-	changed := strings.Replace(string(machine), `"TimeoutSeconds": 900`, fmt.Sprintf(`"TimeoutSeconds": %d`, chaosRunTimeout/time.Second), 1)
-	if changed == string(machine) {
-		return errors.New("the state machine has no TimeoutSeconds of 900")
+	sharded, err := w.deployMachine("sharded-devl", "carnation-distributed", "DistributedStateMachineS3Key",
+		"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=8", "ShardConcurrency=3")
+	if err != nil {
+		return err
+	}
+	w.stacks = map[bool]*deployed{false: inline, true: sharded}
+	w.lambda = lambda.New(lambda.Options{BaseEndpoint: aws.String(w.cloud.endpoint.URL), Region: localaws.Region, Credentials: inline.keys})
+	return nil
+}
+
+// deployMachine deploys a stack whose runs and claims are short.
+func (w *world) deployMachine(name, file, parameter string, parameters ...string) (*deployed, error) {
+	machine, err := os.ReadFile(root + "/state-machine/" + file + ".asl.json")
+	if err != nil {
+		return nil, err
+	}
+	// The first one is the run's.
+	runs := regexp.MustCompile(`"TimeoutSeconds": \d+`).FindString(string(machine))
+	changed := strings.Replace(string(machine), runs, fmt.Sprintf(`"TimeoutSeconds": %d`, chaosRunTimeout/time.Second), 1)
+	if runs == "" || strings.Index(changed, "TimeoutSeconds") > strings.Index(changed, "States") {
+		return nil, fmt.Errorf("%s has no TimeoutSeconds of its own", file)
 	}
 	dir, err := os.MkdirTemp("", "carnation-chaos-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	if err := os.WriteFile(dir+"/chaos.asl.json", []byte(changed), 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	key := "carnation/code/state-machine/chaos.asl.json"
+	key := "carnation/code/state-machine/chaos-" + file + ".asl.json"
 	if out := w.cloud.command(nil, "aws", "s3", "cp", dir+"/chaos.asl.json", "s3://"+bucket+"/"+key); out.code != 0 {
-		return fmt.Errorf("upload the state machine: %s", out)
+		return nil, fmt.Errorf("upload the state machine: %s", out)
 	}
-	if w.stack, err = w.cloud.createStack(stackName, with(w.cloud.code, "StateMachineS3Key="+key)...); err != nil {
-		return err
+	d, err := w.cloud.createStack(name, append(parameters, with(w.cloud.code, parameter+"="+key)...)...)
+	if err != nil {
+		return nil, err
 	}
-	w.lambda = lambda.New(lambda.Options{BaseEndpoint: aws.String(w.cloud.endpoint.URL), Region: localaws.Region, Credentials: w.stack.keys})
-	_, err = w.stack.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
-		QueueUrl:   aws.String(w.stack.outputs["RetryQueueUrl"]),
+	_, err = d.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
+		QueueUrl:   aws.String(d.outputs["RetryQueueUrl"]),
 		Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int(chaosVisibility / time.Second))},
 	})
-	return err
+	return d, err
 }
 
 // scenario is what one seed plays.
 type scenario struct {
-	seed  int64
-	calm  bool // faults only where they cannot cost a claim, and no run is stopped
-	runs  []plannedRun
-	rules []localaws.Rule
+	seed    int64
+	calm    bool // faults only where they cannot cost a claim, and no run is stopped
+	sharded bool // in the distributed mode
+	runs    []plannedRun
+	rules   []localaws.Rule
 }
 
 type plannedRun struct {
@@ -210,7 +235,7 @@ type plannedRun struct {
 // plan makes a scenario of a seed.
 func plan(seed int64) scenario {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	s := scenario{seed: seed, calm: seed%4 == 0}
+	s := scenario{seed: seed, calm: seed%4 == 0, sharded: seed%8 >= 4}
 	base := 1000 * seed
 	for range 3 + r.IntN(4) {
 		run := plannedRun{after: time.Duration(r.IntN(3000)) * time.Millisecond}
@@ -296,6 +321,7 @@ func (w *world) play(ctx context.Context, seed int64) (report, error) {
 	started := time.Now()
 	r := report{seed: seed, faults: map[string]int{}}
 	s := plan(seed)
+	w.stack, w.sharded, r.sharded = w.stacks[s.sharded], s.sharded, s.sharded
 	w.mu.Lock()
 	w.calls = nil
 	w.mu.Unlock()
@@ -342,7 +368,11 @@ func (w *world) play(ctx context.Context, seed int64) (report, error) {
 
 // drain runs until the retry queue is empty, and adds those runs to others.
 func (w *world) drain(arns []string) ([]string, error) {
-	out := w.cloud.command(nil, carnation, "run", "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "170s")
+	name := stackName
+	if w.sharded {
+		name = "sharded-devl"
+	}
+	out := w.cloud.command(nil, carnation, "run", "--stack-name", name, "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "170s")
 	var drained struct {
 		Runs   []stack.Run
 		Queues stack.Queues
@@ -469,6 +499,9 @@ type execution struct {
 
 	claimed  time.Time // when generate-data had answered
 	released time.Time // when it came to return failed events, or ended
+
+	shards   []execution // of a distributed run
+	returned int         // failed events that a shard has returned
 }
 
 func (w *world) read(ctx context.Context, arn string) (execution, error) {
@@ -478,6 +511,9 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 		return e, err
 	}
 	e.released = aws.ToTime(e.out.StopDate)
+	if w.sharded {
+		return e, w.readShards(ctx, &e)
+	}
 	mapped := false
 	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
 	for pages.HasMorePages() {
@@ -513,6 +549,80 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 		}
 	}
 	return e, nil
+}
+
+// readShards reads the plan of a distributed run, whose history has its new events for a redrive in any case, and what its
+// shards claimed and returned.
+func (w *world) readShards(ctx context.Context, e *execution) error {
+	planned := false
+	err := w.eachEvent(ctx, *e.out.ExecutionArn, func(h sfntypes.HistoryEvent) {
+		var answer struct{ Payload shard.Planned }
+		if planned || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil {
+			return
+		}
+		planned, e.parking = true, true
+		for number := range answer.Payload.Plan.Shards() {
+			e.items = append(e.items, answer.Payload.Plan.Items(number)...)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	mapRuns, err := w.stack.sfn.ListMapRuns(ctx, &sfn.ListMapRunsInput{ExecutionArn: e.out.ExecutionArn})
+	if err != nil {
+		return err
+	}
+	for _, mapRun := range mapRuns.MapRuns {
+		children, err := w.stack.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{MapRunArn: mapRun.MapRunArn, MaxResults: 1000})
+		if err != nil {
+			return err
+		}
+		for _, child := range children.Executions {
+			s := execution{out: e.out}
+			err := w.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) {
+				var answer struct {
+					Payload struct {
+						Items    []event.Item
+						Returned int
+					}
+				}
+				switch {
+				case h.Type == sfntypes.HistoryEventTypeTaskStarted && len(s.items) > 0 && s.released.IsZero():
+					s.released = *h.Timestamp // insert-data is invoked, and gives them back
+				case h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil: // garbage is no answer
+				case len(answer.Payload.Items) > 0:
+					s.items, s.claimed = answer.Payload.Items, *h.Timestamp
+				default:
+					e.returned += answer.Payload.Returned
+				}
+			})
+			if err != nil {
+				return err
+			}
+			e.shards = append(e.shards, s)
+			for _, item := range s.items {
+				if item.ReceiptHandle != "" {
+					e.items = append(e.items, item)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// eachEvent calls visit with the events of an execution's history, in order.
+func (w *world) eachEvent(ctx context.Context, arn string, visit func(h sfntypes.HistoryEvent)) error {
+	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, h := range page.Events {
+			visit(h)
+		}
+	}
+	return nil
 }
 
 // account looks for every event of the scenario, and checks what the design promises of each and of every run.
@@ -577,6 +687,13 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 		}
 	}
 	if s.calm {
+		if s.sharded {
+			var shards []execution
+			for _, e := range executions {
+				shards = append(shards, e.shards...)
+			}
+			executions = shards
+		}
 		r.wrong = append(r.wrong, sharedClaims(executions)...)
 	}
 	return w.insertAgain(ctx, r, inserted, rows)
@@ -623,8 +740,9 @@ func (w *world) judge(e execution, rows map[int64][]row) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("run %s has the output %s, want %s", name, aws.ToString(e.out.Output), want))
 		}
 	case aws.ToString(e.out.Error) == "Carnation.EventsFailed":
-		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", len(e.failed), len(e.items))
-		if len(e.failed) == 0 || aws.ToString(e.out.Cause) != want {
+		failed := len(e.failed) + e.returned
+		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, len(e.items))
+		if failed == 0 || aws.ToString(e.out.Cause) != want {
 			wrong = append(wrong, fmt.Sprintf("run %s FAILED with %q, want %q", name, aws.ToString(e.out.Cause), want))
 		}
 	}

@@ -290,8 +290,13 @@ func TestFailedCreationIsMendedByTheNextDeploy(t *testing.T) {
 			expectCauses(t, out, wants...)
 			run(t, "aws", "sqs", "delete-queue", "--queue-url", url)
 			p.make(t, "deploy", 0, "it was never complete", "delete-stack "+stack, "create-stack "+stack, "CREATE_COMPLETE", "StateMachineArn")
-			if environment == "devl" {
-				p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE")
+			p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE")
+			if environment == "prod" { // which leaves them, in the way of the next such stack
+				table := fmt.Sprintf("red-events-prod-%s", localaws.Region)
+				run(t, "aws", "dynamodb", "update-table", "--table-name", table, "--no-deletion-protection-enabled")
+				run(t, "aws", "dynamodb", "delete-table", "--table-name", table)
+				run(t, "aws", "sqs", "delete-queue", "--queue-url", url)
+				run(t, "aws", "sqs", "delete-queue", "--queue-url", strings.Replace(url, "retry", "dead-letter", 1))
 			}
 		})
 	}
@@ -299,7 +304,8 @@ func TestFailedCreationIsMendedByTheNextDeploy(t *testing.T) {
 
 func TestFailedUpdateIsMendedByTheNextDeploy(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, "PROJECT=gold", "BUCKET="+bucket, "KMS_KEY_ID="+local.keyID)
+	// A folder of its own, because it takes code away that others have under the same name.
+	p := newProject(t, "PROJECT=gold", "PREFIX=gold", "BUCKET="+bucket, "KMS_KEY_ID="+local.keyID)
 	p.make(t, "deploy", 0, "CREATE_COMPLETE")
 	clash := `Resources:
   Clash:

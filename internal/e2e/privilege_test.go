@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -150,9 +151,25 @@ func parsePolicy(t *testing.T, of, document string) []statement {
 }
 
 func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
-	want := expectation{calls: usesOf(t, everyPath)}
-	want.unseen, want.other = expectedPermissions(t)
-	held := deployedPermissions(t)
+	t.Run("inline", func(t *testing.T) { audited{shared, "carnation", false}.expectExact(t) })
+	t.Run("distributed", func(t *testing.T) { audited{distributedStack(t), "sharded", true}.expectExact(t) })
+}
+
+// audited is a stack whose permissions are looked at.
+type audited struct {
+	*deployed
+	project   string
+	isSharded bool // in the distributed mode
+}
+
+func (a audited) expectExact(t *testing.T) {
+	everyPath := a.everyPath
+	if a.isSharded {
+		everyPath = a.everyShardedPath
+	}
+	want := expectation{calls: a.usesOf(t, everyPath)}
+	want.unseen, want.other = a.expectedPermissions(t)
+	held := a.deployedPermissions(t)
 
 	for _, fault := range want.check(held) {
 		t.Error(fault)
@@ -163,7 +180,7 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 
 	t.Run("any change of a policy is noticed", func(t *testing.T) {
 		changes := 0
-		eachChange(held, func(what string, changed permissions) {
+		a.eachChange(held, func(what string, changed permissions) {
 			changes++
 			if len(want.check(changed)) == 0 {
 				t.Errorf("not noticed: %s", what)
@@ -200,9 +217,9 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 		}
 	})
 
-	t.Run("the state machine reaches two functions and one queue", func(t *testing.T) {
+	t.Run("the state machine reaches its functions and the queue, or itself", func(t *testing.T) {
 		var reached list
-		for _, s := range held.Roles[roleName("state-machine")] {
+		for _, s := range held.Roles[a.roleName("state-machine")] {
 			for _, resource := range s.Resource {
 				if !strings.HasPrefix(s.Action[0], "kms:") && resource != "*" && !slices.Contains(reached, resource) {
 					reached = append(reached, resource)
@@ -210,7 +227,11 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 			}
 		}
 		slices.Sort(reached)
-		want := list{shared.outputs["GenerateDataFunctionArn"], shared.outputs["InsertDataFunctionArn"], queueARN("RetryQueueUrl")}
+		want := list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.queueARN("RetryQueueUrl")}
+		if a.isSharded {
+			want = list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.outputs["PlanShardsFunctionArn"],
+				a.outputs["StateMachineArn"], a.executionsARN(":*"), a.executionsARN("/Shard:*")}
+		}
 		slices.Sort(want)
 		if !slices.Equal(reached, want) {
 			t.Errorf("the state machine reaches %v, want %v", reached, want)
@@ -219,7 +240,7 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 }
 
 // everyPath has the shared stack do all that its roles are for. It leaves the queues empty.
-func everyPath(t *testing.T) {
+func (a audited) everyPath(t *testing.T) {
 	inject := func(rules ...localaws.Rule) {
 		t.Helper()
 		if err := local.endpoint.SetFaults(localaws.Faults{Rules: rules}); err != nil {
@@ -229,40 +250,74 @@ func everyPath(t *testing.T) {
 	defer inject()
 	expect := func(input string, want sfntypes.ExecutionStatus) {
 		t.Helper()
-		expectStatus(t, shared.execute(t, input), want)
+		expectStatus(t, a.execute(t, input), want)
 	}
 	expect(`{"start_seq":800,"end_seq":805}`, sfntypes.ExecutionStatusSucceeded)
 	inject(localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
 	expect(`{"start_seq":805,"end_seq":820}`, sfntypes.ExecutionStatusFailed) // all are parked
 
 	// Only the first receive is served: generate-data claims ten, and gives them back.
-	receive := localaws.Rule{Operation: "ReceiveMessage", Caller: roleName("generate-data")}
+	receive := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data")}
 	first, others := receive, receive
 	first.Fault, first.Nth, first.For = localaws.FaultDelay, 1, localaws.Duration(time.Millisecond)
 	others.Fault = localaws.FaultError
 	inject(first, others)
-	out := shared.execute(t, `{"start_seq":0,"end_seq":0}`)
+	out := a.execute(t, `{"start_seq":0,"end_seq":0}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if got := aws.ToString(out.Error); got != "ClaimError" {
 		t.Errorf("the run that could not claim failed with %s, want ClaimError", got)
 	}
 
 	inject()
-	shared.expectQueue(t, "RetryQueueUrl", 15, 0)
+	a.expectQueue(t, "RetryQueueUrl", 15, 0)
 
 	for range 2 { // the state machine gives them back
 		expect(`{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
 	}
 	// Ten have been claimed three times. The others are inserted and deleted.
 	expect(`{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
-	if dead := shared.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 10 {
+	if dead := a.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 10 {
 		t.Errorf("%d messages in the dead-letter queue, want 10", len(dead))
 	}
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	a.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+// everyShardedPath is everyPath in the distributed mode.
+func (a audited) everyShardedPath(t *testing.T) {
+	expect := func(input string, want sfntypes.ExecutionStatus) {
+		t.Helper()
+		expectStatus(t, a.execute(t, input), want)
+	}
+	expect(`{"start_seq":8000,"end_seq":8005}`, sfntypes.ExecutionStatusSucceeded)
+	expect(`{"start_seq":8005,"end_seq":8020,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // all are parked
+
+	// Only the first receive is served: generate-data claims ten, and gives them back.
+	first := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultDelay, Nth: 1, For: localaws.Duration(time.Millisecond)}
+	others := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultError}
+	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{first, others}}); err != nil {
+		t.Fatal(err)
+	}
+	client := lambda.New(lambda.Options{BaseEndpoint: aws.String(local.endpoint.URL), Region: localaws.Region, Credentials: a.keys})
+	out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"start_seq":0,"end_seq":0}`)})
+	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || !strings.Contains(string(out.Payload), "ClaimError") {
+		t.Errorf("generate-data that could not claim answered %s, %v", out.Payload, err)
+	}
+	a.expectQueue(t, "RetryQueueUrl", 15, 0)
+	expect(`{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // insert-data gives them back
+	expect(`{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
+	a.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+// executionsARN is the ARN of executions of the state machine, or of a Map Run's.
+func (a audited) executionsARN(end string) string {
+	return strings.Replace(a.outputs["StateMachineArn"], ":stateMachine:", ":execution:", 1) + end
 }
 
 // usesOf is what the roles of the shared stack do meanwhile.
-func usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
+func (a audited) usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 	t.Helper()
 	recorded := func() map[localaws.Call]int {
 		callsMu.Lock()
@@ -275,9 +330,9 @@ func usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 	for call, n := range recorded() {
 		caller := call.Caller
 		if caller == localaws.EngineKeyID {
-			caller = roleName("state-machine")
+			caller = a.roleName("state-machine")
 		}
-		if n > before[call] && strings.HasSuffix(caller, roleName("")) {
+		if n > before[call] && strings.HasPrefix(caller, a.project+"-") && strings.HasSuffix(caller, a.roleName("")) {
 			uses[use{caller, call.Action(), call.Resource}] = true
 		}
 	}
@@ -285,26 +340,26 @@ func usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 }
 
 // roleName is the name of a role of the shared stack, or with "" how they all end.
-func roleName(of string) string {
+func (a audited) roleName(of string) string {
 	end := "-role-devl-" + localaws.Region
 	if of == "" {
 		return end
 	}
-	return "carnation-" + of + end
+	return a.project + "-" + of + end
 }
 
 // resourceARN is the ARN of something in the shared stack's account and region.
-func resourceARN(service, resource string) string {
-	account := strings.Split(shared.outputs["StateMachineArn"], ":")[4]
+func (a audited) resourceARN(service, resource string) string {
+	account := strings.Split(a.outputs["StateMachineArn"], ":")[4]
 	return strings.Join([]string{"arn:aws", service, localaws.Region, account, resource}, ":")
 }
 
-func queueARN(output string) string {
-	return resourceARN("sqs", filepath.Base(shared.outputs[output]))
+func (a audited) queueARN(output string) string {
+	return a.resourceARN("sqs", filepath.Base(a.outputs[output]))
 }
 
 // deployedPermissions reads all policies of the shared stack.
-func deployedPermissions(t *testing.T) permissions {
+func (a audited) deployedPermissions(t *testing.T) permissions {
 	t.Helper()
 	held := permissions{map[string][]statement{}, map[string][]statement{}}
 	var roles []struct {
@@ -319,7 +374,7 @@ func deployedPermissions(t *testing.T) permissions {
 		t.Fatal(err)
 	}
 	for _, role := range roles {
-		if !strings.HasPrefix(role.RoleName, "carnation-") || !strings.HasSuffix(role.RoleName, roleName("")) {
+		if !strings.HasPrefix(role.RoleName, a.project+"-") || !strings.HasSuffix(role.RoleName, a.roleName("")) {
 			continue // another stack's
 		}
 		if len(role.AttachedManagedPolicies) > 0 {
@@ -332,8 +387,8 @@ func deployedPermissions(t *testing.T) permissions {
 		held.Other["trust in "+role.RoleName] = parsePolicy(t, "trust in "+role.RoleName, string(role.AssumeRolePolicyDocument))
 	}
 	for _, output := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
-		out, err := shared.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-			QueueUrl: aws.String(shared.outputs[output]), AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNamePolicy},
+		out, err := a.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+			QueueUrl: aws.String(a.outputs[output]), AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNamePolicy},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -341,21 +396,22 @@ func deployedPermissions(t *testing.T) permissions {
 		held.Other[output] = parsePolicy(t, output, out.Attributes["Policy"])
 	}
 	held.Other["TopicArn"] = parsePolicy(t, "TopicArn", run(t, "aws", "sns", "get-topic-attributes",
-		"--topic-arn", shared.outputs["TopicArn"], "--query", "Attributes.Policy", "--output", "text"))
+		"--topic-arn", a.outputs["TopicArn"], "--query", "Attributes.Policy", "--output", "text"))
 	return held
 }
 
 // expectedPermissions is what roles need that no call here shows, each with the reason, and all policies that are none
 // of a role's own.
-func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[string][]statement) {
+func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, other map[string][]statement) {
 	t.Helper()
 	const (
 		encrypts = "a service asks KMS for its caller, and not through this endpoint"
 		logs     = "Lambda writes what a function prints, as the function's role; here the endpoint does"
 		traces   = "Lambda and Step Functions send traces, as the role; the local AWS has none"
+		runs     = "Step Functions starts, follows and redrives the children of a Map Run itself, as the role"
 		delivers = "Step Functions sets up the delivery of its log, as the role; the local AWS has none"
 	)
-	key := resourceARN("kms", "key/"+local.keyID)
+	key := a.resourceARN("kms", "key/"+local.keyID)
 	equals := func(name, value string) string {
 		return inJSON(map[string]map[string]list{"StringEquals": {name: {value}}})
 	}
@@ -364,28 +420,42 @@ func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[strin
 	}
 	context := func(name, value string) string { return equals("kms:EncryptionContext:"+name, value) }
 	logsOf := func(function string) string {
-		return resourceARN("logs", "log-group:/aws/lambda/carnation-"+function+"-devl-"+localaws.Region+":*")
+		return a.resourceARN("logs", "log-group:/aws/lambda/"+a.project+"-"+function+"-devl-"+localaws.Region+":*")
 	}
 	unseen = map[grant]string{}
-	for _, g := range []struct{ of, sid, actions, resource, condition, why string }{
+	sender := "state-machine" // who parks
+	if a.isSharded {
+		sender = "insert-data"
+	}
+	type need struct{ of, sid, actions, resource, condition, why string }
+	needs := []need{
 		{"generate-data", "ReadMessages", "kms:Decrypt", key, via("sqs"), encrypts},
 		{"generate-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("generate-data"), "null", logs},
 		{"generate-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
 		{"insert-data", "UseTable", "kms:Decrypt", key, via("dynamodb"), encrypts},
 		{"insert-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("insert-data"), "null", logs},
 		{"insert-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
-		{"state-machine", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, via("sqs"), encrypts},
+		{sender, "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, via("sqs"), encrypts},
 		{"state-machine", "EncryptExecutions", "kms:GenerateDataKey kms:Decrypt", key,
-			context("aws:states:stateMachineArn", shared.outputs["StateMachineArn"]), encrypts},
-		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", resourceARN("logs", "*")), encrypts},
+			context("aws:states:stateMachineArn", a.outputs["StateMachineArn"]), encrypts},
+		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", a.resourceARN("logs", "*")), encrypts},
 		{"state-machine", "DeliverLogs", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups " +
 			"logs:DescribeResourcePolicies logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery",
 			"*", "null", delivers},
 		{"state-machine", "Trace", "xray:GetSamplingRules xray:GetSamplingTargets xray:PutTelemetryRecords xray:PutTraceSegments",
 			"*", "null", traces},
-	} {
+	}
+	if a.isSharded {
+		needs = append(needs,
+			need{"plan-shards", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("plan-shards"), "null", logs},
+			need{"plan-shards", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
+			need{"state-machine", "StartShards", "states:StartExecution", a.outputs["StateMachineArn"], "null", runs},
+			need{"state-machine", "FollowShards", "states:DescribeExecution", a.executionsARN(":*"), "null", runs},
+			need{"state-machine", "RedriveShards", "states:RedriveExecution", a.executionsARN("/Shard:*"), "null", runs})
+	}
+	for _, g := range needs {
 		for _, action := range strings.Fields(g.actions) {
-			unseen[grant{use{roleName(g.of), action, g.resource}, g.sid, g.condition}] = g.why
+			unseen[grant{use{a.roleName(g.of), action, g.resource}, g.sid, g.condition}] = g.why
 		}
 	}
 
@@ -404,24 +474,27 @@ func expectedPermissions(t *testing.T) (unseen map[grant]string, other map[strin
 		return `{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","Action":[` + actions + `],"Resource":"` + arn + `",` +
 			`"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`
 	}
-	expect("trust in "+roleName("generate-data"), assumedBy("lambda.amazonaws.com", ""))
-	expect("trust in "+roleName("insert-data"), assumedBy("lambda.amazonaws.com", ""))
-	expect("trust in "+roleName("state-machine"), assumedBy("states.amazonaws.com", from(shared.outputs["StateMachineArn"])))
-	expect("RetryQueueUrl", overTLSOnly(queueARN("RetryQueueUrl"), `"sqs:*"`))
-	expect("DeadLetterQueueUrl", overTLSOnly(queueARN("DeadLetterQueueUrl"), `"sqs:*"`))
-	topic := shared.outputs["TopicArn"]
+	expect("trust in "+a.roleName("generate-data"), assumedBy("lambda.amazonaws.com", ""))
+	expect("trust in "+a.roleName("insert-data"), assumedBy("lambda.amazonaws.com", ""))
+	if a.isSharded {
+		expect("trust in "+a.roleName("plan-shards"), assumedBy("lambda.amazonaws.com", ""))
+	}
+	expect("trust in "+a.roleName("state-machine"), assumedBy("states.amazonaws.com", from(a.outputs["StateMachineArn"])))
+	expect("RetryQueueUrl", overTLSOnly(a.queueARN("RetryQueueUrl"), `"sqs:*"`))
+	expect("DeadLetterQueueUrl", overTLSOnly(a.queueARN("DeadLetterQueueUrl"), `"sqs:*"`))
+	topic := a.outputs["TopicArn"]
 	expect("TopicArn", `{"Sid":"AlarmsOfThisEnvironment","Effect":"Allow","Principal":{"Service":"cloudwatch.amazonaws.com"},`+
-		`"Action":"sns:Publish","Resource":"`+topic+`"`+from(resourceARN("cloudwatch", "alarm:carnation-*-devl-"+localaws.Region))+`},`+
+		`"Action":"sns:Publish","Resource":"`+topic+`"`+from(a.resourceARN("cloudwatch", "alarm:"+a.project+"-*-devl-"+localaws.Region))+`},`+
 		overTLSOnly(topic, `"sns:AddPermission","sns:DeleteTopic","sns:GetTopicAttributes","sns:ListSubscriptionsByTopic",`+
 			`"sns:Publish","sns:RemovePermission","sns:SetTopicAttributes","sns:Subscribe"`))
 	return unseen, other
 }
 
 // eachChange makes every small change to every policy, each to a copy.
-func eachChange(held permissions, do func(what string, changed permissions)) {
+func (a audited) eachChange(held permissions, do func(what string, changed permissions)) {
 	actions := list{"sqs:PurgeQueue", "sqs:SendMessageBatch", "dynamodb:PutItem", "dynamodb:Scan", "lambda:UpdateFunctionCode",
 		"kms:Encrypt", "s3:GetObject", "iam:PassRole", "*", "sqs:*", "sqs:Send*", "dynamodb:Update?tem", "logs:*"}
-	resources := list{"*", "arn:aws:sqs:*:*:*", held.Roles[roleName("insert-data")][0].Resource[0] + "/index/*"}
+	resources := list{"*", "arn:aws:sqs:*:*:*", held.Roles[a.roleName("insert-data")][0].Resource[0] + "/index/*"}
 	all := both(held.Roles, held.Other)
 	for _, statements := range all {
 		for _, s := range statements {
