@@ -23,7 +23,7 @@ var distributed = sync.OnceValues(func() (*deployed, error) {
 	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=4"}, local.code...)...)
 })
 
-func distributedStack(t *testing.T) *deployed {
+func distributedStack(t testing.TB) *deployed {
 	t.Helper()
 	d, err := distributed()
 	if err != nil {
@@ -33,7 +33,7 @@ func distributedStack(t *testing.T) *deployed {
 }
 
 // planned is what plan-shards answered, from an execution's history.
-func (d *deployed) planned(t *testing.T, arn string) shard.Planned {
+func (d *deployed) planned(t testing.TB, arn string) shard.Planned {
 	t.Helper()
 	out, err := d.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25})
 	if err != nil {
@@ -53,7 +53,7 @@ func (d *deployed) planned(t *testing.T, arn string) shard.Planned {
 }
 
 // sharded is the new events of an execution, made again from its plan.
-func (d *deployed) sharded(t *testing.T, arn string) (events []event.Event) {
+func (d *deployed) sharded(t testing.TB, arn string) (events []event.Event) {
 	t.Helper()
 	planned := d.planned(t, arn)
 	for number := range planned.Plan.Shards() {
@@ -65,7 +65,7 @@ func (d *deployed) sharded(t *testing.T, arn string) (events []event.Event) {
 }
 
 // mapRuns is the Map Runs of an execution.
-func (d *deployed) mapRuns(t *testing.T, arn string) (found []*sfn.DescribeMapRunOutput) {
+func (d *deployed) mapRuns(t testing.TB, arn string) (found []*sfn.DescribeMapRunOutput) {
 	t.Helper()
 	runs, err := d.sfn.ListMapRuns(t.Context(), &sfn.ListMapRunsInput{ExecutionArn: aws.String(arn)})
 	if err != nil {
@@ -256,7 +256,7 @@ func invocations(function string) (n int) {
 }
 
 // failedChild is the child of an execution's Map Run that failed.
-func (d *deployed) failedChild(t *testing.T, arn string) *sfn.DescribeExecutionOutput {
+func (d *deployed) failedChild(t testing.TB, arn string) *sfn.DescribeExecutionOutput {
 	t.Helper()
 	children, err := d.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{
 		MapRunArn: d.mapRuns(t, arn)[0].MapRunArn, StatusFilter: sfntypes.ExecutionStatusFailed,
