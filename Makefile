@@ -58,7 +58,7 @@ zips       := $(functions:%=$(out)/%.zip)
 go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load check vulncheck fmt clean go-build need-aws need-prerequisites
+.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load bench check vulncheck fmt clean go-build need-aws need-prerequisites
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
@@ -123,6 +123,12 @@ chaos: tools ## Play fault scenarios on local AWS and account for every event (S
 
 load: tools ## Run the tests under load, which take minutes
 	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
+
+# For benchstat, which wants several: make bench COUNT=6
+bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot docs/performance.svg (COUNT=1)
+	@mkdir -p build
+	@scripts/python-tools scripts/bench "$(or $(COUNT),1)" build/bench.txt
+	@go run ./internal/performance/plot build/bench.txt docs/performance.svg
 
 check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check

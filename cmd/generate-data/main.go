@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -13,7 +12,7 @@ import (
 
 func main() {
 	logger := settings.NewLogger()
-	s, err := settings.Load(context.Background(), logger)
+	s, err := settings.Load(logger)
 	if err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"os"
 
@@ -15,7 +14,7 @@ import (
 
 func main() {
 	logger := settings.NewLogger()
-	s, err := settings.Load(context.Background(), logger)
+	s, err := settings.Load(logger)
 	table, tableErr := settings.Require("TABLE_NAME")
 	if err := errors.Join(err, tableErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())

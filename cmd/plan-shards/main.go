@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +17,7 @@ import (
 
 func main() {
 	logger := lambdacontext.NewLogger()
-	s, err := settings.Load(context.Background(), logger)
+	s, err := settings.Load(logger)
 	size, sizeErr := shardSize()
 	if err := errors.Join(err, sizeErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())

@@ -34,7 +34,7 @@ func distributedStack(t *testing.T) *deployed {
 }
 
 // planned is what plan-shards answered, from an execution's history.
-func (d *deployed) planned(t *testing.T, arn string) shard.Planned {
+func (d *deployed) planned(t testing.TB, arn string) shard.Planned {
 	t.Helper()
 	out, err := d.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25})
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *deployed) planned(t *testing.T, arn string) shard.Planned {
 }
 
 // sharded is the new events of an execution, made again from its plan.
-func (d *deployed) sharded(t *testing.T, arn string) (events []event.Event) {
+func (d *deployed) sharded(t testing.TB, arn string) (events []event.Event) {
 	t.Helper()
 	planned := d.planned(t, arn)
 	for number := range planned.Plan.Shards() {
@@ -66,7 +66,7 @@ func (d *deployed) sharded(t *testing.T, arn string) (events []event.Event) {
 }
 
 // mapRuns is the Map Runs of an execution.
-func (d *deployed) mapRuns(t *testing.T, arn string) (found []*sfn.DescribeMapRunOutput) {
+func (d *deployed) mapRuns(t testing.TB, arn string) (found []*sfn.DescribeMapRunOutput) {
 	t.Helper()
 	runs, err := d.sfn.ListMapRuns(t.Context(), &sfn.ListMapRunsInput{ExecutionArn: aws.String(arn)})
 	if err != nil {

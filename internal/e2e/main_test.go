@@ -247,7 +247,7 @@ func (c *cloud) createStack(name string, parameters ...string) (*deployed, error
 }
 
 // start starts an execution.
-func (d *deployed) start(t *testing.T, input string) string {
+func (d *deployed) start(t testing.TB, input string) string {
 	t.Helper()
 	out, err := d.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: aws.String(d.outputs["StateMachineArn"]), Input: aws.String(input)})
 	if err != nil {
@@ -257,7 +257,7 @@ func (d *deployed) start(t *testing.T, input string) string {
 }
 
 // wait waits for an execution to end.
-func (d *deployed) wait(t *testing.T, arn string) *sfn.DescribeExecutionOutput {
+func (d *deployed) wait(t testing.TB, arn string) *sfn.DescribeExecutionOutput {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		out, err := d.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
@@ -273,13 +273,13 @@ func (d *deployed) wait(t *testing.T, arn string) *sfn.DescribeExecutionOutput {
 }
 
 // execute runs an execution to its end.
-func (d *deployed) execute(t *testing.T, input string) *sfn.DescribeExecutionOutput {
+func (d *deployed) execute(t testing.TB, input string) *sfn.DescribeExecutionOutput {
 	t.Helper()
 	return d.wait(t, d.start(t, input))
 }
 
 // generated is the new events that an execution's generate-data answered, from the history.
-func (d *deployed) generated(t *testing.T, arn string) []event.Event {
+func (d *deployed) generated(t testing.TB, arn string) []event.Event {
 	t.Helper()
 	out, err := d.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25})
 	if err != nil {
@@ -315,7 +315,7 @@ type row struct {
 }
 
 // rows is the rows whose sequence number is in a half-open range, by sequence number.
-func (d *deployed) rows(t *testing.T, start, end int64) map[int64][]row {
+func (d *deployed) rows(t testing.TB, start, end int64) map[int64][]row {
 	t.Helper()
 	found, err := d.scan(t.Context(), start, end)
 	if err != nil {
@@ -347,7 +347,7 @@ func (d *deployed) scan(ctx context.Context, start, end int64) (map[int64][]row,
 }
 
 // expectInserted checks that each event is exactly one row with its content.
-func (d *deployed) expectInserted(t *testing.T, start, end int64, events []event.Event) {
+func (d *deployed) expectInserted(t testing.TB, start, end int64, events []event.Event) {
 	t.Helper()
 	found := d.rows(t, start, end)
 	for _, e := range events {
@@ -376,7 +376,7 @@ func (d *deployed) attribute(ctx context.Context, output string, name sqstypes.Q
 }
 
 // queue is the messages waiting and in flight.
-func (d *deployed) queue(t *testing.T, output string) (waiting, inFlight int) {
+func (d *deployed) queue(t testing.TB, output string) (waiting, inFlight int) {
 	t.Helper()
 	waiting, err := d.attribute(t.Context(), output, sqstypes.QueueAttributeNameApproximateNumberOfMessages)
 	if err != nil {
@@ -389,7 +389,7 @@ func (d *deployed) queue(t *testing.T, output string) (waiting, inFlight int) {
 	return waiting, inFlight
 }
 
-func (d *deployed) expectQueue(t *testing.T, output string, wantWaiting, wantInFlight int) {
+func (d *deployed) expectQueue(t testing.TB, output string, wantWaiting, wantInFlight int) {
 	t.Helper()
 	if waiting, inFlight := d.queue(t, output); waiting != wantWaiting || inFlight != wantInFlight {
 		t.Errorf("%s has %d messages waiting and %d in flight, want %d and %d", output, waiting, inFlight, wantWaiting, wantInFlight)
@@ -397,7 +397,7 @@ func (d *deployed) expectQueue(t *testing.T, output string, wantWaiting, wantInF
 }
 
 // takeAll receives and deletes all messages that are waiting.
-func (d *deployed) takeAll(t *testing.T, output string) []sqstypes.Message {
+func (d *deployed) takeAll(t testing.TB, output string) []sqstypes.Message {
 	t.Helper()
 	messages, err := d.receiveAll(t.Context(), output)
 	if err != nil {
@@ -423,7 +423,7 @@ func (d *deployed) receiveAll(ctx context.Context, output string) ([]sqstypes.Me
 	}
 }
 
-func expectStatus(t *testing.T, out *sfn.DescribeExecutionOutput, want sfntypes.ExecutionStatus) {
+func expectStatus(t testing.TB, out *sfn.DescribeExecutionOutput, want sfntypes.ExecutionStatus) {
 	t.Helper()
 	if out.Status != want {
 		t.Fatalf("execution is %s (%s: %s), want %s", out.Status, aws.ToString(out.Error), aws.ToString(out.Cause), want)

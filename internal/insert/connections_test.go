@@ -41,12 +41,11 @@ func TestShardsReuseTheirConnections(t *testing.T) {
 	for name, value := range map[string]string{
 		"RETRY_QUEUE_URL": server.URL + "/queue", "PROJECT_NAME": "p", "ENVIRONMENT": "e", "FAILURE_INJECTION": "disabled",
 		"AWS_REGION": "eu-central-2", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": server.URL,
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 	} {
 		t.Setenv(name, value)
 	}
 	logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
-	s, err := settings.Load(t.Context(), logger)
+	s, err := settings.Load(logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -44,6 +45,9 @@ type Endpoint struct {
 	lambda   *lambdaHost
 	faults   faultInjector
 	serveErr chan error
+	// tableTurns are the calls of DynamoDB that go on to moto at once. It does one at a time, and the hundreds of connections
+	// that a Distributed Map would open, each with a thread, only slow it down.
+	tableTurns chan struct{}
 }
 
 // Start brings up a local AWS and waits until it serves. Close it to have nothing of it left.
@@ -54,7 +58,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	if options.Stderr == nil {
 		options.Stderr = os.Stderr
 	}
-	e := &Endpoint{options: options, serveErr: make(chan error, 1), faults: faultInjector{counts: map[string]int{}}}
+	e := &Endpoint{options: options, serveErr: make(chan error, 1), tableTurns: make(chan struct{}, 8), faults: faultInjector{counts: map[string]int{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -88,6 +92,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		},
 		Transport:    &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 		ErrorHandler: e.backendGone,
+		BufferPool:   buffers{},
 	}
 	if err := e.SetFaults(options.Faults); err != nil {
 		return nil, err
@@ -95,6 +100,14 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	go func() { e.serveErr <- e.server.Serve(listener) }()
 	return e, nil
 }
+
+// buffers lends the proxy what it copies answers with: it would make 32 KiB anew for each.
+type buffers struct{}
+
+var bufferPool = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+func (buffers) Get() []byte  { return bufferPool.Get().(*[32 << 10]byte)[:] }
+func (buffers) Put(b []byte) { bufferPool.Put((*[32 << 10]byte)(b)) }
 
 // Environment is what a client of the endpoint needs in its environment.
 func (e *Endpoint) Environment() []string {
@@ -167,6 +180,10 @@ func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, faul
 	default:
 		if call.Service == "logs" {
 			e.lambda.flushLogs(r.Context())
+		}
+		if call.Service == "dynamodb" {
+			e.tableTurns <- struct{}{}
+			defer func() { <-e.tableTurns }()
 		}
 		e.proxy.ServeHTTP(w, r)
 		if changesFunctions(call, r) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +22,8 @@ func setEnvironment(t *testing.T, changes map[string]string) {
 	t.Helper()
 	for name, value := range map[string]string{
 		"RETRY_QUEUE_URL": "https://sqs/retry", "PROJECT_NAME": "carnation", "ENVIRONMENT": "devl", "FAILURE_INJECTION": "enabled",
-		"AWS_REGION": "eu-central-2", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_PROFILE": "",
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_REGION": "eu-central-2", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token",
+		"AWS_ENDPOINT_URL": "",
 	} {
 		if change, ok := changes[name]; ok {
 			value = change
@@ -37,11 +38,14 @@ func TestLoadNamesTheVariableThatIsMissingOrWrong(t *testing.T) {
 		{"PROJECT_NAME", "", "environment variable PROJECT_NAME is not set"},
 		{"ENVIRONMENT", "", "environment variable ENVIRONMENT is not set"},
 		{"FAILURE_INJECTION", "", "environment variable FAILURE_INJECTION is not set"},
+		{"AWS_REGION", "", "environment variable AWS_REGION is not set"},
+		{"AWS_ACCESS_KEY_ID", "", "environment variable AWS_ACCESS_KEY_ID is not set"},
+		{"AWS_SECRET_ACCESS_KEY", "", "environment variable AWS_SECRET_ACCESS_KEY is not set"},
 		{"FAILURE_INJECTION", "yes", `environment variable FAILURE_INJECTION is "yes": allowed is enabled or disabled`},
 		{"FAILURE_INJECTION", "Enabled", `environment variable FAILURE_INJECTION is "Enabled": allowed is enabled or disabled`},
 	} {
 		setEnvironment(t, map[string]string{tc.name: tc.value})
-		if _, err := Load(t.Context(), slog.Default()); fmt.Sprint(err) != tc.want {
+		if _, err := Load(slog.Default()); fmt.Sprint(err) != tc.want {
 			t.Errorf("Load() with %s %q: error = %v, want %s", tc.name, tc.value, err, tc.want)
 		}
 	}
@@ -51,7 +55,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	for value, want := range map[string]bool{"enabled": true, "disabled": false} {
 		setEnvironment(t, map[string]string{"FAILURE_INJECTION": value})
-		got, err := Load(t.Context(), logger)
+		got, err := Load(logger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,6 +65,27 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		if wantQueue := (retryqueue.Queue{API: got.Queue.API, URL: "https://sqs/retry", Logger: logger}); got.Queue != wantQueue || got.Queue.API == nil {
 			t.Errorf("Load() queue = %+v, want %+v", got.Queue, wantQueue)
 		}
+	}
+}
+
+func TestCallsAreMadeAsTheFunctionsRole(t *testing.T) {
+	var authorization, token string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authorization, token = r.Header.Get("Authorization"), r.Header.Get("X-Amz-Security-Token")
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer server.Close()
+	setEnvironment(t, map[string]string{"AWS_ENDPOINT_URL": server.URL})
+	settings, err := Load(slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := settings.Queue.API.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &settings.Queue.URL}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(authorization, "Credential=key/") || !strings.Contains(authorization, "/eu-central-2/sqs/") || token != "token" {
+		t.Errorf("the call is signed as %s, with the token %q", authorization, token)
 	}
 }
 
@@ -88,7 +113,7 @@ func TestEveryCallIsTriedFiveTimesHoweverManyFail(t *testing.T) {
 	defer server.Close()
 	setEnvironment(t, nil)
 	t.Setenv("AWS_ENDPOINT_URL", server.URL)
-	settings, err := Load(t.Context(), slog.Default())
+	settings, err := Load(slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ try:
 except ImportError as missing:
     refuse("no Python module %s (%s)" % (missing.name, sys.executable))
 
+import gc
 import json
 import logging
 import os
@@ -61,6 +62,7 @@ import queues
 import redrive
 import server
 import stack_answers
+import tables
 import task_errors
 from moto.core.config import default_user_config
 
@@ -91,7 +93,8 @@ def main():
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     stack_answers.fill_stacks()
     functions.fill_functions()
-    locks.fill_locks()  # after the functions, as it locks what is in their place
+    tables.fill_tables()
+    locks.fill_locks()  # after the functions and tables, as it locks what is in their place
     move_tasks.fill_move_tasks()  # before the queues, which lock what is there
     queues.fill_queues()
     buckets.fill_buckets()
@@ -103,6 +106,9 @@ def main():
     redrive.fill_redrive()
     map_runs.fill_map_runs()
 
+    # What tables and histories hold stays, and the collector would look through all of it again and again.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
     http = server.bind()
     clients.OWN_URL = "http://127.0.0.1:%d" % http.server_port
     print(json.dumps({"port": http.server_port}), file=announce, flush=True)

@@ -3,6 +3,8 @@ keeps connections, and a failure is one line on stderr and an error of the servi
 """
 
 import functools
+import http.client
+import http.server
 import io
 import json
 import logging
@@ -11,6 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from functions import CODE_PATH, function_code
+from tables import TARGET, answer_update
 
 log = logging.getLogger("moto_server")
 
@@ -34,14 +37,20 @@ class Handler(WSGIRequestHandler):
             self.send_response_only(100)
             self.end_headers()
             self.wfile.flush()
-        environ = self.make_environ()
-        if "wsgi.input_terminated" in environ:
-            body = environ["wsgi.input"].read()
-            environ["CONTENT_LENGTH"] = str(len(body))
-        else:
-            body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        status, headers, answer = answer_to(self.server.app, environ)
+        body = answer = None
+        if self.headers.get("X-Amz-Target") == TARGET and self.headers.get("Content-Length"):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = answer_update(self.headers.get("Authorization", ""), body)
+        if answer is None:
+            environ = self.make_environ()
+            if body is None and "wsgi.input_terminated" in environ:
+                body = environ["wsgi.input"].read()
+                environ["CONTENT_LENGTH"] = str(len(body))
+            elif body is None:
+                body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            answer = answer_to(self.server.app, environ)
+        status, headers, answer = answer
         code, _, reason = status.partition(" ")
         self.send_response_only(int(code), reason)
         named = {name.lower() for name, _ in headers}
@@ -94,11 +103,26 @@ def internal_failure(environ, message):
     return "500 Internal Server Error", [("Content-Type", "text/xml")], (body % escaped).encode()
 
 
+def parse_headers(lines, _class=http.client.HTTPMessage):
+    """In place of http.client's, which has the parser of e-mails read them, in more time than an update takes."""
+    headers = _class()
+    for _ in range(200):
+        line = lines.readline(65537)
+        if len(line) > 65536:
+            raise http.client.LineTooLong("header line")
+        if line in (b"\r\n", b"\n", b""):
+            return headers
+        name, _, value = line.decode("iso-8859-1").partition(":")
+        headers.set_raw(name, value.strip())
+    raise http.client.HTTPException("got more than 200 headers")
+
+
 def bind():
     """A server of moto's services on a free port of the loopback interface."""
     # moto reads its own source directory, twice and under a lock, to route each request.
     find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
     DomainDispatcherApplication.get_backend_for_host = find_backend
+    http.client.parse_headers = parse_headers
     application = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True

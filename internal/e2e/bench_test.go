@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/event"
+	"carnation/internal/insert"
+)
+
+// whole is a stack in the distributed mode as it is by default, with shards of 1,000 events.
+var whole = sync.OnceValues(func() (*deployed, error) {
+	return local.createStack("whole-devl", append([]string{"ProjectName=whole", "MapMode=DISTRIBUTED"}, local.code...)...)
+})
+
+var nextSeq = int64(10_000_000) // no range is run twice
+
+// timed runs events, in one run, or in successive ones of 500 where the stack is inline, and says how long that took.
+func timed(b *testing.B, d *deployed, events int, rate float64) (last *string, took time.Duration) {
+	b.Helper()
+	most := events
+	if d == shared {
+		most = min(events, 500)
+	}
+	for done := 0; done < events; done += most {
+		begun := time.Now()
+		out := d.execute(b, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, nextSeq, nextSeq+int64(most), rate))
+		took += time.Since(begun)
+		nextSeq += int64(most)
+		if rate == 0 {
+			expectStatus(b, out, sfntypes.ExecutionStatusSucceeded)
+		}
+		last = out.ExecutionArn
+	}
+	return last, took
+}
+
+// BenchmarkRuns is whole runs on local AWS. x-linear is how much longer an event takes than in the same mode's run of 500: 1 is
+// time that grows linearly, less is better.
+func BenchmarkRuns(b *testing.B) {
+	d, err := whole()
+	if err != nil {
+		b.Fatal(err)
+	}
+	timed(b, shared, 100, 0) // cold starts are measured elsewhere
+	timed(b, d, 5000, 0)
+	for _, mode := range []struct {
+		name   string
+		stack  *deployed
+		events []int
+	}{{"inline", shared, []int{100, 500, 5000}}, {"distributed", d, []int{100, 500, 5000, 50_000}}} {
+		perEvent := map[int]time.Duration{}
+		for _, n := range mode.events {
+			b.Run(fmt.Sprintf("mode=%s/events=%d", mode.name, n), func(b *testing.B) {
+				var took time.Duration
+				for b.Loop() {
+					_, one := timed(b, mode.stack, n, 0)
+					took += one
+				}
+				perEvent[n] = took / time.Duration(b.N*n)
+				b.ReportMetric(float64(b.N*n)/took.Seconds(), "events/s")
+				if n > 500 && perEvent[500] > 0 {
+					b.ReportMetric(float64(perEvent[n])/float64(perEvent[500]), "x-linear")
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkTenThousandEvents is a distributed run with one failure in twenty, between two inline runs of 500 events. x-inline
+// compares events a second. Every event must be a row or a message.
+func BenchmarkTenThousandEvents(b *testing.B) {
+	const events, rate = 10_000, 0.05
+	d, err := whole()
+	if err != nil {
+		b.Fatal(err)
+	}
+	timed(b, shared, 100, 0)
+	timed(b, d, 5000, 0)
+	var inline, sharded time.Duration
+	for b.Loop() {
+		_, before := timed(b, shared, 500, rate)
+		shared.takeAll(b, "RetryQueueUrl")
+		start := nextSeq
+		arn, took := timed(b, d, events, rate)
+		d.expectAccounted(b, start, start+events, *arn, rate)
+		_, after := timed(b, shared, 500, rate)
+		shared.takeAll(b, "RetryQueueUrl")
+		inline, sharded = inline+before+after, sharded+took
+	}
+	perSecond := float64(events*b.N) / sharded.Seconds()
+	b.ReportMetric(perSecond, "events/s")
+	b.ReportMetric(perSecond/(float64(1000*b.N)/inline.Seconds()), "x-inline")
+}
+
+// expectAccounted checks that each event of a distributed run is one row, or one message if it was to fail, and empties the queue.
+func (d *deployed) expectAccounted(t testing.TB, start, end int64, arn string, rate float64) {
+	t.Helper()
+	var inserted []event.Event
+	failed := map[event.Event]int{}
+	for _, e := range d.sharded(t, arn) {
+		if insert.Simulated(e.SequenceNo, 0, rate) {
+			failed[e]--
+		} else {
+			inserted = append(inserted, e)
+		}
+	}
+	if int64(len(inserted)+len(failed)) != end-start || len(failed) == 0 {
+		t.Fatalf("%d events to be inserted and %d to fail, want %d together", len(inserted), len(failed), end-start)
+	}
+	d.expectInserted(t, start, end, inserted)
+	for _, m := range d.takeAll(t, "RetryQueueUrl") {
+		e, err := event.Parse([]byte(aws.ToString(m.Body)), "")
+		if err != nil {
+			t.Error(err)
+		}
+		failed[e]++
+	}
+	for e, n := range failed {
+		if n != 0 {
+			t.Errorf("failed event %d is in %d messages, want 1", e.SequenceNo, n+1)
+		}
+	}
+}
+
+// A zip that grows makes every cold start longer.
+func TestZipsAreSmall(t *testing.T) {
+	zips, err := filepath.Glob(filepath.Join(root, "build", arch(), "*.zip"))
+	if err != nil || len(zips) < 3 {
+		t.Fatalf("zips: %v, %v, want those of three functions", zips, err)
+	}
+	for _, path := range zips {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if t.Logf("%s: %.2f MiB", filepath.Base(path), float64(info.Size())/(1<<20)); info.Size() > 4<<20 {
+			t.Errorf("%s has %d bytes, want at most 4 MiB", path, info.Size())
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+)
+
+// Local AWS does plain updates itself, since moto takes long. ReturnValues makes moto do the same update.
+func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
+	const set = "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, createdUnixTime = if_not_exists(createdUnixTime, :now)"
+	const same = "attribute_not_exists(sequenceNo) OR randomStringValue = :random"
+	for i, updates := range [][]dynamodb.UpdateItemInput{
+		{update(set, same, "a", 1), update(set, same, "a", 2), update(set, same, "b", 3)},
+		{update(set, "randomStringValue = :random", "a", 1)},
+		{update(set, "attribute_not_exists(sequenceNo)", "a", 1), update(set, "attribute_not_exists(sequenceNo)", "a", 2)},
+		{update("SET a = :random, b = :attempt, c = :now", "", "a", 1), update("SET a = :now, b = :attempt, c = if_not_exists(d, :random)", "", "b", 2)},
+		{update("SET a = :random, b = :attempt", "", "a", 1)},                    // values that are not used
+		{update("SET name = :random, b = :attempt, c = :now", "", "a", 1)},       // a reserved word
+		{update("SET a = :random, b = :attempt + :now", "", "a", 1)},             // a sum
+		{update("SET a = :random, a = :attempt, c = :now", "", "a", 1)},          // twice
+		{update("SET sequenceNo = :random, b = :attempt, c = :now", "", "a", 1)}, // a key
+		{update(set, same, "a", 1), update("SET a = :random, b = :attempt, c = :now REMOVE retryAttempt", "", "a", 1)},
+		{update(set, same+" AND retryAttempt = :attempt", "a", 1), update(set, same+" AND retryAttempt = :now", "a", 2)},
+	} {
+		var got [2]string
+		for way, returns := range []types.ReturnValue{"", types.ReturnValueNone} {
+			key := map[string]types.AttributeValue{
+				"sequenceNo":        &types.AttributeValueMemberN{Value: fmt.Sprint(7_000_000 + i)},
+				"generatedUnixTime": &types.AttributeValueMemberN{Value: fmt.Sprint(way)},
+			}
+			for _, in := range updates {
+				in.TableName, in.Key, in.ReturnValues = aws.String(shared.outputs["TableName"]), key, returns
+				_, err := shared.table.UpdateItem(t.Context(), &in)
+				var api smithy.APIError
+				if errors.As(err, &api) {
+					got[way] += api.ErrorCode() + ": " + api.ErrorMessage() + "; "
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := shared.table.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String(shared.outputs["TableName"]), Key: key})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var row map[string]any
+			if err := attributevalue.UnmarshalMap(out.Item, &row); err != nil {
+				t.Fatal(err)
+			}
+			delete(row, "generatedUnixTime")
+			got[way] += fmt.Sprint(row)
+		}
+		if got[0] != got[1] {
+			t.Errorf("%s\n  at once: %s\n  by moto: %s", *updates[0].UpdateExpression, got[0], got[1])
+		}
+	}
+}
+
+func update(expression, condition, random string, now int) dynamodb.UpdateItemInput {
+	in := dynamodb.UpdateItemInput{
+		UpdateExpression: aws.String(expression),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":random": &types.AttributeValueMemberS{Value: random}, ":attempt": &types.AttributeValueMemberN{Value: "0"},
+			":now": &types.AttributeValueMemberN{Value: fmt.Sprint(now)},
+		},
+	}
+	if condition != "" {
+		in.ConditionExpression = aws.String(condition)
+	}
+	return in
+}

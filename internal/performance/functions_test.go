@@ -1,0 +1,285 @@
+// Package performance measures the functions as they are deployed: the built binaries, through the Lambda Runtime API,
+// against a DynamoDB and an SQS that answer at once. docs/performance.md says what comes out.
+package performance
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carnation/internal/event"
+	"carnation/internal/shard"
+)
+
+const root = "../.."
+
+// built is the folder of the built functions, and of the empty one beside them.
+var built = sync.OnceValues(func() (string, error) {
+	arch := cmp.Or(map[string]string{"amd64": "x86_64"}[runtime.GOARCH], runtime.GOARCH)
+	folder, err := filepath.Abs(filepath.Join(root, "build", arch))
+	if err != nil {
+		return "", err
+	}
+	// AWS_ENDPOINT_URL makes them for this machine.
+	for _, command := range []*exec.Cmd{
+		exec.Command("make", "--no-print-directory", "-C", root, "build", "ARCH="+arch, "AWS_ENDPOINT_URL=local"),
+		exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", folder+"/empty/bootstrap", "./testdata/empty"),
+	} {
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := command.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%v: %w\n%s", command.Args, err, out)
+		}
+	}
+	return folder, nil
+})
+
+// services is a DynamoDB and an SQS whose table takes everything and whose queue is empty.
+func services(b *testing.B) *httptest.Server {
+	b.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		answer := "{}"
+		switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
+		case "GetQueueAttributes":
+			answer = `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`
+		case "UpdateItem", "ReceiveMessage":
+		default:
+			http.Error(w, "not expected here", http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(answer))), 10))
+		_, _ = io.WriteString(w, answer)
+	}))
+	b.Cleanup(server.Close)
+	return server
+}
+
+// function is a running copy of a function, and its Lambda Runtime API.
+type function struct {
+	cmd         *exec.Cmd
+	runtime     *httptest.Server
+	invocations chan []byte
+	answers     chan answer
+}
+
+type answer struct {
+	body []byte
+	err  bool
+}
+
+// prepare makes a built function ready to start, with the environment of a deployed one.
+func prepare(b *testing.B, name string, services *httptest.Server, memoryMB int) *function {
+	b.Helper()
+	folder, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := &function{invocations: make(chan []byte), answers: make(chan answer, 1)}
+	take := func(failed bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			w.WriteHeader(http.StatusAccepted)
+			f.answers <- answer{body, failed || err != nil}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case payload := <-f.invocations:
+			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-2:123456789012:function:benchmark")
+			_, _ = w.Write(payload)
+		}
+	})
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", take(false))
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", take(true))
+	mux.HandleFunc("POST /2018-06-01/runtime/init/error", take(true))
+	f.runtime = httptest.NewServer(mux)
+	f.cmd = exec.Command(filepath.Join(folder, name, "bootstrap"))
+	f.cmd.Env = []string{
+		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(f.runtime.URL, "http://"), "AWS_ENDPOINT_URL=" + services.URL,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(memoryMB), "AWS_LAMBDA_LOG_FORMAT=JSON",
+		"AWS_REGION=eu-central-2", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token",
+		"RETRY_QUEUE_URL=" + services.URL + "/123456789012/retry", "TABLE_NAME=events", "SHARD_SIZE=1000",
+		"PROJECT_NAME=carnation", "ENVIRONMENT=devl", "FAILURE_INJECTION=enabled",
+	}
+	return f
+}
+
+func (f *function) start(b *testing.B) {
+	b.Helper()
+	if err := f.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// invoke is one invocation, which must succeed.
+func (f *function) invoke(b *testing.B, payload []byte) []byte {
+	b.Helper()
+	timeout := time.After(30 * time.Second)
+	select {
+	case f.invocations <- payload:
+	case <-timeout:
+		b.Fatal("the function does not ask for an invocation")
+	}
+	select {
+	case a := <-f.answers:
+		if a.err {
+			b.Fatalf("the function failed: %s", a.body)
+		}
+		return a.body
+	case <-timeout:
+		b.Fatal("the function does not answer")
+		return nil
+	}
+}
+
+// stop ends the function, and says how much memory it had at most, in MiB.
+func (f *function) stop(b *testing.B) float64 {
+	b.Helper()
+	status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
+	if err := f.cmd.Process.Kill(); err != nil {
+		b.Fatal(err)
+	}
+	_ = f.cmd.Wait() // it says that it was killed
+	f.runtime.CloseClientConnections()
+	f.runtime.Close()
+	// On Linux, the usage of a child begins with the memory of its parent.
+	if statusErr == nil {
+		_, line, _ := strings.Cut(string(status), "VmHWM:")
+		var kib float64
+		if _, err := fmt.Sscan(line, &kib); err != nil {
+			b.Fatal(err)
+		}
+		return kib / 1024
+	}
+	return float64(f.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / (1 << 20) // macOS counts bytes
+}
+
+func plan(n int64) shard.Plan {
+	return shard.Plan{Run: event.Run{StartSeq: 1, EndSeq: 1 + n}, ShardSize: n, CurrentTime: 1795416822, Seed: uuid.MustParse("f6e66be7-34e1-4bd0-b9b1-d0ec0e5e6ab5")}
+}
+
+func encode(b *testing.B, value any) []byte {
+	b.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return data
+}
+
+// payloads is an invocation of each function in the distributed mode, about n events.
+func payloads(b *testing.B, n int64) map[string][]byte {
+	b.Helper()
+	return map[string][]byte{
+		"generate-data": encode(b, map[string]any{"plan": plan(n), "shard": 0}),
+		"insert-data":   encode(b, map[string]any{"items": plan(n).Items(0)}),
+		"plan-shards":   encode(b, map[string]any{"start_seq": 1, "end_seq": 1 + n}),
+	}
+}
+
+var functions = []string{"generate-data", "insert-data", "plan-shards"}
+
+// BenchmarkColdStart is the time from the start of a process to its first answer, calls of AWS included. Each iteration
+// starts the empty function too, so that x-empty compares what ran under the same load: medians of both.
+func BenchmarkColdStart(b *testing.B) {
+	for _, name := range append([]string{"empty"}, functions...) {
+		b.Run(name, func(b *testing.B) {
+			aws, payload := services(b), cmp.Or(string(payloads(b, 1)[name]), "{}")
+			var empty, own []time.Duration
+			var most float64
+			once := func(name, payload string) (took time.Duration, peak float64) {
+				f := prepare(b, name, aws, 256)
+				begun := time.Now()
+				f.start(b)
+				f.invoke(b, []byte(payload))
+				took = time.Since(begun)
+				peak = f.stop(b)
+				return took, peak
+			}
+			for b.Loop() {
+				took, peak := once(name, payload)
+				own, most = append(own, took), max(most, peak)
+				took, _ = once("empty", "{}")
+				empty = append(empty, took)
+			}
+			b.ReportMetric(0, "ns/op") // it counts both functions, and what is around them
+			b.ReportMetric(median(own).Seconds()*1000, "ms-median")
+			b.ReportMetric(float64(median(own))/float64(median(empty)), "x-empty")
+			b.ReportMetric(most, "peak-MiB")
+		})
+	}
+}
+
+func median(durations []time.Duration) time.Duration {
+	slices.Sort(durations)
+	return durations[len(durations)/2]
+}
+
+// BenchmarkWarm is an invocation of a warm function: of one event, and of a shard of 1,000. cpu-ms is the processor time of the
+// function's own process, peak-MiB the most memory that it had.
+func BenchmarkWarm(b *testing.B) {
+	for _, n := range []int64{1, 1000} {
+		for _, name := range functions {
+			b.Run(fmt.Sprintf("%s/events=%d", name, n), func(b *testing.B) {
+				aws, payload := services(b), payloads(b, n)[name]
+				f := prepare(b, name, aws, 256)
+				f.start(b)
+				f.invoke(b, payload)
+				before := f.used(b)
+				for b.Loop() {
+					f.invoke(b, payload)
+				}
+				after := f.used(b)
+				peak := f.stop(b)
+				if after > 0 { // not on macOS
+					b.ReportMetric((after-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+				}
+				b.ReportMetric(peak, "peak-MiB")
+			})
+		}
+	}
+}
+
+// used is the processor time of a running function, to the nanosecond, 0 where only Linux could tell.
+func (f *function) used(b *testing.B) time.Duration {
+	b.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var total time.Duration
+	for _, path := range threads {
+		var ran time.Duration
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // a thread that has just ended
+		}
+		if _, err := fmt.Sscan(string(data), &ran); err != nil {
+			b.Fatal(err)
+		}
+		total += ran
+	}
+	return total
+}
