@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +106,12 @@ func TestMakePrerequisites(t *testing.T) {
 	if printed.code != 0 || !equalJSON(t, policy, printed.stdout) {
 		t.Errorf("scripts/key-policy prints %s\nand the key has %s", printed, policy)
 	}
+	arn := "arn:aws:s3:::" + name
+	overTLSOnly := `{"Version":"2012-10-17","Statement":[{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","Action":"s3:*",` +
+		`"Resource":["` + arn + `","` + arn + `/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`
+	if got := run(t, "aws", "s3api", "get-bucket-policy", "--bucket", name, "--query", "Policy", "--output", "text"); !equalJSON(t, got, overTLSOnly) {
+		t.Errorf("the bucket's policy is %s, want %s", got, overTLSOnly)
+	}
 	run(t, "aws", "s3", "cp", "go.mod", "s3://"+name+"/mine")
 
 	p.replace(t, "cft/carnation-prerequisites-stack.yaml", "NoncurrentDays: 90", "NoncurrentDays: 91")
@@ -123,53 +127,46 @@ func TestMakePrerequisites(t *testing.T) {
 	p.make(t, "prerequisites", 0, "create-stack rose-prerequisites", "CREATE_COMPLETE")
 }
 
-// The key's policy lets no service use it that is not named here, and each only under its condition.
-func TestKeyPolicyNamesEachServiceWithItsCondition(t *testing.T) {
-	var policy struct {
-		Statement []struct {
-			Sid       string
-			Principal map[string]string
-			Action    list
-			Condition map[string]map[string]any
-		}
-	}
+// The key's policy, to the letter: for everybody who may use the key, which actions, under which condition.
+func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 	out := local.command(nil, "scripts/key-policy")
-	if err := json.Unmarshal([]byte(out.stdout), &policy); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if out.code != 0 {
+		t.Fatal(out)
 	}
-	const account = "arn:aws:iam::123456789012:root"
+	const (
+		account = `{"AWS":"arn:aws:iam::123456789012:root"} `
+		region  = localaws.Region
+		logs    = `"arn:aws:logs:` + region + `:123456789012:`
+		uses    = "kms:Decrypt kms:DescribeKey kms:Encrypt kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:ReEncryptFrom kms:ReEncryptTo "
+	)
+	service := func(name string) string { return `{"Service":"` + name + `"} ` }
 	want := map[string]string{
-		"AccountAdministersTheKey":      account + " ",
-		"QueuesAndBucketUseIt":          account + " kms:ViaService",
-		"TableAndFunctionsUseIt":        account + " kms:ViaService",
-		"StateMachinesUseIt":            account + " kms:EncryptionContext:aws:states:stateMachineArn",
-		"StateMachinesEncryptTheirLogs": account + " kms:EncryptionContext:SourceArn",
-		"StateMachineLogsAreDelivered":  "delivery.logs.amazonaws.com kms:EncryptionContext:SourceArn",
-		"LogGroupsAreEncrypted":         "logs." + localaws.Region + ".amazonaws.com kms:EncryptionContext:aws:logs:arn",
-		"AlarmsPublishToTheTopic":       "cloudwatch.amazonaws.com aws:SourceAccount aws:SourceArn",
+		"AccountAdministersTheKey": account + "kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DescribeKey kms:DisableKey " +
+			"kms:DisableKeyRotation kms:EnableKey kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus kms:ListGrants " +
+			"kms:ListKeyPolicies kms:ListKeyRotations kms:ListResourceTags kms:PutKeyPolicy kms:RevokeGrant kms:RotateKeyOnDemand " +
+			"kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource kms:UpdateAlias kms:UpdateKeyDescription null",
+		"QueuesAndBucketUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
+			`{"StringLike":{"kms:ViaService":["s3.` + region + `.*","sqs.` + region + `.*"]}}`,
+		"TableAndFunctionsUseIt": account + "kms:CreateGrant " + uses +
+			`{"StringLike":{"kms:ViaService":["dynamodb.` + region + `.*","lambda.` + region + `.*"]}}`,
+		"StateMachinesUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
+			`{"ArnLike":{"kms:EncryptionContext:aws:states:stateMachineArn":["arn:aws:states:` + region + `:123456789012:stateMachine:carnation-*"]}}`,
+		"StateMachinesEncryptTheirLogs": account + `kms:GenerateDataKey {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,
+		"StateMachineLogsAreDelivered": service("delivery.logs.amazonaws.com") +
+			`kms:Decrypt {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,
+		"FunctionsCodeIsEncrypted": service("lambda.amazonaws.com") + `kms:Decrypt kms:GenerateDataKey ` +
+			`{"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*"]}}`,
+		"LogGroupsAreEncrypted": service("logs."+region+".amazonaws.com") + uses +
+			`{"ArnLike":{"kms:EncryptionContext:aws:logs:arn":[` + logs + `log-group:/aws/lambda/carnation-*",` + logs + `log-group:/aws/vendedlogs/states/carnation-*"]}}`,
+		"AlarmsPublishToTheTopic": service("cloudwatch.amazonaws.com") + `kms:Decrypt kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext ` +
+			`{"ArnLike":{"aws:SourceArn":["arn:aws:cloudwatch:` + region + `:123456789012:alarm:carnation-*"]},"StringEquals":{"aws:SourceAccount":["123456789012"]}}`,
 	}
-	for _, s := range policy.Statement {
-		var keys []string
-		for _, values := range s.Condition {
-			for key := range values {
-				keys = append(keys, key)
-			}
-		}
-		slices.Sort(keys)
-		got := s.Principal["AWS"] + s.Principal["Service"] + " " + strings.Join(keys, " ")
-		if got != want[s.Sid] {
-			t.Errorf("statement %s is for %q, want %q", s.Sid, got, want[s.Sid])
+	for _, s := range parsePolicy(t, "the key", out.stdout) {
+		got := inJSON(s.Principal) + " " + strings.Join(s.Action, " ") + " " + inJSON(s.Condition)
+		if got != want[s.Sid] || s.Effect != "Allow" || !slices.Equal(s.Resource, list{"*"}) {
+			t.Errorf("statement %s is %s %v for\n%s\nwant Allow * for\n%s", s.Sid, s.Effect, s.Resource, got, want[s.Sid])
 		}
 		delete(want, s.Sid)
-		for _, action := range s.Action {
-			if strings.Contains(action, "*") {
-				t.Errorf("statement %s allows %s: a wildcard", s.Sid, action)
-			}
-			uses := regexp.MustCompile(`^kms:(Encrypt|Decrypt|ReEncrypt|Generate|CreateGrant)`).MatchString(action)
-			if uses && len(s.Condition) == 0 {
-				t.Errorf("statement %s allows %s under no condition", s.Sid, action)
-			}
-		}
 	}
 	if len(want) != 0 {
 		t.Errorf("the policy lacks %v", want)

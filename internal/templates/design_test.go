@@ -109,7 +109,7 @@ func encryption(r *resource) string {
 	case r.kind == "AWS::KMS::Key":
 		return "is the key, rotated every year"
 	case r.kind == "AWS::Lambda::Function":
-		return "the key, for its environment and logs; its code as in the bucket"
+		return "the key, for its code, environment and logs"
 	case keyOf[r.kind] != nil:
 		return "the key"
 	}

@@ -70,15 +70,15 @@ func fitTogether(texts map[string]string, report func(string, ...any)) {
 	}
 }
 
-// Where a resource names its key. Types without an entry hold nothing: see plainTypes.
-var keyOf = map[string][]string{
-	"AWS::DynamoDB::Table":             {"SSESpecification", "KMSMasterKeyId"},
-	"AWS::SQS::Queue":                  {"KmsMasterKeyId"},
-	"AWS::SNS::Topic":                  {"KmsMasterKeyId"},
-	"AWS::Logs::LogGroup":              {"KmsKeyId"},
-	"AWS::Lambda::Function":            {"KmsKeyArn"},
-	"AWS::StepFunctions::StateMachine": {"EncryptionConfiguration", "KmsKeyId"},
-	"AWS::S3::Bucket":                  {"BucketEncryption", "ServerSideEncryptionConfiguration", "0", "ServerSideEncryptionByDefault", "KMSMasterKeyID"},
+// Where a resource names its key, at one place or more. Types without an entry hold nothing: see plainTypes.
+var keyOf = map[string][][]string{
+	"AWS::DynamoDB::Table":             {{"SSESpecification", "KMSMasterKeyId"}},
+	"AWS::SQS::Queue":                  {{"KmsMasterKeyId"}},
+	"AWS::SNS::Topic":                  {{"KmsMasterKeyId"}},
+	"AWS::Logs::LogGroup":              {{"KmsKeyId"}},
+	"AWS::Lambda::Function":            {{"KmsKeyArn"}, {"Code", "SourceKMSKeyArn"}},
+	"AWS::StepFunctions::StateMachine": {{"EncryptionConfiguration", "KmsKeyId"}},
+	"AWS::S3::Bucket":                  {{"BucketEncryption", "ServerSideEncryptionConfiguration", "0", "ServerSideEncryptionByDefault", "KMSMasterKeyID"}},
 }
 
 // What has to be said beside the key, or the key is not used.
@@ -106,15 +106,17 @@ func (w *world) usesKey(value any) bool {
 func encrypted(texts map[string]string, report func(string, ...any)) {
 	w := newWorld(texts, devl.with("SNSSubscriptionEmail", "me@example.com"))
 	for _, r := range w.of() {
-		path, can := keyOf[r.kind]
+		paths, can := keyOf[r.kind]
 		if !can {
 			if !slices.Contains(plainTypes, r.kind) {
 				report("%s: %s is a %s: say in keyOf how that is encrypted, or in plainTypes that it holds nothing", r.file, r.id, r.kind)
 			}
 			continue
 		}
-		if value := r.get(path...); !w.usesKey(value) {
-			report("%s: %s of %s is %v, want the key", r.file, strings.Join(path, "."), r.id, value)
+		for _, path := range paths {
+			if value := r.get(path...); !w.usesKey(value) {
+				report("%s: %s of %s is %v, want the key", r.file, strings.Join(path, "."), r.id, value)
+			}
 		}
 		for path, want := range switchOf[r.kind] {
 			if got := r.text(strings.Split(path, ".")...); got != want {
@@ -764,6 +766,7 @@ func TestEachRuleSeesWhatBreaksIt(t *testing.T) {
 		{"can be encrypted", nested + "dynamodb-stack.yaml", "KMSMasterKeyId: !Ref KmsMasterKeyId", "KMSMasterKeyId: alias/aws/dynamodb", "DynamoDBStack.Table is alias/aws/dynamodb, want the key"},
 		{"can be encrypted", nested + "dynamodb-stack.yaml", "SSEEnabled: true", "SSEEnabled: false", "SSESpecification.SSEEnabled"},
 		{"can be encrypted", nested + "lambda-function-stack.yaml", "\n      KmsKeyArn: !Ref KmsKeyArn", "", "GenerateDataFunction is <nil>, want the key"},
+		{"can be encrypted", nested + "lambda-function-stack.yaml", "\n        SourceKMSKeyArn: !Ref KmsKeyArn", "", "Code.SourceKMSKeyArn of LambdaFunctionStack.GenerateDataFunction is <nil>"},
 		{"can be encrypted", rootTemplate, "KmsKeyId: !Ref KmsMasterKeyId", "KmsKeyId: !Ref AWS::NoValue", "EncryptionConfiguration.KmsKeyId of StateMachine"},
 		{"can be encrypted", nested + "sns-stack.yaml", "Type: AWS::SNS::Topic\n", "Type: AWS::Kinesis::Stream\n", "say in keyOf"},
 		{"can be encrypted", nested + "dynamodb-stack.yaml", "\nResources:\n", "\nResources:\n  Bucket: { Type: AWS::S3::Bucket }\n", "DynamoDBStack.Bucket is <nil>, want the key"},
