@@ -80,7 +80,8 @@ type Failed struct {
 
 // Handle takes {"items": [...], "failure_rate"?: r, "return_for"?: "<execution>", "release_after"?: s} and inserts the events.
 // One that cannot be inserted, or that the time does not suffice for, is in the answer; with return_for it is returned to
-// the retry queue, a new one in the name of that execution, a claimed one invisible for s more seconds. Errors are *event.InvalidInputError and *ParkError, after which the same input can be tried again.
+// the retry queue, a new one in the name of that execution, a claimed one invisible for s more seconds. Errors are
+// *event.InvalidInputError and *ParkError, after which the same input can be tried again.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
 	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_after")
 	if err != nil {
