@@ -46,6 +46,7 @@ const (
 
 // TestChaos plays seeded scenarios of overlapping runs under faults, and draws up an account of every event.
 func TestChaos(t *testing.T) {
+	t.Parallel() // it mostly waits, as the tests of deployments do
 	var next sync.Mutex
 	queue := make([]int64, *seeds)
 	for i := range queue {

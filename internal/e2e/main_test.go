@@ -94,9 +94,6 @@ type cloud struct {
 	code      []string // parameters that name what make upload copied
 }
 
-// One uploads at a time: they share the folder that make builds in.
-var uploading sync.Mutex
-
 // newCloud starts a local AWS and uploads what is built now. The caller closes its endpoint.
 func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 	c := &cloud{}
@@ -109,19 +106,27 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 			err = errors.Join(err, c.endpoint.Close())
 		}
 	}()
+	return c, c.upload()
+}
+
+// One uploads at a time: they share the folder that make builds in.
+var uploading sync.Mutex
+
+// upload builds, and makes the key and the bucket with what is built.
+func (c *cloud) upload() error {
+	uploading.Lock()
+	defer uploading.Unlock()
 	for _, step := range [][]string{
 		{"make", "--no-print-directory", "build"},
 		{"aws", "s3", "mb", "s3://" + bucket},
 	} {
 		if out := c.command(nil, step...); out.code != 0 {
-			return nil, fmt.Errorf("%v: %s", step, out)
+			return fmt.Errorf("%v: %s", step, out)
 		}
 	}
 	key := c.command(nil, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
 	c.keyID = strings.TrimSpace(key.stdout)
-	uploading.Lock()
 	upload := c.command(nil, "make", "--no-print-directory", "upload", "BUCKET="+bucket, "KMS_KEY_ID="+c.keyID)
-	uploading.Unlock()
 	for _, line := range strings.Fields(upload.stdout) {
 		if folder, found := strings.CutPrefix(line, "TemplatesFolder="); found {
 			c.templates = folder
@@ -131,9 +136,9 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 		}
 	}
 	if c.keyID == "" || c.templates == "" || len(c.code) != 6 {
-		return nil, fmt.Errorf("create-key: %s; make upload: %s", key, upload)
+		return fmt.Errorf("create-key: %s; make upload: %s", key, upload)
 	}
-	return c, nil
+	return nil
 }
 
 // result of a command.
