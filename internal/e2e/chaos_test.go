@@ -513,58 +513,54 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 	}
 	e.released = aws.ToTime(e.out.StopDate)
 	if w.sharded {
-		return e, w.readShards(ctx, &e)
+		err = w.readShards(ctx, &e)
+		return e, err
 	}
 	mapped := false
-	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return e, err
-		}
-		for _, h := range page.Events {
-			switch {
-			case h.Type == sfntypes.HistoryEventTypeTaskSucceeded && !mapped:
-				var output struct{ Payload struct{ Items []event.Item } }
-				if json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &output) == nil { // garbage is no answer
-					e.items, e.claimed = output.Payload.Items, *h.Timestamp
-				}
-			case h.Type == sfntypes.HistoryEventTypeMapStateEntered:
-				mapped = true
-				if *h.StateEnteredEventDetails.Name == "Return Failed Events" {
-					e.parking, e.released = true, *h.Timestamp
-				}
-			case h.Type == sfntypes.HistoryEventTypePassStateEntered:
-				var input struct{ Item event.Item }
-				if err := json.Unmarshal([]byte(*h.StateEnteredEventDetails.Input), &input); err != nil {
-					return e, err
-				}
-				switch *h.StateEnteredEventDetails.Name {
-				case stack.EventFailed, stack.InvocationFailed:
-					e.failed[input.Item] = true
-				case "Event Inserted":
-					e.inserted[input.Item] = *h.Timestamp
-					delete(e.failed, input.Item) // it had failed before the redrive
-				}
+	err = w.eachEvent(ctx, arn, func(h sfntypes.HistoryEvent) error {
+		switch {
+		case h.Type == sfntypes.HistoryEventTypeTaskSucceeded && !mapped:
+			var output struct{ Payload struct{ Items []event.Item } }
+			if json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &output) == nil { // garbage is no answer
+				e.items, e.claimed = output.Payload.Items, *h.Timestamp
+			}
+		case h.Type == sfntypes.HistoryEventTypeMapStateEntered:
+			mapped = true
+			if *h.StateEnteredEventDetails.Name == "Return Failed Events" {
+				e.parking, e.released = true, *h.Timestamp
+			}
+		case h.Type == sfntypes.HistoryEventTypePassStateEntered:
+			var input struct{ Item event.Item }
+			if err := json.Unmarshal([]byte(*h.StateEnteredEventDetails.Input), &input); err != nil {
+				return err
+			}
+			switch *h.StateEnteredEventDetails.Name {
+			case stack.EventFailed, stack.InvocationFailed:
+				e.failed[input.Item] = true
+			case "Event Inserted":
+				e.inserted[input.Item] = *h.Timestamp
+				delete(e.failed, input.Item) // it had failed before the redrive
 			}
 		}
-	}
-	return e, nil
+		return nil
+	})
+	return e, err
 }
 
 // readShards reads the plan of a distributed run, whose history has its new events for a redrive in any case, and what its
 // shards claimed and returned.
 func (w *world) readShards(ctx context.Context, e *execution) error {
 	planned := false
-	err := w.eachEvent(ctx, *e.out.ExecutionArn, func(h sfntypes.HistoryEvent) {
+	err := w.eachEvent(ctx, *e.out.ExecutionArn, func(h sfntypes.HistoryEvent) error {
 		var answer struct{ Payload shard.Planned }
 		if planned || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil {
-			return
+			return nil
 		}
 		planned, e.parking = true, true
 		for number := range answer.Payload.Plan.Shards() {
 			e.items = append(e.items, answer.Payload.Plan.Items(number)...)
 		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -580,7 +576,7 @@ func (w *world) readShards(ctx context.Context, e *execution) error {
 		}
 		for _, child := range children.Executions {
 			s := execution{out: e.out}
-			err := w.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) {
+			err := w.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) error {
 				var answer struct {
 					Payload struct {
 						Items    []event.Item
@@ -596,6 +592,7 @@ func (w *world) readShards(ctx context.Context, e *execution) error {
 				default:
 					e.returned += answer.Payload.Returned
 				}
+				return nil
 			})
 			if err != nil {
 				return err
@@ -612,7 +609,7 @@ func (w *world) readShards(ctx context.Context, e *execution) error {
 }
 
 // eachEvent calls visit with the events of an execution's history, in order.
-func (w *world) eachEvent(ctx context.Context, arn string, visit func(h sfntypes.HistoryEvent)) error {
+func (w *world) eachEvent(ctx context.Context, arn string, visit func(h sfntypes.HistoryEvent) error) error {
 	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -620,7 +617,9 @@ func (w *world) eachEvent(ctx context.Context, arn string, visit func(h sfntypes
 			return err
 		}
 		for _, h := range page.Events {
-			visit(h)
+			if err := visit(h); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
