@@ -6,8 +6,8 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"carnation/internal/awsjson"
 	"carnation/internal/insert"
 	"carnation/internal/settings"
 )
@@ -16,12 +16,13 @@ func main() {
 	logger := settings.NewLogger()
 	s, err := settings.Load(logger)
 	table, tableErr := settings.Require("TABLE_NAME")
-	if err := errors.Join(err, tableErr); err != nil {
+	endpoint, endpointErr := settings.RequireURL("DYNAMODB_ENDPOINT")
+	if err := errors.Join(err, tableErr, endpointErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
 	handler := &insert.Handler{
-		API: dynamodb.NewFromConfig(s.AWS), TableName: table, Queue: s.Queue,
+		API: awsjson.New(s.AWS, awsjson.DynamoDB, endpoint.String()), TableName: table, Queue: s.Queue,
 		Metrics: s.Metrics, Logger: logger, FailureInjection: s.FailureInjection,
 	}
 	lambda.Start(handler.Handle)

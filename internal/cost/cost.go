@@ -63,8 +63,8 @@ func (r Run) inline() Counts {
 		Executions: runs, Generates: runs, Inserts: r.Events, Writes: r.Events - r.Failed, QueueCalls: r.Failed,
 		Transitions: ofRun*runs + ofEvent*r.Events + ofFailedEvent*r.Failed + ofRunThatFails*min(runs, r.Failed),
 	}
-	if rest > 0 { // a full run has no room to claim
-		c.QueueCalls += receives(generate.MaxItems - rest)
+	if rest > 0 { // a full run has no room to claim; others ask the queue once, where it is empty
+		c.QueueCalls++
 	}
 	return c
 }
@@ -94,12 +94,6 @@ func (r Run) distributed() Counts {
 func (r Run) shards() int {
 	const most = shard.MaxEvents / shard.MaxSize
 	return ceil(r.Events, max(r.ShardSize, ceil(r.Events, most)))
-}
-
-// receives is how many receives find out that the retry queue is empty, where there is room for so many events: as
-// internal/retryqueue makes them, eight at once, of ten messages each.
-func receives(room int) int {
-	return min(8, ceil(room, 10))
 }
 
 func ceil(n, size int) int { return (n + size - 1) / size }

@@ -21,11 +21,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"carnation/internal/awsjson/awsjsontest"
 	"carnation/internal/event"
 	"carnation/internal/insert"
 	"carnation/internal/metrics"
@@ -337,7 +337,6 @@ func decode(t *testing.T, data []byte) any {
 
 // endlessSQS has more events than any run takes, each as large as can be.
 type endlessSQS struct {
-	retryqueue.API
 	handleSize int
 
 	mu       sync.Mutex
@@ -364,8 +363,8 @@ func (q *endlessSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInp
 // failingTable answers with an error code of this length.
 type failingTable int
 
-func (n failingTable) UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
-	return nil, &smithy.GenericAPIError{Code: strings.Repeat("E", int(n))}
+func (n failingTable) Call(context.Context, string, any, any) error {
+	return &smithy.GenericAPIError{Code: strings.Repeat("E", int(n))}
 }
 
 // longestError is the longest error name that insert-data answers, read from an answer of its handler.
@@ -391,7 +390,7 @@ func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 	for _, handleSize := range []int{1, 200, 400, retryqueue.MaxReceiptHandle} {
 		for _, events := range []int{0, 1, 100, 300, MaxItems - 1, MaxItems} {
 			api := &endlessSQS{handleSize: handleSize}
-			h, _ := handlerOf(retryqueue.Queue{API: api, Logger: slog.New(slog.DiscardHandler)})
+			h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: api}, Logger: slog.New(slog.DiscardHandler)})
 			answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)))
 			if err != nil {
 				t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"carnation/internal/awsjson/awsjsontest"
 	"carnation/internal/event"
 	"carnation/internal/retryqueue"
 	"carnation/internal/shard"
@@ -89,7 +90,7 @@ func TestItemsOfAShardFitTheState(t *testing.T) {
 		{0, 400, shard.MaxClaims},
 		{0, retryqueue.MaxReceiptHandle, shard.MaxClaims},
 	} {
-		h, _ := handlerOf(retryqueue.Queue{API: &endlessSQS{handleSize: tc.handleSize}, Logger: slog.New(slog.DiscardHandler)})
+		h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: &endlessSQS{handleSize: tc.handleSize}}, Logger: slog.New(slog.DiscardHandler)})
 		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"plan":%s,"shard":%d}`, plan, tc.number)))
 		if err != nil {
 			t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/uuid"
 
+	"carnation/internal/awsjson"
 	"carnation/internal/event"
 	"carnation/internal/metrics"
 	"carnation/internal/settings"
@@ -27,8 +27,6 @@ func TestShardsReuseTheirConnections(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		time.Sleep(time.Millisecond) // so that the inserts overlap
-		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-		w.Header().Set("X-Amz-Crc32", "2745614147") // of the body
 		_, _ = io.WriteString(w, "{}")
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -49,7 +47,7 @@ func TestShardsReuseTheirConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Handler{API: dynamodb.NewFromConfig(s.AWS), TableName: "t", Queue: s.Queue, Metrics: metrics.Counter{Logger: logger}, Logger: logger}
+	h := &Handler{API: awsjson.New(s.AWS, awsjson.DynamoDB, ""), TableName: "t", Queue: s.Queue, Metrics: metrics.Counter{Logger: logger}, Logger: logger}
 	items := make([]event.Item, 500)
 	for i := range items {
 		items[i].Event = event.Event{SequenceNo: int64(i), RandomValue: uuid.NewString(), CurrentTime: 1, EndSeq: 500}

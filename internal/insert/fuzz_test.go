@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"carnation/internal/event"
 	"carnation/internal/metrics"
 	"carnation/internal/retryqueue"
@@ -16,9 +14,7 @@ import (
 // takesAll is a table and a queue that take everything.
 type takesAll struct{}
 
-func (takesAll) UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
-	return &dynamodb.UpdateItemOutput{}, nil
-}
+func (takesAll) Call(context.Context, string, any, any) error { return nil }
 
 func (takesAll) Delete(context.Context, []string) error { return nil }
 

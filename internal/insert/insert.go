@@ -10,12 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
@@ -32,9 +28,9 @@ const (
 	maxError = 90
 )
 
-// API is what a Handler asks of DynamoDB.
+// API calls an operation of DynamoDB: *awsjson.Client, or what stands for it in a test.
 type API interface {
-	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	Call(ctx context.Context, operation string, input, output any) error
 }
 
 // Queue is the retry queue as a Handler uses it.
@@ -191,18 +187,7 @@ func (h *Handler) insert(ctx context.Context, e event.Event, rate float64) error
 	if Simulated(e.SequenceNo, e.RetryAttempt, rate) {
 		return fmt.Errorf("insert event %d: %w", e.SequenceNo, errSimulated)
 	}
-	_, err := h.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: aws.String(h.TableName),
-		Key:       map[string]types.AttributeValue{"sequenceNo": number(e.SequenceNo), "generatedUnixTime": number(e.CurrentTime)},
-		UpdateExpression: aws.String("SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, " +
-			"createdUnixTime = if_not_exists(createdUnixTime, :now)"),
-		ConditionExpression: aws.String("attribute_not_exists(sequenceNo) OR randomStringValue = :random"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":random":  &types.AttributeValueMemberS{Value: e.RandomValue},
-			":attempt": number(int64(e.RetryAttempt)),
-			":now":     number(time.Now().Unix()),
-		},
-	})
+	err := h.API.Call(ctx, "UpdateItem", updateOf(h.TableName, e, time.Now()), nil)
 	if err != nil && ctx.Err() != nil { // not the client's own limit for one call
 		err = errors.Join(errOutOfTime, err)
 	}
@@ -212,8 +197,43 @@ func (h *Handler) insert(ctx context.Context, e event.Event, rate float64) error
 	return nil
 }
 
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+// update is the input of UpdateItem. Structs in place of maps are what encoding/json writes fastest.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+type update struct {
+	TableName           string
+	Key                 updateKey
+	UpdateExpression    string
+	ConditionExpression string
+	Values              updateValues `json:"ExpressionAttributeValues"`
+}
+
+type updateKey struct {
+	SequenceNo        number `json:"sequenceNo"`
+	GeneratedUnixTime number `json:"generatedUnixTime"`
+}
+
+type updateValues struct {
+	Random  text   `json:":random"`
+	Attempt number `json:":attempt"`
+	Now     number `json:":now"`
+}
+
+// number and text are attribute values of the types N and S. DynamoDB wants numbers as strings.
+type number struct {
+	N int64 `json:",string"`
+}
+
+type text struct{ S string }
+
+func updateOf(table string, e event.Event, now time.Time) update {
+	return update{
+		TableName: table,
+		Key:       updateKey{number{e.SequenceNo}, number{e.CurrentTime}},
+		UpdateExpression: "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, " +
+			"createdUnixTime = if_not_exists(createdUnixTime, :now)",
+		ConditionExpression: "attribute_not_exists(sequenceNo) OR randomStringValue = :random",
+		Values:              updateValues{text{e.RandomValue}, number{int64(e.RetryAttempt)}, number{now.Unix()}},
+	}
 }
 
 // Simulated tells whether an insert fails on purpose at this rate, 0 to 1. It depends on the sequence number and the

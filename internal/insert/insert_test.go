@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
+	"carnation/internal/awsjson"
 	"carnation/internal/event"
 	"carnation/internal/metrics"
 	"carnation/internal/retryqueue"
@@ -37,11 +38,15 @@ type fakeTable struct {
 	answer func(ctx context.Context, sequenceNo string) error
 
 	mu               sync.Mutex
-	inputs           []*dynamodb.UpdateItemInput
+	inputs           []update
 	concurrent, most int
 }
 
-func (f *fakeTable) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+func (f *fakeTable) Call(ctx context.Context, operation string, input, _ any) error {
+	in, ok := input.(update)
+	if !ok || operation != "UpdateItem" {
+		return fmt.Errorf("%s of a %T is not expected", operation, input)
+	}
 	f.mu.Lock()
 	f.inputs = append(f.inputs, in)
 	f.concurrent++
@@ -53,11 +58,9 @@ func (f *fakeTable) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput
 		f.mu.Unlock()
 	}()
 	if f.answer != nil {
-		if err := f.answer(ctx, in.Key["sequenceNo"].(*types.AttributeValueMemberN).Value); err != nil {
-			return nil, err
-		}
+		return f.answer(ctx, strconv.FormatInt(in.Key.SequenceNo.N, 10))
 	}
-	return &dynamodb.UpdateItemOutput{}, nil
+	return nil
 }
 
 // fakeQueue records what is returned and deleted, and the time that was left for it.
@@ -146,10 +149,13 @@ func TestAnInsertIsOneIdempotentUpdate(t *testing.T) {
 		if got := handle(t, h, t.Context(), 0, item); got.Inserted != 1 || len(got.Failed) != 0 {
 			t.Fatalf("Handle() = %+v, want 1 inserted", got)
 		}
+		if len(table.inputs) != 1 {
+			t.Fatalf("updates = %s, want 1", show(t, table.inputs))
+		}
 		number := func(n int64) types.AttributeValue {
 			return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 		}
-		want := &dynamodb.UpdateItemInput{
+		want := asTheSDKWrites(t, &dynamodb.UpdateItemInput{
 			TableName: aws.String("carnation-events"),
 			Key:       map[string]types.AttributeValue{"sequenceNo": number(7), "generatedUnixTime": number(1795416822)},
 			UpdateExpression: aws.String("SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, " +
@@ -158,11 +164,36 @@ func TestAnInsertIsOneIdempotentUpdate(t *testing.T) {
 			ExpressionAttributeValues: map[string]types.AttributeValue{
 				":random": &types.AttributeValueMemberS{Value: item.Event.RandomValue}, ":attempt": number(1), ":now": number(time.Now().Unix()),
 			},
-		}
-		if len(table.inputs) != 1 || !reflect.DeepEqual(table.inputs[0], want) {
-			t.Errorf("UpdateItem() = %s, want %s", show(t, table.inputs), show(t, want))
+		})
+		if got := show(t, table.inputs[0]); !reflect.DeepEqual(decode(t, got), decode(t, want)) {
+			t.Errorf("UpdateItem() = %s, want %s", got, want)
 		}
 	})
+}
+
+// asTheSDKWrites is the body of the request that the SDK's client makes.
+func asTheSDKWrites(t *testing.T, in *dynamodb.UpdateItemInput) (body string) {
+	t.Helper()
+	client := dynamodb.New(dynamodb.Options{
+		Region: "eu-central-2", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+		HTTPClient: roundTrip(func(r *http.Request) (*http.Response, error) {
+			data, err := io.ReadAll(r.Body)
+			body = string(data)
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, err
+		}),
+	})
+	if _, err := client.UpdateItem(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func decode(t *testing.T, data string) (value any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(data), &value); err != nil {
+		t.Fatalf("decode %s: %v", data, err)
+	}
+	return value
 }
 
 func show(t *testing.T, value any) string {
@@ -300,7 +331,7 @@ func TestWhatTheTimeDoesNotSufficeForIsAnsweredAsFailed(t *testing.T) {
 				return nil
 			}
 			<-ctx.Done()
-			return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "UpdateItem", Err: &aws.RequestCanceledError{Err: ctx.Err()}}
+			return fmt.Errorf("UpdateItem, attempt 1: %w", ctx.Err())
 		}}
 		queue := &fakeQueue{}
 		h, _ := handlerOf(table, queue)
@@ -480,7 +511,7 @@ func TestSimulatedFailuresAreNotInserted(t *testing.T) {
 	}
 }
 
-// roundTrip answers requests of the SDK's own client.
+// roundTrip answers requests of a client.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) Do(r *http.Request) (*http.Response, error) { return f(r) }
@@ -510,10 +541,10 @@ func TestErrorTypesOfTheRealClient(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client := dynamodb.New(dynamodb.Options{
-					Region: "eu-central-2", HTTPClient: tc.do, RetryMaxAttempts: 1,
-					Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-				})
+				client := awsjson.New(aws.Config{
+					Region: "eu-central-2", HTTPClient: tc.do, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+					Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+				}, awsjson.DynamoDB, "https://dynamodb.eu-central-2.amazonaws.com")
 				h, _ := handlerOf(client, &fakeQueue{})
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()

@@ -120,7 +120,7 @@ func prepare(b *testing.B, name string, services *httptest.Server, memoryMB int)
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(f.runtime.URL, "http://"), "AWS_ENDPOINT_URL=" + services.URL,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(memoryMB), "AWS_LAMBDA_LOG_FORMAT=JSON",
 		"AWS_REGION=eu-central-2", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token",
-		"RETRY_QUEUE_URL=" + services.URL + "/123456789012/retry", "TABLE_NAME=events", "SHARD_SIZE=1000",
+		"RETRY_QUEUE_URL=" + services.URL + "/123456789012/retry", "TABLE_NAME=events", "DYNAMODB_ENDPOINT=" + services.URL, "SHARD_SIZE=1000",
 		"PROJECT_NAME=carnation", "ENVIRONMENT=devl", "FAILURE_INJECTION=enabled",
 	}
 	return f
@@ -201,27 +201,38 @@ func payloads(b *testing.B, n int64) map[string][]byte {
 
 var functions = []string{"generate-data", "insert-data", "plan-shards"}
 
-// BenchmarkColdStart is the time from the start of a process to its first answer, calls of AWS included. Each iteration
-// starts the empty function too, so that x-empty compares what ran under the same load: medians of both.
+// BenchmarkColdStart is the time from the start of a process to its first answer, calls of AWS included: of generate-data a run
+// in the inline mode, which asks the queue, and a shard. Each iteration starts the empty function too, so that x-empty
+// compares what ran under the same load: medians of both.
 func BenchmarkColdStart(b *testing.B) {
-	for _, name := range append([]string{"empty"}, functions...) {
-		b.Run(name, func(b *testing.B) {
-			aws, payload := services(b), cmp.Or(string(payloads(b, 1)[name]), "{}")
+	ofOne := payloads(b, 1)
+	for _, start := range []struct {
+		of, function string
+		payload      []byte
+	}{
+		{"empty", "empty", []byte("{}")},
+		{"generate-data", "generate-data", encode(b, event.Run{StartSeq: 1, EndSeq: 2})},
+		{"generate-data-shard", "generate-data", ofOne["generate-data"]},
+		{"insert-data", "insert-data", ofOne["insert-data"]},
+		{"plan-shards", "plan-shards", ofOne["plan-shards"]},
+	} {
+		b.Run(start.of, func(b *testing.B) {
+			aws := services(b)
 			var empty, own []time.Duration
 			var most float64
-			once := func(name, payload string) (took time.Duration, peak float64) {
+			once := func(name string, payload []byte) (took time.Duration, peak float64) {
 				f := prepare(b, name, aws, 256)
 				begun := time.Now()
 				f.start(b)
-				f.invoke(b, []byte(payload))
+				f.invoke(b, payload)
 				took = time.Since(begun)
 				peak = f.stop(b)
 				return took, peak
 			}
 			for b.Loop() {
-				took, peak := once(name, payload)
+				took, peak := once(start.function, start.payload)
 				own, most = append(own, took), max(most, peak)
-				took, _ = once("empty", "{}")
+				took, _ = once("empty", []byte("{}"))
 				empty = append(empty, took)
 			}
 			b.ReportMetric(0, "ns/op") // it counts both functions, and what is around them

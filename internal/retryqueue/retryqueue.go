@@ -5,10 +5,10 @@ package retryqueue
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -17,9 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
@@ -43,13 +40,9 @@ const (
 	MaxReleaseAfter = 900
 )
 
-// API is what a Queue asks of SQS.
+// API calls an operation of SQS: *awsjson.Client, or what stands for it in a test.
 type API interface {
-	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	Call(ctx context.Context, operation string, input, output any) error
 }
 
 // Queue is the retry queue.
@@ -66,8 +59,8 @@ type Room struct {
 	Overhead int // bytes that an item takes besides its own JSON
 }
 
-// Claim receives failed events until a long poll of every receiver comes back empty, the room is used up, or the time
-// is up that ctx gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
+// Claim receives failed events until a long poll comes back empty, and so do those that were on their way with it, the room is
+// used up, or the time is up that ctx gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
 // A message that is no event is logged and left alone: SQS itself moves it to the dead-letter queue.
 // With an error come the items that were claimed before it, for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
@@ -85,11 +78,17 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	starting, cancel := deadline.Reserve(ctx)
 	defer cancel()
 	c := claiming{queue: q, room: room, starting: starting, reserved: most + room.Overhead, claimed: map[string]claim{}}
-	var wg sync.WaitGroup
-	for range min(receivers, (room.Items+batchSize-1)/batchSize) {
-		wg.Go(func() { c.receive(ctx) })
+	// Most runs find the queue empty, for which one long poll is enough.
+	if c.receive(ctx) {
+		var wg sync.WaitGroup
+		for range min(receivers, (room.Items+batchSize-1)/batchSize) {
+			wg.Go(func() {
+				for c.receive(ctx) {
+				}
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
 	items := make([]event.Item, 0, len(c.claimed))
 	for _, claim := range c.claimed {
 		items = append(items, claim.item)
@@ -115,28 +114,18 @@ type claim struct {
 	size int
 }
 
-// receive claims until there is nothing more to claim. After an error of one receiver, the others end their call too.
-func (c *claiming) receive(ctx context.Context) {
-	for {
-		n := c.reserve()
-		if n == 0 {
-			return
-		}
-		out, err := c.queue.API.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl:                    aws.String(c.queue.URL),
-			MaxNumberOfMessages:         int32(n),
-			WaitTimeSeconds:             longPollSeconds,
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
-		})
-		var messages []types.Message
-		if err == nil {
-			messages = out.Messages
-		}
-		c.take(ctx, n, messages, err)
-		if len(messages) == 0 {
-			return
-		}
+// receive claims up to ten messages, and says whether there may be more. After an error of one receiver, the others end too.
+func (c *claiming) receive(ctx context.Context) bool {
+	n := c.reserve()
+	if n == 0 {
+		return false
 	}
+	var out receiveOutput
+	err := c.queue.API.Call(ctx, "ReceiveMessage", receiveInput{
+		QueueUrl: c.queue.URL, MaxNumberOfMessages: n, WaitTimeSeconds: longPollSeconds, MessageSystemAttributeNames: []string{receiveCount},
+	}, &out)
+	c.take(ctx, n, out.Messages, err)
+	return len(out.Messages) > 0
 }
 
 // reserve sets room aside for one receive and says for how many messages, 0 when claiming is over.
@@ -153,7 +142,7 @@ func (c *claiming) reserve() int {
 }
 
 // take keeps what was received and gives back what it did not need of the room reserved for n messages.
-func (c *claiming) take(ctx context.Context, n int, messages []types.Message, err error) {
+func (c *claiming) take(ctx context.Context, n int, messages []message, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.room.Items += n
@@ -165,15 +154,15 @@ func (c *claiming) take(ctx context.Context, n int, messages []types.Message, er
 		c.fail(fmt.Errorf("receive from the retry queue: %w", err))
 	}
 	for _, message := range messages {
-		id := aws.ToString(message.MessageId)
-		item := event.Item{ReceiptHandle: aws.ToString(message.ReceiptHandle)}
+		id := message.MessageId
+		item := event.Item{ReceiptHandle: message.ReceiptHandle}
 		var err error
-		if item.Event, err = event.Parse([]byte(aws.ToString(message.Body)), ""); err != nil {
+		if item.Event, err = event.Parse([]byte(message.Body), ""); err != nil {
 			// Not the error: it quotes the message.
 			c.queue.Logger.ErrorContext(ctx, "message is no event, left to the dead-letter queue", "messageId", id)
 			continue
 		}
-		count := message.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]
+		count := message.Attributes[receiveCount]
 		if item.Event.RetryAttempt, err = strconv.Atoi(count); err != nil {
 			c.fail(fmt.Errorf("ApproximateReceiveCount of message %s is %q", id, count))
 		}
@@ -205,34 +194,16 @@ func (c *claiming) fail(err error) {
 // Release makes claimed messages visible again, after some seconds. The error says how many it has not reached; those come
 // back when their visibility timeout ends.
 func (q Queue) Release(ctx context.Context, receiptHandles []string, after int) error {
-	return eachBatch(ctx, "release", receiptHandles, func(batch map[string]string) ([]types.BatchResultErrorEntry, error) {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.URL)}
-		for id, handle := range batch {
-			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(id), ReceiptHandle: aws.String(handle), VisibilityTimeout: int32(after),
-			})
-		}
-		out, err := q.API.ChangeMessageVisibilityBatch(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return out.Failed, nil
+	return eachBatch(ctx, q, "release", "ChangeMessageVisibilityBatch", receiptHandles, func(id, handle string) releaseEntry {
+		return releaseEntry{id, handle, after}
 	})
 }
 
 // Delete removes claimed messages for good. The error says how many are still there; those come back when their
 // visibility timeout ends.
 func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
-	return eachBatch(ctx, "delete", receiptHandles, func(batch map[string]string) ([]types.BatchResultErrorEntry, error) {
-		in := &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.URL)}
-		for id, handle := range batch {
-			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(id), ReceiptHandle: aws.String(handle)})
-		}
-		out, err := q.API.DeleteMessageBatch(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return out.Failed, nil
+	return eachBatch(ctx, q, "delete", "DeleteMessageBatch", receiptHandles, func(id, handle string) deleteEntry {
+		return deleteEntry{id, handle}
 	})
 }
 
@@ -244,93 +215,71 @@ type Parked struct {
 
 // Park sends new events to the queue, in the name of an execution. The error says how many are not there.
 func (q Queue) Park(ctx context.Context, execution string, events []Parked) error {
-	return eachBatch(ctx, "park", events, func(batch map[string]Parked) ([]types.BatchResultErrorEntry, error) {
-		in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(q.URL)}
-		for id, parked := range batch {
-			body, err := json.Marshal(parked.Event)
-			if err != nil {
-				return nil, fmt.Errorf("event %d: %w", parked.Event.SequenceNo, err)
-			}
-			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
-				Id: aws.String(id), MessageBody: aws.String(string(body)),
-				MessageAttributes: map[string]types.MessageAttributeValue{"Error": text(parked.Error), "ExecutionArn": text(execution)},
-			})
-		}
-		out, err := q.API.SendMessageBatch(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return out.Failed, nil
+	return eachBatch(ctx, q, "park", "SendMessageBatch", events, func(id string, parked Parked) sendEntry {
+		return sendEntry{id, body(parked.Event), map[string]messageAttribute{"Error": {"String", parked.Error}, "ExecutionArn": {"String", execution}}}
 	})
-}
-
-func text(value string) types.MessageAttributeValue {
-	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
 }
 
 // Waiting is about how many failed events wait in the queue: SQS may lag behind by a minute.
 func (q Queue) Waiting(ctx context.Context) (int, error) {
-	const name = types.QueueAttributeNameApproximateNumberOfMessages
-	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(q.URL), AttributeNames: []types.QueueAttributeName{name},
-	})
-	if err != nil {
+	var out attributesOutput
+	if err := q.API.Call(ctx, "GetQueueAttributes", attributesInput{q.URL, []string{waitingNumber}}, &out); err != nil {
 		return 0, fmt.Errorf("get attributes of the retry queue: %w", err)
 	}
-	waiting, err := strconv.Atoi(out.Attributes[string(name)])
+	waiting, err := strconv.Atoi(out.Attributes[waitingNumber])
 	if err != nil || waiting < 0 {
-		return 0, fmt.Errorf("%s of the retry queue is %q", name, out.Attributes[string(name)])
+		return 0, fmt.Errorf("%s of the retry queue is %q", waitingNumber, out.Attributes[waitingNumber])
 	}
 	return waiting, nil
 }
 
-// eachBatch calls for batches of entries by their id, and again for those that failed inside an answer.
-func eachBatch[T any](ctx context.Context, what string, entries []T, call func(map[string]T) ([]types.BatchResultErrorEntry, error)) error {
+// eachBatch calls an operation for batches of entries, and again for those that failed inside an answer.
+func eachBatch[T, E any](ctx context.Context, q Queue, what, operation string, list []T, entry func(id string, of T) E) error {
 	var group errgroup.Group
 	group.SetLimit(receivers)
 	var left atomic.Int64
-	for some := range slices.Chunk(entries, batchSize) {
-		batch := map[string]T{}
-		for i, entry := range some {
-			batch[strconv.Itoa(i)] = entry
+	for some := range slices.Chunk(list, batchSize) {
+		entries := map[string]E{}
+		for i, of := range some {
+			id := strconv.Itoa(i)
+			entries[id] = entry(id, of)
 		}
 		group.Go(func() error {
-			err := untilServed(ctx, batch, call)
+			err := untilServed(ctx, q, operation, entries)
 			if err != nil {
-				left.Add(int64(len(batch)))
+				left.Add(int64(len(entries)))
 			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("%s %d of %d messages: %w", what, left.Load(), len(entries), err)
+		return fmt.Errorf("%s %d of %d messages: %w", what, left.Load(), len(list), err)
 	}
 	return nil
 }
 
-// untilServed leaves in batch the entries that were not served, and says why.
-func untilServed[T any](ctx context.Context, batch map[string]T, call func(map[string]T) ([]types.BatchResultErrorEntry, error)) error {
+// untilServed leaves in entries, which go by their ids, those that were not served, and says why.
+func untilServed[E any](ctx context.Context, q Queue, operation string, entries map[string]E) error {
 	for attempt := 1; ; attempt++ {
-		failed, err := call(batch)
+		var out batchOutput
+		err := q.API.Call(ctx, operation, batchInput[E]{q.URL, slices.Collect(maps.Values(entries))}, &out)
 		if err != nil {
 			return err
 		}
-		left := map[string]T{}
+		left := map[string]E{}
 		again := false
-		for _, entry := range failed {
-			id := aws.ToString(entry.Id)
-			left[id] = batch[id]
-			again = again || !entry.SenderFault // a handle that is not valid never will be
-			err = fmt.Errorf("%s: %s", aws.ToString(entry.Code), aws.ToString(entry.Message))
+		for _, failed := range out.Failed {
+			left[failed.Id] = entries[failed.Id]
+			again = again || !failed.SenderFault // a handle that is not valid never will be
+			err = fmt.Errorf("%s: %s", failed.Code, failed.Message)
 		}
 		if len(left) == 0 {
 			return nil
 		}
-		for id := range batch {
-			if _, ok := left[id]; !ok {
-				delete(batch, id)
-			}
-		}
+		maps.DeleteFunc(entries, func(id string, _ E) bool {
+			_, ok := left[id]
+			return !ok
+		})
 		if attempt == batchAttempts || !again {
 			return err
 		}

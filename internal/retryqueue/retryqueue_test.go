@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"carnation/internal/awsjson/awsjsontest"
 	"carnation/internal/event"
 )
 
@@ -34,8 +35,6 @@ const (
 // fakeSQS behaves as a standard queue does, in the time of a synctest bubble: a receive hides what it answers, counts
 // it, gives it a new receipt handle, and answers fewer messages than it could. A short poll answers nothing.
 type fakeSQS struct {
-	API // for the calls that claiming does not make
-
 	random     *rand.Rand
 	handleSize int
 	// receiving, where set, is asked before each receive, numbered from 1.
@@ -44,14 +43,14 @@ type fakeSQS struct {
 	answering time.Duration
 
 	mu         sync.Mutex
-	messages   []*message
+	messages   []*queued
 	receives   []sqs.ReceiveMessageInput
 	starts     []time.Time
 	concurrent int
 	most       int // receives at once
 }
 
-type message struct {
+type queued struct {
 	id, body, handle string
 	receives         int
 	hiddenUntil      time.Time
@@ -60,7 +59,7 @@ type message struct {
 func newFakeSQS(bodies ...string) *fakeSQS {
 	f := &fakeSQS{random: rand.New(rand.NewPCG(1, 2)), handleSize: 400}
 	for i, body := range bodies {
-		f.messages = append(f.messages, &message{id: fmt.Sprintf("id-%d", i), body: body})
+		f.messages = append(f.messages, &queued{id: fmt.Sprintf("id-%d", i), body: body})
 	}
 	return f
 }
@@ -138,14 +137,6 @@ func received(id, body, handle string, receives int) types.Message {
 	}
 }
 
-func (f *fakeSQS) ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	return nil, errors.New("claiming releases nothing")
-}
-
-func (f *fakeSQS) DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
-	return nil, errors.New("claiming deletes nothing")
-}
-
 // inFlight is the ids of the messages that were received.
 func (f *fakeSQS) inFlight() []string {
 	var ids []string
@@ -158,8 +149,8 @@ func (f *fakeSQS) inFlight() []string {
 	return ids
 }
 
-// body is an event as a message body.
-func body(sequenceNo int64) string {
+// bodyOf is an event as a message body.
+func bodyOf(sequenceNo int64) string {
 	return fmt.Sprintf(`{"sequence_no":%d,"random_value":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a","current_time":1795416822,"start_seq":0,"end_seq":%d,"retry_attempt":0}`,
 		sequenceNo, int64(event.MaxSequenceNo))
 }
@@ -167,14 +158,15 @@ func body(sequenceNo int64) string {
 func bodies(n int) []string {
 	list := make([]string, n)
 	for i := range list {
-		list[i] = body(int64(i))
+		list[i] = bodyOf(int64(i))
 	}
 	return list
 }
 
-func queueOf(api API) (Queue, *bytes.Buffer) {
+// queueOf is a queue at a fake with the methods of the SDK's client.
+func queueOf(fake any) (Queue, *bytes.Buffer) {
 	var log bytes.Buffer
-	return Queue{API: api, URL: queueURL, Logger: slog.New(slog.NewJSONHandler(&log, nil))}, &log
+	return Queue{API: awsjsontest.Fake{API: fake}, URL: queueURL, Logger: slog.New(slog.NewJSONHandler(&log, nil))}, &log
 }
 
 // ids is the message ids that the fake wrote into the receipt handles.
@@ -231,6 +223,17 @@ func TestClaimAsksWithALongPollForTheReceiveCount(t *testing.T) {
 	})
 }
 
+// Each long poll of an empty queue would take a second, a connection and a request's price.
+func TestAnEmptyQueueIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeSQS()
+		queue, _ := queueOf(f)
+		if items, err := queue.Claim(t.Context(), ample); len(items) > 0 || err != nil || len(f.receives) != 1 {
+			t.Errorf("Claim() = %v, %v after %d receives, want nothing after one", items, err, len(f.receives))
+		}
+	})
+}
+
 func TestClaimReceivesInParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeSQS(bodies(400)...)
@@ -263,7 +266,7 @@ func TestClaimKeepsInsideTheRoom(t *testing.T) {
 			f.handleSize = max(handleSize, len("id-199#1#"))
 			for i := range waiting {
 				sequenceNo := random.Int64N(event.MaxSequenceNo)
-				f.messages = append(f.messages, &message{id: fmt.Sprintf("id-%d", i), body: body(sequenceNo), receives: random.IntN(2) * (math.MaxInt32 - 1)})
+				f.messages = append(f.messages, &queued{id: fmt.Sprintf("id-%d", i), body: bodyOf(sequenceNo), receives: random.IntN(2) * (math.MaxInt32 - 1)})
 			}
 			before := map[string]int{}
 			for _, m := range f.messages {
@@ -305,8 +308,8 @@ func TestClaimKeepsInsideTheRoom(t *testing.T) {
 }
 
 func TestClaimKeepsTheLatestReceiptHandleOfAMessageThatCameTwice(t *testing.T) {
-	older, newer := received("twin", body(1), "older", 1), received("twin", body(1), "newer", 2)
-	other := received("other", body(2), "other", 1)
+	older, newer := received("twin", bodyOf(1), "older", 1), received("twin", bodyOf(1), "newer", 2)
+	other := received("other", bodyOf(2), "other", 1)
 	for _, tc := range []struct {
 		name    string
 		answers [][]types.Message
@@ -340,8 +343,6 @@ func TestClaimKeepsTheLatestReceiptHandleOfAMessageThatCameTwice(t *testing.T) {
 
 // playedSQS plays back answers to receives, and then none.
 type playedSQS struct {
-	API
-
 	mu      sync.Mutex
 	answers [][]types.Message
 	asked   []int32
@@ -362,9 +363,9 @@ func TestClaimLeavesMessagesThatAreNoEventsAndLogsTheirIDsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const secret = "s3cr3t"
 		f := newFakeSQS(
-			body(0), secret, body(1), `{"order":"`+secret+`"}`, `{"`+secret+`":1}`, "",
-			strings.Replace(body(2), `"random_value":"`, `"random_value":"`+secret, 1),
-			strings.Replace(body(3), `"current_time":`, `"current_time":"`+secret+`","sequence_no":`, 1), body(4),
+			bodyOf(0), secret, bodyOf(1), `{"order":"`+secret+`"}`, `{"`+secret+`":1}`, "",
+			strings.Replace(bodyOf(2), `"random_value":"`, `"random_value":"`+secret, 1),
+			strings.Replace(bodyOf(3), `"current_time":`, `"current_time":"`+secret+`","sequence_no":`, 1), bodyOf(4),
 		)
 		queue, log := queueOf(f)
 		items, err := queue.Claim(t.Context(), ample)
@@ -443,7 +444,7 @@ func TestClaimStartsNoReceiveWhenItsTimeIsAlmostUp(t *testing.T) {
 		f.receiving = func(_ context.Context, n int) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.messages = append(f.messages, &message{id: fmt.Sprint("late-", n), body: body(int64(n))})
+			f.messages = append(f.messages, &queued{id: fmt.Sprint("late-", n), body: bodyOf(int64(n))})
 			return nil
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -492,7 +493,6 @@ func TestClaimCutOffByItsDeadlineIsNoError(t *testing.T) {
 
 // batchSQS fails entries of batches as told, and records every call.
 type batchSQS struct {
-	API
 	// answer says for the n-th call, from 1, which receipt handles fail inside the answer, and the error of the call.
 	answer func(n int, handles []string) ([]string, error)
 
@@ -706,7 +706,6 @@ func TestTheEndOfTheContextEndsTheBackOff(t *testing.T) {
 
 // countedSQS answers GetQueueAttributes.
 type countedSQS struct {
-	API
 	attributes map[string]string
 	err        error
 }

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"carnation/internal/awsjson"
 	"carnation/internal/metrics"
 	"carnation/internal/retryqueue"
 )
@@ -30,7 +30,7 @@ type Settings struct {
 // Load reads the environment and the AWS configuration. An error names the variable.
 func Load(logger *slog.Logger) (Settings, error) {
 	var s Settings
-	queueURL, err := Require("RETRY_QUEUE_URL")
+	queue, err := RequireURL("RETRY_QUEUE_URL")
 	if err != nil {
 		return s, err
 	}
@@ -48,7 +48,9 @@ func Load(logger *slog.Logger) (Settings, error) {
 	if s.AWS, err = loadAWS(); err != nil {
 		return s, err
 	}
-	s.Queue = retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: queueURL, Logger: logger}
+	// A queue's URL begins with the endpoint of SQS in its region and partition.
+	client := awsjson.New(s.AWS, awsjson.SQS, queue.Scheme+"://"+queue.Host)
+	s.Queue = retryqueue.Queue{API: client, URL: queue.String(), Logger: logger}
 	s.Metrics = metrics.Counter{Logger: logger, ProjectName: project, Environment: environment}
 	return s, nil
 }
@@ -62,6 +64,19 @@ func Require(name string) (string, error) {
 	return value, nil
 }
 
+// RequireURL is the value of an environment variable that has to be a URL.
+func RequireURL(name string) (*url.URL, error) {
+	value, err := Require(name)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return nil, fmt.Errorf("environment variable %s is %q: allowed is a URL like https://sqs.eu-central-2.amazonaws.com", name, value)
+	}
+	return u, nil
+}
+
 func failureInjection() (bool, error) {
 	value, err := Require("FAILURE_INJECTION")
 	if err != nil {
@@ -73,17 +88,16 @@ func failureInjection() (bool, error) {
 	return value == "enabled", nil
 }
 
-// Connections is how many a function keeps to one service: as many as insert-data inserts at once. The SDK keeps ten, and
-// opens the others anew all the time, each with a handshake, and each with a request of DynamoDB to KMS for the table's
-// key, which costs more than the write.
+// Connections is how many a function keeps to one service: as many as insert-data inserts at once. The SDK's HTTP client keeps
+// ten, and opens the others anew all the time, each with a handshake, and each with a request of DynamoDB to KMS for the
+// table's key, which costs more than the write.
 const Connections = 32
 
 // loadAWS is the configuration of a function's AWS clients, from the variables that Lambda sets. The SDK's own way to it has
-// clients for each place where credentials may be, which no function needs, and takes longer than all else at cold start.
+// clients for each place where credentials may be, which no function needs, and which would take most of a cold start.
 //
 // A call is tried five times within about six seconds, and one that hangs is given up after five: an event that is
-// tried again here costs nothing, one that is given up costs a whole run. The SDK's own brake on retries is off: it is
-// shared by all the events of an invocation, so the failures of some would use up the retries of the others.
+// tried again here costs nothing, one that is given up costs a whole run.
 func loadAWS() (aws.Config, error) {
 	var cfg aws.Config
 	region, err := Require("AWS_REGION")
@@ -109,7 +123,6 @@ func loadAWS() (aws.Config, error) {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = 5
 				o.MaxBackoff = 2 * time.Second
-				o.RateLimiter = ratelimit.None
 			})
 		},
 	}

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,8 +11,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"carnation/internal/awsjson"
 	"carnation/internal/retryqueue"
 )
 
@@ -41,6 +40,9 @@ func TestLoadNamesTheVariableThatIsMissingOrWrong(t *testing.T) {
 		{"AWS_REGION", "", "environment variable AWS_REGION is not set"},
 		{"AWS_ACCESS_KEY_ID", "", "environment variable AWS_ACCESS_KEY_ID is not set"},
 		{"AWS_SECRET_ACCESS_KEY", "", "environment variable AWS_SECRET_ACCESS_KEY is not set"},
+		{"RETRY_QUEUE_URL", "retry", `environment variable RETRY_QUEUE_URL is "retry": allowed is a URL like https://sqs.eu-central-2.amazonaws.com`},
+		{"RETRY_QUEUE_URL", "sqs://host/retry", `environment variable RETRY_QUEUE_URL is "sqs://host/retry": allowed is a URL like https://sqs.eu-central-2.amazonaws.com`},
+		{"RETRY_QUEUE_URL", "://", `environment variable RETRY_QUEUE_URL is "://": allowed is a URL like https://sqs.eu-central-2.amazonaws.com`},
 		{"FAILURE_INJECTION", "yes", `environment variable FAILURE_INJECTION is "yes": allowed is enabled or disabled`},
 		{"FAILURE_INJECTION", "Enabled", `environment variable FAILURE_INJECTION is "Enabled": allowed is enabled or disabled`},
 	} {
@@ -81,8 +83,8 @@ func TestCallsAreMadeAsTheFunctionsRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := settings.Queue.API.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &settings.Queue.URL}); err != nil {
-		t.Fatal(err)
+	if _, err := settings.Queue.Waiting(t.Context()); err == nil || authorization == "" {
+		t.Fatalf("Waiting() error = %v, with the header %q, want a call whose answer has no number", err, authorization)
 	}
 	if !strings.Contains(authorization, "Credential=key/") || !strings.Contains(authorization, "/eu-central-2/sqs/") || token != "token" {
 		t.Errorf("the call is signed as %s, with the token %q", authorization, token)
@@ -100,7 +102,7 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// The SDK's brake is shared by all calls of a client: with it, the failures of some events would end the retries of
+// The SDK's own clients have a brake that all calls share: there, the failures of some events would end the retries of
 // others after a hundred.
 func TestEveryCallIsTriedFiveTimesHoweverManyFail(t *testing.T) {
 	requests := 0
@@ -126,18 +128,13 @@ func TestEveryCallIsTriedFiveTimesHoweverManyFail(t *testing.T) {
 			t.Errorf("delay after attempt %d = %s, %v, want at most 2s", attempt, delay, err)
 		}
 	}
-	const calls = 200
-	for range calls {
-		if _, err := retryer.GetRetryToken(t.Context(), errors.New("InternalError")); err != nil {
-			t.Fatalf("GetRetryToken() error = %v, want as many retries as there are failures", err)
+	withoutDelays := settings.AWS
+	withoutDelays.Retryer = func() aws.Retryer { return noDelay{retryer} }
+	client := awsjson.New(withoutDelays, awsjson.SQS, server.URL)
+	for call := 1; call <= 50; call++ {
+		if err := client.Call(t.Context(), "ReceiveMessage", nil, nil); err == nil || requests != 5*call {
+			t.Fatalf("requests of %d calls that fail = %d, %v, want 5 for each, and the error", call, requests, err)
 		}
-	}
-	// One call through the client, without the delays: the retryer is what the client uses.
-	_, err = settings.Queue.API.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &settings.Queue.URL}, func(o *sqs.Options) {
-		o.Retryer = noDelay{o.Retryer}
-	})
-	if err == nil || requests != 5 {
-		t.Errorf("requests of a call that fails = %d, %v, want 5 and the error", requests, err)
 	}
 }
 
