@@ -9,14 +9,13 @@ import (
 	"strconv"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"carnation/internal/settings"
 	"carnation/internal/shard"
 )
 
 func main() {
-	logger := lambdacontext.NewLogger()
+	logger := settings.NewLogger()
 	s, err := settings.Load(logger)
 	size, sizeErr := shardSize()
 	if err := errors.Join(err, sizeErr); err != nil {

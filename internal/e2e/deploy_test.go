@@ -23,7 +23,7 @@ type project struct {
 func newProject(t *testing.T, settings ...string) project {
 	t.Helper()
 	p := project{t.TempDir(), settings}
-	run(t, "sh", "-c", "tar -cf - go.mod go.sum Makefile cft cmd internal scripts state-machine | tar -xf - -C '"+p.dir+"'")
+	run(t, "sh", "-c", "tar -cf - go.mod go.sum requirements.txt Makefile cft cmd internal scripts state-machine | tar -xf - -C '"+p.dir+"'")
 	return p
 }
 

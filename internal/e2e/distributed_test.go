@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +146,83 @@ func TestParkedMessageOfAShardIsTheEventWithItsErrorAndRun(t *testing.T) {
 			t.Errorf("message attribute %s is %q, want %q", name, got, want)
 		}
 	}
+}
+
+// A shard's lines name the run, by which users ask for them, and not the execution of the shard.
+func TestEveryLineOfADistributedRunNamesTheRun(t *testing.T) {
+	d := distributedStack(t)
+	const start, end, rate = 8000, 8050, 0.5
+	failed := stillFailing(start, end, rate, 0)
+	since := time.Now()
+	first := d.execute(t, `{"start_seq":8000,"end_seq":8050,"failure_rate":0.5}`)
+	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
+	rows := logRows(t, since, "sharded", "plan-shards", "generate-data", "insert-data")
+	lines := map[any]int{}
+	for _, row := range rows {
+		if row["level"] == nil {
+			continue // Lambda's own
+		}
+		lines[row["message"]]++
+		if row["executionArn"] != *first.ExecutionArn {
+			t.Errorf("a line names the execution %v, want %s: %v", row["executionArn"], *first.ExecutionArn, row["@message"])
+		}
+	}
+	if want := map[any]int{"events generated": 3, "events inserted": 3, "event failed": failed}; !maps.Equal(lines, want) {
+		t.Errorf("lines by message are %v, want %v", lines, want)
+	}
+
+	var results [][]logRow
+	for _, query := range textBlock.FindAllStringSubmatch(operations(t), -1) {
+		if strings.Contains(query[1], "EXECUTION_ARN") {
+			results = append(results, insights(t, strings.ReplaceAll(query[1], "EXECUTION_ARN", *first.ExecutionArn), rows))
+		}
+	}
+	want := logRow{"generated": 50.0, "claimed": 0.0, "inserted": float64(50 - failed), "failed": float64(failed)}
+	if len(results) != 2 || len(results[0]) != 1 || !maps.Equal(results[0][0], want) || len(results[1]) != failed {
+		t.Errorf("the queries of docs/operations.md give %v, want %v, and %d lines", results, want, failed)
+	}
+
+	// plan-shards has nothing to tell in a run that it plans. What it is given is in the history, as for the others.
+	retry := d.execute(t, `{"start_seq":0,"end_seq":0}`)
+	expectStatus(t, retry, sfntypes.ExecutionStatusSucceeded)
+	for arn, want := range map[string]map[string]int{
+		*first.ExecutionArn: {"PlanShards": 2, "GenerateData": 3, "InsertData": 3},
+		*retry.ExecutionArn: {"PlanShards": 2, "GenerateData": 1, "InsertData": 1},
+	} {
+		if got := d.invokedFor(t, arn); !maps.Equal(got, want) {
+			t.Errorf("tasks whose client context names the run %s: %v, want %v", arn, got, want)
+		}
+	}
+}
+
+// invokedFor counts the invocations, by function, that an execution and its shards made in the name of that execution.
+func (d *deployed) invokedFor(t *testing.T, arn string) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for _, execution := range append(children(t, d, arn), arn) {
+		out, err := d.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(execution)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range out.Events {
+			if e.TaskScheduledEventDetails == nil {
+				continue
+			}
+			var call struct {
+				FunctionName  string
+				ClientContext []byte
+			}
+			if err := json.Unmarshal([]byte(*e.TaskScheduledEventDetails.Parameters), &call); err != nil {
+				t.Fatal(err)
+			}
+			for _, function := range []string{"PlanShards", "GenerateData", "InsertData"} {
+				if call.FunctionName == d.outputs[function+"FunctionArn"] && string(call.ClientContext) == `{"custom":{"executionArn":"`+arn+`"}}` {
+					counts[function]++
+				}
+			}
+		}
+	}
+	return counts
 }
 
 func TestOverlappingDistributedRunsShareTheQueueAndLoseNothing(t *testing.T) {

@@ -17,16 +17,16 @@ import (
 // logRow is a log line as CloudWatch Logs Insights discovers its fields: nested ones by their dotted path, and @timestamp.
 type logRow map[string]any
 
-// logRows is the lines that both functions of the shared stack have logged since a time.
-func logRows(t *testing.T, since time.Time) []logRow {
+// logRows is the lines that functions of a project's stack have logged since a time.
+func logRows(t *testing.T, since time.Time, project string, functions ...string) []logRow {
 	t.Helper()
 	var rows []logRow
-	for _, function := range []string{"generate-data", "insert-data"} {
+	for _, function := range functions {
 		var events []struct {
 			Message   string
 			Timestamp int64
 		}
-		out := run(t, "aws", "logs", "filter-log-events", "--log-group-name", "/aws/lambda/carnation-"+function+"-devl-"+localaws.Region,
+		out := run(t, "aws", "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+project+"-"+function+"-devl-"+localaws.Region,
 			"--start-time", strconv.FormatInt(since.UnixMilli(), 10), "--query", "events[]", "--output", "json")
 		if err := json.Unmarshal([]byte(out), &events); err != nil {
 			t.Fatal(err)

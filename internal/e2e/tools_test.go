@@ -348,7 +348,60 @@ func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 		kill(p)
 		p.expectNothingLeft(t, dir, "")
 	})
-	if out := local.command(nil, "make", "--no-print-directory", "demo"); out.code != 0 {
-		t.Errorf("the next demo: %s", out)
+	out := local.command(nil, "make", "--no-print-directory", "demo")
+	if out.code != 0 {
+		t.Fatalf("the next demo: %s", out)
 	}
+	expectInOrder(t, out.stdout, demoStory(60, 0.35, 1001)...)
+}
+
+// It builds in a folder of its own, because others build at the same time, and starts a local AWS of its own.
+func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := newProject(t)
+	demo := launch(t, "env", "TMPDIR="+dir, "make", "--no-print-directory", "-C", p.dir, "demo", "MODE=distributed")
+	late := time.AfterFunc(5*time.Minute, func() { _ = syscall.Kill(-demo.cmd.Process.Pid, syscall.SIGKILL) })
+	defer late.Stop()
+	if err := demo.cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, demo.output.String())
+	}
+	expectInOrder(t, demo.output.String(), demoStory(5000, 0.05, 1_000_001)...)
+	demo.expectNothingLeft(t, dir, "")
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
+
+// demoStory is what a demo says of its events, in order: as many runs as it takes until none fails any more, and then one
+// event that always does.
+func demoStory(total int, rate float64, lone int64) (lines []string) {
+	run := func(flags, result string, fresh, claimed, failed int) {
+		lines = append(lines, fmt.Sprintf("$ carnation run %s\n", flags), fmt.Sprintf(" %s in ", result),
+			fmt.Sprintf(": %d new and %d claimed events, %d inserted, %d failed\n", fresh, claimed, fresh+claimed-failed, failed))
+	}
+	left := func(rows, waiting, dead int) {
+		lines = append(lines, fmt.Sprintf("  table: %d rows; retry queue: %d waiting, 0 in flight; dead-letter queue: %d\n", rows, waiting, dead))
+	}
+	end := int64(total + 1)
+	failed := stillFailing(1, end, rate, 0)
+	run(fmt.Sprintf("--start-seq 1 --end-seq %d --failure-rate %g", end, rate), "FAILED", total, 0, failed)
+	left(total-failed, failed, 0)
+	for attempt := 1; failed > 0; attempt++ {
+		claimed, result := failed, "FAILED"
+		if failed = stillFailing(1, end, rate, attempt); failed == 0 {
+			result = "SUCCEEDED"
+		}
+		run(fmt.Sprintf("--start-seq 0 --end-seq 0 --failure-rate %g", rate), result, 0, claimed, failed)
+		left(total-failed, failed, 0)
+	}
+	run(fmt.Sprintf("--start-seq %d --end-seq %d --failure-rate 1", lone, lone+1), "FAILED", 1, 0, 1)
+	left(total, 1, 0)
+	for range 3 {
+		run("--start-seq 0 --end-seq 0 --failure-rate 1", "FAILED", 0, 1, 1)
+	}
+	run("--start-seq 0 --end-seq 0", "SUCCEEDED", 0, 0, 0)
+	left(total, 0, 1)
+	return append(lines, fmt.Sprintf("\n  %d\n", total), fmt.Sprintf(`{"sequence_no":%d,`, lone),
+		fmt.Sprintf("%d of %d events are in the table, and the one that failed for good is in the dead-letter queue. Nothing is lost.\n", total, total))
 }

@@ -222,6 +222,12 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 		"after the range":                           map[string]any{"plan": largest.Plan, "shards": largest.Then, "then": []int{}, "results": map[string]any{"first": claimed, "last": ranges}, "max_concurrency": 10_000},
 		"what Add Up Shards is given":               map[string]any{"plan": largest.Plan, "results": []any{claimed, ranges}},
 	}
+	run := "arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:" + strings.Repeat("m", 80) + ":" + strings.Repeat("e", 80)
+	states["Add Up Shards' whole call"] = map[string]any{
+		"FunctionName":  "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:" + strings.Repeat("f", 64),
+		"ClientContext": []byte(`{"custom":{"executionArn":"` + run + `"}}`),
+		"Payload":       states["what Add Up Shards is given"],
+	}
 	for name, state := range states {
 		data, err := json.Marshal(state)
 		if err != nil {
