@@ -22,7 +22,7 @@ func main() {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
-	handler := &shard.Handler{Queue: s.Queue, Size: size, FailureInjection: s.FailureInjection}
+	handler := &shard.Handler{Queue: s.Queue, Logger: logger, Size: size, FailureInjection: s.FailureInjection}
 	lambda.Start(handler.Handle)
 }
 

@@ -5,9 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -38,30 +35,5 @@ func TestLinesNameTheExecutionThatInvokedTheFunction(t *testing.T) {
 		if line["executionArn"] != tc.want {
 			t.Errorf("%s: line is %s, want executionArn %v", tc.name, out.String(), tc.want)
 		}
-	}
-}
-
-// plan-shards writes a line only where it cannot start, so no run shows which logger it has.
-func TestEveryFunctionLogsWithTheLoggerThatNamesTheExecution(t *testing.T) {
-	paths, err := filepath.Glob("../../cmd/*/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	functions := 0
-	for _, path := range paths {
-		source, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(source), "lambda.Start(") {
-			continue
-		}
-		functions++
-		if !strings.Contains(string(source), "logger := settings.NewLogger()\n") {
-			t.Errorf("%s does not take its logger from settings.NewLogger", path)
-		}
-	}
-	if functions != 3 {
-		t.Errorf("%d functions, want 3", functions)
 	}
 }

@@ -15,7 +15,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(`{"plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
 	f.Add([]byte(`{"plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
 	f.Add([]byte(`{"plan":null,"results":[[null]]}`))
-	h := &Handler{Queue: waiting(300), Size: 1000, FailureInjection: true}
+	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, FailureInjection: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"carnation/internal/event"
@@ -39,6 +40,7 @@ type Queue interface {
 // Handler serves invocations of plan-shards.
 type Handler struct {
 	Queue            Queue
+	Logger           *slog.Logger
 	Size             int64 // events of a shard
 	FailureInjection bool  // whether failure_rate may be above 0
 }
@@ -64,7 +66,12 @@ type Outcome struct {
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var end struct{ Results json.RawMessage }
 	if json.Unmarshal(payload, &end) == nil && end.Results != nil {
-		return addUp(payload)
+		outcome, err := addUp(payload)
+		if err != nil {
+			return nil, err
+		}
+		h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed)
+		return outcome, nil
 	}
 	run, err := event.ParseRun(payload, h.FailureInjection)
 	if err != nil {
@@ -88,6 +95,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, err
 	if plan.Claimers > 1 {
 		plan.ReleaseAfter = min(releaseBase+plan.Claimers, retryqueue.MaxReleaseAfter)
 	}
+	h.Logger.InfoContext(ctx, "shards planned", "shards", plan.Shards(), "claimers", plan.Claimers, "waiting", waiting)
 	numbers := make([]int, plan.Shards())
 	for i := range numbers {
 		numbers[i] = i

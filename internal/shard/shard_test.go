@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,9 +29,11 @@ func (w waiting) Waiting(context.Context) (int, error) {
 	return int(w), nil
 }
 
+var silent = slog.New(slog.DiscardHandler)
+
 func plan(t *testing.T, queue waiting, size int64, input string) *Planned {
 	t.Helper()
-	h := &Handler{Queue: queue, Size: size, FailureInjection: true}
+	h := &Handler{Queue: queue, Logger: silent, Size: size, FailureInjection: true}
 	answer, err := h.Handle(t.Context(), json.RawMessage(input))
 	if err != nil {
 		t.Fatalf("Handle(%s): %v", input, err)
@@ -127,7 +130,7 @@ func TestEventsFollowFromTheirPlanAlone(t *testing.T) {
 }
 
 func TestRangesAboveTenMillionEventsAreRefused(t *testing.T) {
-	h := &Handler{Queue: waiting(0), Size: 1000}
+	h := &Handler{Queue: waiting(0), Logger: silent, Size: 1000}
 	_, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":5,"end_seq":10000006}`))
 	var tooLarge *event.RangeTooLargeError
 	want := "end_seq is 10000006: the range of 10000001 events does not fit one run: the largest that fits is 10000000 events (end_seq 10000005); split it into several runs"
@@ -159,7 +162,7 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: allowed is [inserted, failed], integers from 0 to 10000000"},
 		{`{"plan":` + good + `,"results":[[[0,0]],[["10",0],[10,0]]]}`, `results is [[[0,0]],[["10",0],[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together`},
 	} {
-		h := &Handler{Queue: waiting(0), Size: 10}
+		h := &Handler{Queue: waiting(0), Logger: silent, Size: 10}
 		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
 		var invalid *event.InvalidInputError
 		if !errors.As(err, &invalid) || err.Error() != tc.want {
@@ -169,7 +172,7 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 }
 
 func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
-	h := &Handler{Queue: waiting(-1), Size: 10}
+	h := &Handler{Queue: waiting(-1), Logger: silent, Size: 10}
 	_, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":2}`))
 	if want := "count failed events: AccessDenied"; fmt.Sprint(err) != want || fmt.Sprintf("%T", err) != "*shard.CountError" {
 		t.Errorf("error = %T %v, want %s", err, err, want)
@@ -197,7 +200,7 @@ func TestOutcomeAddsUpAllShards(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		outcome, err := (&Handler{}).Handle(t.Context(), input)
+		outcome, err := (&Handler{Logger: silent}).Handle(t.Context(), input)
 		data, jsonErr := json.Marshal(outcome)
 		if got := fmt.Sprintf("%s %v", data, err); got != tc.want || jsonErr != nil {
 			t.Errorf("outcome of %s = %s, want %s", tc.results, got, tc.want)
@@ -245,7 +248,7 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outcome, err := (&Handler{}).Handle(t.Context(), input)
+	outcome, err := (&Handler{Logger: silent}).Handle(t.Context(), input)
 	if want := (Outcome{500*MaxClaims + MaxEvents, 500*MaxClaims + MaxEvents}); err != nil || *outcome.(*Outcome) != want {
 		t.Errorf("outcome = %+v, %v, want %+v", outcome, err, want)
 	}
