@@ -30,7 +30,7 @@ import (
 
 const root = "../.."
 
-// built is the folder of the built functions, and of the empty one beside them.
+// built is the folder of the built functions, and of those beside them to compare with.
 var built = sync.OnceValues(func() (string, error) {
 	arch := cmp.Or(map[string]string{"amd64": "x86_64"}[runtime.GOARCH], runtime.GOARCH)
 	folder, err := filepath.Abs(filepath.Join(root, "build", arch))
@@ -38,10 +38,12 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	// AWS_ENDPOINT_URL makes them for this machine.
-	for _, command := range []*exec.Cmd{
-		exec.Command("make", "--no-print-directory", "-C", root, "build", "ARCH="+arch, "AWS_ENDPOINT_URL=local"),
-		exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", folder+"/empty/bootstrap", "./testdata/empty"),
-	} {
+	commands := []*exec.Cmd{exec.Command("make", "--no-print-directory", "-C", root, "build", "ARCH="+arch, "AWS_ENDPOINT_URL=local")}
+	for _, name := range []string{"empty", "sdk"} {
+		commands = append(commands, exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+			"-o", filepath.Join(folder, name, "bootstrap"), "./testdata/"+name))
+	}
+	for _, command := range commands {
 		command.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := command.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%v: %w\n%s", command.Args, err, out)
@@ -202,7 +204,7 @@ func payloads(b *testing.B, n int64) map[string][]byte {
 var functions = []string{"generate-data", "insert-data", "plan-shards"}
 
 // BenchmarkColdStart is the time from the start of a process to its first answer, calls of AWS included: of generate-data a run
-// in the inline mode, which asks the queue, and a shard. Each iteration starts the empty function too, so that x-empty
+// in the inline mode, which asks the queue, and a shard; sdk inserts with the SDK's clients. Each iteration starts the empty function too, so that x-empty
 // compares what ran under the same load: medians of both.
 func BenchmarkColdStart(b *testing.B) {
 	ofOne := payloads(b, 1)
@@ -215,6 +217,7 @@ func BenchmarkColdStart(b *testing.B) {
 		{"generate-data-shard", "generate-data", ofOne["generate-data"]},
 		{"insert-data", "insert-data", ofOne["insert-data"]},
 		{"plan-shards", "plan-shards", ofOne["plan-shards"]},
+		{"sdk", "sdk", ofOne["insert-data"]},
 	} {
 		b.Run(start.of, func(b *testing.B) {
 			aws := services(b)
@@ -293,4 +296,19 @@ func (f *function) used(b *testing.B) time.Duration {
 		total += ran
 	}
 	return total
+}
+
+// The SDK's clients of services take most of a cold start, however little they are used: see package awsjson.
+func TestFunctionsHaveNoClientOfTheSDK(t *testing.T) {
+	for _, name := range functions {
+		out, err := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc", "../../cmd/"+name).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for dependency := range strings.Lines(string(out)) {
+			if strings.HasPrefix(dependency, "github.com/aws/aws-sdk-go-v2/service/") || strings.HasPrefix(dependency, "github.com/aws/aws-sdk-go-v2/config") {
+				t.Errorf("%s depends on %s", name, dependency)
+			}
+		}
+	}
 }
