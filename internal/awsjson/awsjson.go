@@ -1,6 +1,6 @@
 // Package awsjson calls DynamoDB and SQS in the AWS JSON 1.0 protocol, with the SDK's signer, retries and HTTP client. The
 // functions use it in place of the SDK's own clients of the two, which build schemas of all their operations whenever a
-// process starts, and take more than twice the processor time for an insert: docs/performance.md has the figures. Tests hold
+// process starts, and take four times the processor time for a call: docs/performance.md has the figures. Tests hold
 // its requests and errors against theirs.
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
 package awsjson
