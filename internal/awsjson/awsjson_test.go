@@ -10,7 +10,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -167,29 +169,30 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 func TestErrorsAreThoseOfTheSDK(t *testing.T) {
 	retryer := retry.NewStandard()
 	for name, answer := range map[string]do{
-		"throttled":        fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`, nil),
-		"capacity":         fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`, nil),
-		"request limit":    fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#RequestLimitExceeded","message":"slow down"}`, nil),
-		"condition":        fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"it failed"}`, nil),
-		"no table":         fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table"}`, nil),
-		"denied":           fails(400, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not you"}`, nil),
-		"header":           fails(400, `{"message":"slow down"}`, http.Header{"X-Amzn-Errortype": {"ThrottlingException:http://internal.amazon.com/"}}),
-		"code":             fails(400, `{"code":"ThrottlingException","message":"slow down"}`, nil),
-		"internal":         fails(500, `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"try again"}`, nil),
-		"not available":    fails(503, `{"__type":"ServiceUnavailable","message":"try again"}`, nil),
-		"no code":          fails(502, `{}`, nil),
-		"not found":        fails(404, `{}`, nil),
-		"connection":       func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset by peer") },
-		"cut off":          cutOff,
-		"longer than said": fails(413, `{"__type":"RequestEntityTooLargeException","message":"too large"}`, nil),
+		"throttled":      fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`, nil),
+		"capacity":       fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`, nil),
+		"request limit":  fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#RequestLimitExceeded","message":"slow down"}`, nil),
+		"condition":      fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"it failed"}`, nil),
+		"no table":       fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table"}`, nil),
+		"denied":         fails(400, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not you"}`, nil),
+		"header":         fails(400, `{"message":"slow down"}`, http.Header{"X-Amzn-Errortype": {"ThrottlingException:http://internal.amazon.com/"}}),
+		"code":           fails(400, `{"code":"ThrottlingException","message":"slow down"}`, nil),
+		"internal":       fails(500, `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"try again"}`, nil),
+		"not available":  fails(503, `{"__type":"ServiceUnavailable","message":"try again"}`, nil),
+		"no code":        fails(502, `{}`, nil),
+		"not found":      fails(404, `{}`, nil),
+		"connection":     func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset by peer") },
+		"cut off":        cutOff,
+		"too large":      fails(413, `{"__type":"RequestEntityTooLargeException","message":"too large"}`, nil),
+		"no JSON":        fails(200, `<html>`, nil),
+		"half an answer": fails(200, `{"half":`, nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := configOf(answer, aws.NopRetryer{})
 			_, want := dynamodb.NewFromConfig(cfg).UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 				TableName: aws.String("t"), Key: map[string]types.AttributeValue{"k": &types.AttributeValueMemberS{Value: "v"}},
 			})
-			var output map[string]any
-			got := awsjson.New(cfg, awsjson.DynamoDB, "https://dynamodb.eu-central-2.amazonaws.com").Call(t.Context(), "UpdateItem", map[string]any{}, &output)
+			got := awsjson.New(cfg, awsjson.DynamoDB, "https://dynamodb.eu-central-2.amazonaws.com").Call(t.Context(), "UpdateItem", map[string]any{}, nil)
 			if got == nil || want == nil {
 				t.Fatalf("Call() error = %v, the SDK's is %v", got, want)
 			}
@@ -209,6 +212,65 @@ func TestErrorsAreThoseOfTheSDK(t *testing.T) {
 
 func fails(status int, body string, header http.Header) do {
 	return func(*http.Request) (*http.Response, error) { return answered(status, body, maps.Clone(header)), nil }
+}
+
+// The SDK asks SQS for the codes of its older protocol. Ours are others, and yet tried again in the same cases.
+func TestErrorsOfSQSAreTriedAgainAsWithTheSDK(t *testing.T) {
+	retryer := retry.NewStandard()
+	for code, old := range map[string]string{
+		"QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue", "ReceiptHandleIsInvalid": "ReceiptHandleIsInvalid",
+		"RequestThrottled": "RequestThrottled", "ThrottlingException": "Throttling", "OverLimit": "OverLimit",
+		"KmsThrottled": "KMS.ThrottlingException", "KmsAccessDenied": "KMS.AccessDeniedException", "UnrecognizedClientException": "InvalidClientTokenId",
+	} {
+		cfg := configOf(fails(400, `{"__type":"com.amazonaws.sqs#`+code+`","message":"m"}`, http.Header{"X-Amzn-Query-Error": {old + ";Sender"}}), aws.NopRetryer{})
+		_, want := sqs.NewFromConfig(cfg).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("https://sqs.eu-central-2.amazonaws.com/1/q")})
+		got := awsjson.New(cfg, awsjson.SQS, "https://sqs.eu-central-2.amazonaws.com").Call(t.Context(), "ReceiveMessage", map[string]any{}, nil)
+		var gotAPI, wantAPI smithy.APIError
+		if !errors.As(got, &gotAPI) || !errors.As(want, &wantAPI) || gotAPI.ErrorCode() != code || wantAPI.ErrorCode() != old {
+			t.Errorf("Call() error = %v, the SDK's is %v, want the codes %s and %s", got, want, code, old)
+		}
+		if got, want := retryer.IsErrorRetryable(got), retryer.IsErrorRetryable(want); got != want {
+			t.Errorf("to be tried again after %s is %t, with the SDK %t", code, got, want)
+		}
+	}
+}
+
+// What the functions are given as endpoints on AWS is, in each partition, where the SDK's clients send their requests.
+func TestEndpointsAreThoseOfTheSDK(t *testing.T) {
+	template, err := os.ReadFile("../../cft/nested-stacks/lambda-function-stack.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := regexp.MustCompile(`\n          DYNAMODB_ENDPOINT: !Sub (\S+)\n`).FindSubmatch(template)
+	if given == nil {
+		t.Fatal("the template has no DYNAMODB_ENDPOINT")
+	}
+	for region, suffix := range map[string]string{
+		"us-east-1": "amazonaws.com", "eu-central-2": "amazonaws.com", "cn-north-1": "amazonaws.com.cn", "us-gov-west-1": "amazonaws.com", "eusc-de-east-1": "amazonaws.eu",
+	} {
+		var got, want []request
+		cfg := configOf(recorder(t, &got), aws.NopRetryer{})
+		cfg.Region = region
+		table := strings.NewReplacer("${AWS::Region}", region, "${AWS::URLSuffix}", suffix).Replace(string(given[1]))
+		queue := "https://sqs." + region + "." + suffix // as its URL begins, says the SQS Developer Guide
+		err := errors.Join(
+			awsjson.New(cfg, awsjson.DynamoDB, table).Call(t.Context(), "UpdateItem", map[string]any{}, nil),
+			awsjson.New(cfg, awsjson.SQS, queue).Call(t.Context(), "ReceiveMessage", map[string]any{}, nil),
+		)
+		cfg.HTTPClient = recorder(t, &want)
+		_, tableErr := dynamodb.NewFromConfig(cfg).UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+			TableName: aws.String("t"), Key: map[string]types.AttributeValue{"k": &types.AttributeValueMemberS{Value: "v"}},
+		})
+		_, queueErr := sqs.NewFromConfig(cfg).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(queue + "/1/q")})
+		if err := errors.Join(err, tableErr, queueErr); err != nil || len(got) != 2 || len(want) != 2 {
+			t.Fatalf("%d requests, %d of the SDK, %v, want 2", len(got), len(want), err)
+		}
+		for i := range want {
+			if got[i].URL != want[i].URL || !strings.HasPrefix(got[i].Scope[len("20261124"):], "/"+region+"/") {
+				t.Errorf("%s: a request to %s with the scope %s, the SDK's to %s with %s", region, got[i].URL, got[i].Scope, want[i].URL, want[i].Scope)
+			}
+		}
+	}
 }
 
 // cutOff is a refusal whose connection ends before its body.

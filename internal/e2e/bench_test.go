@@ -55,7 +55,7 @@ func BenchmarkRuns(b *testing.B) {
 		name   string
 		stack  *deployed
 		events []int
-	}{{"inline", shared, []int{100, 500, 5000}}, {"distributed", d, []int{100, 500, 5000, 50_000}}} {
+	}{{"inline", shared, []int{100, 500, 5000, 50_000}}, {"distributed", d, []int{100, 500, 5000, 50_000}}} {
 		perEvent := map[int]time.Duration{}
 		for _, n := range mode.events {
 			b.Run(fmt.Sprintf("mode=%s/events=%d", mode.name, n), func(b *testing.B) {
@@ -67,7 +67,11 @@ func BenchmarkRuns(b *testing.B) {
 				perEvent[n] = took / time.Duration(b.N*n)
 				b.ReportMetric(float64(b.N*n)/took.Seconds(), "events/s")
 				if n > 500 && perEvent[500] > 0 {
-					b.ReportMetric(float64(perEvent[n])/float64(perEvent[500]), "x-linear")
+					ratio := float64(perEvent[n]) / float64(perEvent[500])
+					b.ReportMetric(ratio, "x-linear")
+					if mode.stack == d && ratio > 1 {
+						b.Errorf("an event takes %.2f times as long as in a run of 500, want at most 1", ratio)
+					}
 				}
 			})
 		}
@@ -97,7 +101,11 @@ func BenchmarkTenThousandEvents(b *testing.B) {
 	}
 	perSecond := float64(events*b.N) / sharded.Seconds()
 	b.ReportMetric(perSecond, "events/s")
-	b.ReportMetric(perSecond/(float64(1000*b.N)/inline.Seconds()), "x-inline")
+	ratio := perSecond / (float64(1000*b.N) / inline.Seconds())
+	b.ReportMetric(ratio, "x-inline")
+	if ratio < 10 {
+		b.Errorf("%.1f times as many events a second as inline, want 10", ratio)
+	}
 }
 
 // expectAccounted checks that each event of a distributed run is one row, or one message if it was to fail, and empties the queue.

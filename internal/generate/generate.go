@@ -103,7 +103,7 @@ func (h *Handler) generate(payload []byte) ([]event.Item, retryqueue.Room, error
 		return nil, retryqueue.Room{}, fmt.Errorf("generate events: %w", err)
 	}
 	items := plan.Items(0)
-	room := retryqueue.Room{Items: MaxItems - len(items), Bytes: maxState - runState, Overhead: itemOverhead}
+	room := retryqueue.Room{Only: len(items) == 0, Items: MaxItems - len(items), Bytes: maxState - runState, Overhead: itemOverhead}
 	for _, item := range items {
 		size, err := item.Size()
 		if err != nil {
@@ -131,7 +131,7 @@ func generateShard(payload []byte) ([]event.Item, retryqueue.Room, error) {
 		return nil, room, err
 	}
 	if int(number) < plan.Claimers {
-		room = retryqueue.Room{Items: shard.MaxClaims, Bytes: maxState - runState, Overhead: 1}
+		room = retryqueue.Room{Only: true, Items: shard.MaxClaims, Bytes: maxState - runState, Overhead: 1}
 	}
 	return plan.Items(int(number)), room, nil
 }

@@ -30,18 +30,20 @@ import (
 
 const root = "../.."
 
-// built is the folder of the built functions, and of those beside them to compare with.
+// built is the folder of the functions as make builds them, and of those to compare with. It is this package's own: other tests
+// build at the same time.
 var built = sync.OnceValues(func() (string, error) {
+	const out = "build/performance"
 	arch := cmp.Or(map[string]string{"amd64": "x86_64"}[runtime.GOARCH], runtime.GOARCH)
-	folder, err := filepath.Abs(filepath.Join(root, "build", arch))
-	if err != nil {
-		return "", err
-	}
 	// AWS_ENDPOINT_URL makes them for this machine.
-	commands := []*exec.Cmd{exec.Command("make", "--no-print-directory", "-C", root, "build", "ARCH="+arch, "AWS_ENDPOINT_URL=local")}
+	targets := exec.Command("make", "--no-print-directory", "-C", root, "out="+out, "ARCH="+arch, "AWS_ENDPOINT_URL=local")
+	for _, name := range functions {
+		targets.Args = append(targets.Args, out+"/"+name+"/bootstrap")
+	}
+	commands := []*exec.Cmd{targets}
 	for _, name := range []string{"empty", "sdk"} {
 		commands = append(commands, exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
-			"-o", filepath.Join(folder, name, "bootstrap"), "./testdata/"+name))
+			"-o", filepath.Join(root, out, name, "bootstrap"), "./testdata/"+name))
 	}
 	for _, command := range commands {
 		command.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -49,11 +51,11 @@ var built = sync.OnceValues(func() (string, error) {
 			return "", fmt.Errorf("%v: %w\n%s", command.Args, err, out)
 		}
 	}
-	return folder, nil
+	return filepath.Abs(filepath.Join(root, out))
 })
 
 // services is a DynamoDB and an SQS whose table takes everything and whose queue is empty.
-func services(b *testing.B) *httptest.Server {
+func services(b testing.TB) *httptest.Server {
 	b.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -88,7 +90,7 @@ type answer struct {
 }
 
 // prepare makes a built function ready to start, with the environment of a deployed one.
-func prepare(b *testing.B, name string, services *httptest.Server, memoryMB int) *function {
+func prepare(b testing.TB, name string, services *httptest.Server, memoryMB int) *function {
 	b.Helper()
 	folder, err := built()
 	if err != nil {
@@ -119,7 +121,7 @@ func prepare(b *testing.B, name string, services *httptest.Server, memoryMB int)
 	f.runtime = httptest.NewServer(mux)
 	f.cmd = exec.Command(filepath.Join(folder, name, "bootstrap"))
 	f.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(f.runtime.URL, "http://"), "AWS_ENDPOINT_URL=" + services.URL,
+		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(f.runtime.URL, "http://"),
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(memoryMB), "AWS_LAMBDA_LOG_FORMAT=JSON",
 		"AWS_REGION=eu-central-2", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token",
 		"RETRY_QUEUE_URL=" + services.URL + "/123456789012/retry", "TABLE_NAME=events", "DYNAMODB_ENDPOINT=" + services.URL, "SHARD_SIZE=1000",
@@ -128,7 +130,7 @@ func prepare(b *testing.B, name string, services *httptest.Server, memoryMB int)
 	return f
 }
 
-func (f *function) start(b *testing.B) {
+func (f *function) start(b testing.TB) {
 	b.Helper()
 	if err := f.cmd.Start(); err != nil {
 		b.Fatal(err)
@@ -136,7 +138,7 @@ func (f *function) start(b *testing.B) {
 }
 
 // invoke is one invocation, which must succeed.
-func (f *function) invoke(b *testing.B, payload []byte) []byte {
+func (f *function) invoke(b testing.TB, payload []byte) []byte {
 	b.Helper()
 	timeout := time.After(30 * time.Second)
 	select {
@@ -157,7 +159,7 @@ func (f *function) invoke(b *testing.B, payload []byte) []byte {
 }
 
 // stop ends the function, and says how much memory it had at most, in MiB.
-func (f *function) stop(b *testing.B) float64 {
+func (f *function) stop(b testing.TB) float64 {
 	b.Helper()
 	status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
 	if err := f.cmd.Process.Kill(); err != nil {
@@ -182,7 +184,7 @@ func plan(n int64) shard.Plan {
 	return shard.Plan{Run: event.Run{StartSeq: 1, EndSeq: 1 + n}, ShardSize: n, CurrentTime: 1795416822, Seed: uuid.MustParse("f6e66be7-34e1-4bd0-b9b1-d0ec0e5e6ab5")}
 }
 
-func encode(b *testing.B, value any) []byte {
+func encode(b testing.TB, value any) []byte {
 	b.Helper()
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -192,7 +194,7 @@ func encode(b *testing.B, value any) []byte {
 }
 
 // payloads is an invocation of each function in the distributed mode, about n events.
-func payloads(b *testing.B, n int64) map[string][]byte {
+func payloads(b testing.TB, n int64) map[string][]byte {
 	b.Helper()
 	return map[string][]byte{
 		"generate-data": encode(b, map[string]any{"plan": plan(n), "shard": 0}),
@@ -202,6 +204,13 @@ func payloads(b *testing.B, n int64) map[string][]byte {
 }
 
 var functions = []string{"generate-data", "insert-data", "plan-shards"}
+
+// The limits of a benchmark's figures, which fail it.
+const (
+	maxColdStart = 1.5 // times the empty function's
+	maxCPU       = 1.0 // milliseconds, of a warm invocation with one event
+	maxShard     = 64  // MiB, of a function that takes a shard of 1,000 events
+)
 
 // BenchmarkColdStart is the time from the start of a process to its first answer, calls of AWS included: of generate-data a run
 // in the inline mode, which asks the queue, and a shard; sdk inserts with the SDK's clients. Each iteration starts the empty function too, so that x-empty
@@ -240,7 +249,11 @@ func BenchmarkColdStart(b *testing.B) {
 			}
 			b.ReportMetric(0, "ns/op") // it counts both functions, and what is around them
 			b.ReportMetric(median(own).Seconds()*1000, "ms-median")
-			b.ReportMetric(float64(median(own))/float64(median(empty)), "x-empty")
+			ratio := float64(median(own)) / float64(median(empty))
+			b.ReportMetric(ratio, "x-empty")
+			if slices.Contains(functions, start.function) && ratio > maxColdStart {
+				b.Errorf("%s starts in %.2f times the empty function's time, want at most %.1f", start.of, ratio, maxColdStart)
+			}
 			b.ReportMetric(most, "peak-MiB")
 		})
 	}
@@ -268,7 +281,11 @@ func BenchmarkWarm(b *testing.B) {
 				after := f.used(b)
 				peak := f.stop(b)
 				if after > 0 { // not on macOS
-					b.ReportMetric((after-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+					took := (after - before).Seconds() * 1000 / float64(b.N)
+					b.ReportMetric(took, "cpu-ms/op")
+					if n == 1 && took > maxCPU {
+						b.Errorf("%s takes %.2f ms of processor time for one event, want at most %v", name, took, maxCPU)
+					}
 				}
 				b.ReportMetric(peak, "peak-MiB")
 			})
@@ -277,7 +294,7 @@ func BenchmarkWarm(b *testing.B) {
 }
 
 // used is the processor time of a running function, to the nanosecond, 0 where only Linux could tell.
-func (f *function) used(b *testing.B) time.Duration {
+func (f *function) used(b testing.TB) time.Duration {
 	b.Helper()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.cmd.Process.Pid))
 	if err != nil {
@@ -296,6 +313,25 @@ func (f *function) used(b *testing.B) time.Duration {
 		total += ran
 	}
 	return total
+}
+
+// The functions find DynamoDB and SQS as they do on AWS, where nothing sets AWS_ENDPOINT_URL.
+func TestFunctionsTakeAShardInLittleMemory(t *testing.T) {
+	aws := services(t)
+	for name, payload := range payloads(t, 1000) {
+		f := prepare(t, name, aws, 256)
+		f.start(t)
+		answer := f.invoke(t, payload)
+		for range 4 {
+			f.invoke(t, payload)
+		}
+		if name == "insert-data" && string(answer) != `{"inserted":1000,"failed":[]}` {
+			t.Errorf("%s answers %s, want 1000 inserted", name, answer)
+		}
+		if peak := f.stop(t); peak > maxShard {
+			t.Errorf("%s has %.1f MiB at most, want %d", name, peak, maxShard)
+		}
+	}
 }
 
 // The SDK's clients of services take most of a cold start, however little they are used: see package awsjson.

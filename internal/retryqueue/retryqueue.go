@@ -29,7 +29,8 @@ const (
 	batchSize = 10
 	// receivers is how many receives run at once: one alone gets about ten messages a round trip.
 	receivers = 8
-	// longPollSeconds makes an empty answer mean an empty queue: only a long poll asks all of the queue's servers.
+	// longPollSeconds makes an empty answer mean an empty queue, but for rare cases: a long poll asks all of the queue's servers.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/confirm-queue-is-empty.html
 	longPollSeconds = 1
 	// batchAttempts is how often an entry is sent that fails inside a batch that was served.
 	batchAttempts = 5
@@ -54,13 +55,14 @@ type Queue struct {
 
 // Room is what is left of a run for claimed items.
 type Room struct {
+	Only     bool // the run has no other items
 	Items    int
 	Bytes    int
 	Overhead int // bytes that an item takes besides its own JSON
 }
 
-// Claim receives failed events until a long poll comes back empty, and so do those that were on their way with it, the room is
-// used up, or the time is up that ctx gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
+// Claim receives failed events until a long poll of every receiver comes back empty, the room is used up, or the time
+// is up that ctx gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
 // A message that is no event is logged and left alone: SQS itself moves it to the dead-letter queue.
 // With an error come the items that were claimed before it, for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
@@ -78,8 +80,8 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	starting, cancel := deadline.Reserve(ctx)
 	defer cancel()
 	c := claiming{queue: q, room: room, starting: starting, reserved: most + room.Overhead, claimed: map[string]claim{}}
-	// Most runs find the queue empty, for which one long poll is enough.
-	if c.receive(ctx) {
+	// Most runs find the queue empty. One receiver is enough to learn that; where there is nothing else to do, it asks twice.
+	if c.receive(ctx) || room.Only && c.receive(ctx) {
 		var wg sync.WaitGroup
 		for range min(receivers, (room.Items+batchSize-1)/batchSize) {
 			wg.Go(func() {

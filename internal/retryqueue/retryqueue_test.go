@@ -234,6 +234,24 @@ func TestAnEmptyQueueIsAskedOnce(t *testing.T) {
 	})
 }
 
+// In rare cases, SQS answers a long poll with nothing though there is something. A run that came for it alone asks again.
+func TestAQueueThatSeemsEmptyIsAskedTwiceWhereThereIsNothingElseToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		only := ample
+		only.Only = true
+		f := newFakeSQS()
+		queue, _ := queueOf(f)
+		if items, err := queue.Claim(t.Context(), only); len(items) > 0 || err != nil || len(f.receives) != 2 {
+			t.Errorf("Claim() = %v, %v after %d receives, want nothing after two", items, err, len(f.receives))
+		}
+		played := &playedSQS{answers: [][]types.Message{{}, {received("id", bodyOf(1), "handle", 1)}}}
+		queue, _ = queueOf(played)
+		if items, err := queue.Claim(t.Context(), only); len(items) != 1 || err != nil {
+			t.Errorf("Claim() = %v, %v, want what the second receive brings", items, err)
+		}
+	})
+}
+
 func TestClaimReceivesInParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeSQS(bodies(400)...)

@@ -19,7 +19,7 @@ import (
 	"carnation/internal/retryqueue"
 )
 
-// Settings is what both functions are given.
+// Settings is what every function is given.
 type Settings struct {
 	AWS              aws.Config
 	Queue            retryqueue.Queue
@@ -72,7 +72,7 @@ func RequireURL(name string) (*url.URL, error) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("environment variable %s is %q: allowed is a URL like https://sqs.eu-central-2.amazonaws.com", name, value)
+		return nil, fmt.Errorf("environment variable %s is %q: allowed is a URL that begins with https://", name, value)
 	}
 	return u, nil
 }
@@ -96,8 +96,9 @@ const Connections = 32
 // loadAWS is the configuration of a function's AWS clients, from the variables that Lambda sets. The SDK's own way to it has
 // clients for each place where credentials may be, which no function needs, and which would take most of a cold start.
 //
-// A call is tried five times within about six seconds, and one that hangs is given up after five: an event that is
-// tried again here costs nothing, one that is given up costs a whole run.
+// A call is tried five times, with six to eight seconds between them altogether, and a try that hangs is given up after five:
+// an event that is tried again here costs nothing, one that is given up costs a whole run. KMS throttles an account as a
+// whole; the SDK does not know that SQS passes that on.
 func loadAWS() (aws.Config, error) {
 	var cfg aws.Config
 	region, err := Require("AWS_REGION")
@@ -123,6 +124,7 @@ func loadAWS() (aws.Config, error) {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = 5
 				o.MaxBackoff = 2 * time.Second
+				o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"KmsThrottled": {}}})
 			})
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"carnation/internal/awsjson"
 	"carnation/internal/retryqueue"
@@ -40,9 +41,9 @@ func TestLoadNamesTheVariableThatIsMissingOrWrong(t *testing.T) {
 		{"AWS_REGION", "", "environment variable AWS_REGION is not set"},
 		{"AWS_ACCESS_KEY_ID", "", "environment variable AWS_ACCESS_KEY_ID is not set"},
 		{"AWS_SECRET_ACCESS_KEY", "", "environment variable AWS_SECRET_ACCESS_KEY is not set"},
-		{"RETRY_QUEUE_URL", "retry", `environment variable RETRY_QUEUE_URL is "retry": allowed is a URL like https://sqs.eu-central-2.amazonaws.com`},
-		{"RETRY_QUEUE_URL", "sqs://host/retry", `environment variable RETRY_QUEUE_URL is "sqs://host/retry": allowed is a URL like https://sqs.eu-central-2.amazonaws.com`},
-		{"RETRY_QUEUE_URL", "://", `environment variable RETRY_QUEUE_URL is "://": allowed is a URL like https://sqs.eu-central-2.amazonaws.com`},
+		{"RETRY_QUEUE_URL", "retry", `environment variable RETRY_QUEUE_URL is "retry": allowed is a URL that begins with https://`},
+		{"RETRY_QUEUE_URL", "sqs://host/retry", `environment variable RETRY_QUEUE_URL is "sqs://host/retry": allowed is a URL that begins with https://`},
+		{"RETRY_QUEUE_URL", "://", `environment variable RETRY_QUEUE_URL is "://": allowed is a URL that begins with https://`},
 		{"FAILURE_INJECTION", "yes", `environment variable FAILURE_INJECTION is "yes": allowed is enabled or disabled`},
 		{"FAILURE_INJECTION", "Enabled", `environment variable FAILURE_INJECTION is "Enabled": allowed is enabled or disabled`},
 	} {
@@ -88,6 +89,48 @@ func TestCallsAreMadeAsTheFunctionsRole(t *testing.T) {
 	}
 	if !strings.Contains(authorization, "Credential=key/") || !strings.Contains(authorization, "/eu-central-2/sqs/") || token != "token" {
 		t.Errorf("the call is signed as %s, with the token %q", authorization, token)
+	}
+}
+
+// On AWS there is no AWS_ENDPOINT_URL: the queue's own URL says where it is.
+func TestTheQueueIsCalledWhereItsURLBegins(t *testing.T) {
+	path := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path = r.URL.Path
+		_, _ = io.WriteString(w, `{"Attributes":{"ApproximateNumberOfMessages":"7"}}`)
+	}))
+	defer server.Close()
+	setEnvironment(t, map[string]string{"RETRY_QUEUE_URL": server.URL + "/123456789012/retry"})
+	settings, err := Load(slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if waiting, err := settings.Queue.Waiting(t.Context()); waiting != 7 || err != nil || path != "/" {
+		t.Errorf("Waiting() = %d, %v, from the path %q, want 7 from /", waiting, err, path)
+	}
+}
+
+func TestACallThatHangsIsGivenUp(t *testing.T) {
+	setEnvironment(t, nil)
+	settings, err := Load(slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if client := settings.AWS.HTTPClient.(*awshttp.BuildableClient); client.GetTimeout() != 5*time.Second {
+		t.Errorf("a call may take %s, want 5s", client.GetTimeout())
+	}
+}
+
+func TestKMSThrottlingIsTriedAgain(t *testing.T) {
+	setEnvironment(t, nil)
+	settings, err := Load(slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string]bool{"KmsThrottled": true, "RequestThrottled": true, "KmsAccessDenied": false} {
+		if got := settings.AWS.Retryer().IsErrorRetryable(&awsjson.Error{Code: code, Status: 400}); got != want {
+			t.Errorf("after %s, to be tried again is %t, want %t", code, got, want)
+		}
 	}
 }
 

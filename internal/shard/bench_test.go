@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -22,6 +23,26 @@ func BenchmarkGenerate(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(n*int64(b.N))/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkPlan is plan-shards at the beginning of a run, as Lambda has its answer: JSON.
+func BenchmarkPlan(b *testing.B) {
+	for _, n := range []int64{1, 1000, MaxEvents} {
+		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
+			h := &Handler{Queue: waiting(0), Logger: silent, Size: MaxSize}
+			payload := fmt.Appendf(nil, `{"start_seq":1,"end_seq":%d}`, 1+n)
+			b.ReportAllocs()
+			for b.Loop() {
+				answer, err := h.Handle(b.Context(), payload)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := json.Marshal(answer); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

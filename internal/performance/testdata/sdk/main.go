@@ -28,6 +28,7 @@ func main() {
 		slog.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
+	s.AWS.BaseEndpoint = aws.String(os.Getenv("DYNAMODB_ENDPOINT"))
 	table, queue := dynamodb.NewFromConfig(s.AWS), sqs.NewFromConfig(s.AWS)
 	lambda.Start(func(ctx context.Context, in input) (any, error) {
 		if len(in.Items) == 0 { // insert-data has a client of the queue too
