@@ -4,9 +4,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"math"
 	"os"
-	"strconv"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -17,19 +16,22 @@ import (
 func main() {
 	logger := settings.NewLogger()
 	s, err := settings.Load(logger)
-	size, sizeErr := shardSize()
-	if err := errors.Join(err, sizeErr); err != nil {
+	size, sizeErr := settings.RequireInt("SHARD_SIZE", shard.MaxSize)
+	concurrency, concurrencyErr := shardConcurrency()
+	if err := errors.Join(err, sizeErr, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
-	handler := &shard.Handler{Queue: s.Queue, Logger: logger, Size: size, FailureInjection: s.FailureInjection}
+	handler := &shard.Handler{Queue: s.Queue, Logger: logger, Size: size, Concurrency: concurrency, FailureInjection: s.FailureInjection}
 	lambda.Start(handler.Handle)
 }
 
-func shardSize() (int64, error) {
-	size, err := strconv.ParseInt(os.Getenv("SHARD_SIZE"), 10, 64)
-	if err != nil || size < 1 || size > shard.MaxSize {
-		return 0, fmt.Errorf("environment variable SHARD_SIZE is %q: allowed is an integer from 1 to %d", os.Getenv("SHARD_SIZE"), shard.MaxSize)
+// shardConcurrency is how many shards a run works on at once. More than the functions have reserved would be throttled.
+func shardConcurrency() (int64, error) {
+	concurrency, err := settings.RequireInt("SHARD_CONCURRENCY", shard.MaxConcurrency)
+	if err != nil || os.Getenv("RESERVED_CONCURRENCY") == "" {
+		return concurrency, err
 	}
-	return size, nil
+	reserved, err := settings.RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
+	return min(concurrency, reserved), err
 }

@@ -56,7 +56,7 @@ type request struct {
 	Body                                    any
 }
 
-// recorder answers every request with an empty object and notes it.
+// recorder notes every request, and answers as a batch of one that was served.
 func recorder(t *testing.T, requests *[]request) do {
 	return func(r *http.Request) (*http.Response, error) {
 		got := request{Method: r.Method, URL: r.URL.String(), Target: r.Header.Get("X-Amz-Target"), ContentType: r.Header.Get("Content-Type"), Token: r.Header.Get("X-Amz-Security-Token")}
@@ -75,7 +75,7 @@ func recorder(t *testing.T, requests *[]request) do {
 			t.Errorf("body of %s: %v", got.Target, err)
 		}
 		*requests = append(*requests, got)
-		return answered(http.StatusOK, "{}", nil), nil
+		return answered(http.StatusOK, `{"Successful":[{"Id":"0"}]}`, nil), nil
 	}
 }
 
@@ -108,7 +108,7 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 		_, err = table.Handle(ctx, json.RawMessage(`{"items":[{"event":`+string(text)+`}]}`))
 		_, claimErr := queue.Claim(ctx, retryqueue.Room{Items: 10, Bytes: 1 << 20})
 		_, _ = queue.Waiting(ctx) // the empty answer is none
-		err = errors.Join(err, claimErr, queue.Release(ctx, []string{"a"}, 7), queue.Delete(ctx, []string{"a"}),
+		err = errors.Join(err, claimErr, queue.Release(ctx, []string{"a"}, time.Now().Add(7*time.Second)), queue.Delete(ctx, []string{"a"}),
 			queue.Park(ctx, "arn:run", []retryqueue.Parked{{Event: e, Error: "Throttled"}}))
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestReserveLeavesFiveSecondsOrAThird(t *testing.T) {
+func TestReserveLeavesWhatIsAskedForOrAThird(t *testing.T) {
 	for _, tc := range []struct{ left, want time.Duration }{
 		{15 * time.Minute, 15*time.Minute - 5*time.Second},
 		{16 * time.Second, 11 * time.Second},
@@ -20,7 +20,7 @@ func TestReserveLeavesFiveSecondsOrAThird(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(tc.left))
 			defer cancel()
-			reserved, cancel := Reserve(ctx)
+			reserved, cancel := Reserve(ctx, 5*time.Second)
 			defer cancel()
 			if deadline, ok := reserved.Deadline(); !ok || time.Until(deadline) != tc.want {
 				t.Errorf("Reserve() of %s = %s, want %s", tc.left, time.Until(deadline), tc.want)
@@ -31,7 +31,7 @@ func TestReserveLeavesFiveSecondsOrAThird(t *testing.T) {
 
 func TestReserveOfNoDeadlineHasNone(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	reserved, cancel := Reserve(ctx)
+	reserved, cancel := Reserve(ctx, 5*time.Second)
 	defer cancel()
 	if _, ok := reserved.Deadline(); ok || reserved.Err() != nil {
 		t.Errorf("Reserve() without a deadline: deadline %t, error %v, want neither", ok, reserved.Err())

@@ -20,9 +20,9 @@ import (
 )
 
 // distributed is the stack in the distributed mode that the tests here share, beside the inline one. Its shards are
-// small, so that a few events are several shards.
+// small, so that a few events are several shards, and runs that overlap are throttled.
 var distributed = sync.OnceValues(func() (*deployed, error) {
-	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=4"}, local.code...)...)
+	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=10", "LambdaReservedConcurrency=4"}, local.code...)...)
 })
 
 func distributedStack(t *testing.T) *deployed {
@@ -92,6 +92,9 @@ func TestDistributedRunInsertsEveryEventOfItsRange(t *testing.T) {
 	}
 	if runs := d.mapRuns(t, *out.ExecutionArn); len(runs) != 1 || runs[0].ItemCounts.Total != 7 || runs[0].ItemCounts.Succeeded != 7 {
 		t.Errorf("the run had %d Map Runs, want one of 7 shards of up to 20 events, which succeeded", len(runs))
+	}
+	if most := d.planned(t, *out.ExecutionArn).MaxConcurrency; most != 4 {
+		t.Errorf("the run works on %d shards at once, want the 4 that LambdaReservedConcurrency lets, not the 10 of ShardConcurrency", most)
 	}
 	d.expectInserted(t, 1, 131, d.sharded(t, *out.ExecutionArn))
 	d.expectQueue(t, "RetryQueueUrl", 0, 0)

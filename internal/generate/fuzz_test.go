@@ -14,7 +14,7 @@ func FuzzInput(f *testing.F) {
 	f.Add([]byte(`{"start_seq":9,"end_seq":5}`))
 	f.Add([]byte(`{"start_seq":-1,"end_seq":1e400,"failure_rate":null,"x":{}}`))
 	f.Add([]byte(`"{}"`))
-	f.Add([]byte(`{"plan":{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":0,"release_after":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"},"shard":1}`))
+	f.Add([]byte(`{"plan":{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":0,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"},"shard":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h := &Handler{FailureInjection: true}
 		items, room, err := h.generate(data)

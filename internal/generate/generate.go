@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"carnation/internal/deadline"
 	"carnation/internal/event"
@@ -30,6 +31,9 @@ const (
 	maxState     = 256 << 10
 	runState     = 4 << 10 // the envelope of Lambda's answer
 	itemOverhead = 130     // the wrapping, with an error name of 90 bytes
+
+	// releaseTime is what claiming leaves for giving everything back.
+	releaseTime = 5 * time.Second
 )
 
 // ClaimError says why the retry queue could not be read. What had been claimed is released. The state machine sees its
@@ -45,7 +49,7 @@ func (e *ClaimError) Unwrap() error { return e.Err }
 // Queue is the retry queue as a Handler uses it.
 type Queue interface {
 	Claim(ctx context.Context, room retryqueue.Room) ([]event.Item, error)
-	Release(ctx context.Context, receiptHandles []string, after int) error
+	Release(ctx context.Context, receiptHandles []string, at time.Time) error
 }
 
 // Handler serves invocations of generate-data.
@@ -73,7 +77,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	}
 	var claimed []event.Item
 	if room.Items > 0 {
-		claimCtx, cancel := deadline.Reserve(ctx)
+		claimCtx, cancel := deadline.Reserve(ctx, releaseTime)
 		defer cancel()
 		if claimed, err = h.Queue.Claim(claimCtx, room); err != nil {
 			return nil, &ClaimError{errors.Join(err, h.release(ctx, claimed))}
@@ -132,6 +136,9 @@ func generateShard(payload []byte) ([]event.Item, retryqueue.Room, error) {
 	}
 	if int(number) < plan.Claimers {
 		room = retryqueue.Room{Only: true, Items: shard.MaxClaims, Bytes: maxState - runState, Overhead: 1}
+		if plan.ClaimUntil > 0 {
+			room.Until = time.Unix(plan.ClaimUntil, 0)
+		}
 	}
 	return plan.Items(int(number)), room, nil
 }
@@ -142,5 +149,5 @@ func (h *Handler) release(ctx context.Context, items []event.Item) error {
 	for i, item := range items {
 		handles[i] = item.ReceiptHandle
 	}
-	return h.Queue.Release(ctx, handles, 0)
+	return h.Queue.Release(ctx, handles, time.Time{})
 }

@@ -52,7 +52,10 @@ func (q *fakeQueue) Claim(ctx context.Context, room retryqueue.Room) ([]event.It
 	return q.claimed, q.claimErr
 }
 
-func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, _ int) error {
+func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, at time.Time) error {
+	if !at.IsZero() {
+		return fmt.Errorf("released at %s, want at once", at)
+	}
 	q.released = append(q.released, receiptHandles...)
 	if deadline, ok := ctx.Deadline(); ok {
 		q.releaseDeadline = time.Until(deadline)

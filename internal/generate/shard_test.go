@@ -17,7 +17,7 @@ import (
 
 // planOf is the plan of 25 events in shards of 10, behind two that claim.
 func planOf(start int64) string {
-	return fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.5,"claimers":2,"release_after":7,"shard_size":10,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`, start, start+25)
+	return fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.5,"claimers":2,"claim_until":9000000000,"shard_size":10,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`, start, start+25)
 }
 
 func TestAShardHasItsPartOfTheRangeAndClaimsNothing(t *testing.T) {
@@ -53,8 +53,8 @@ func TestAShardThatClaimsTakesItsShareAndGeneratesNothing(t *testing.T) {
 		if err != nil || !slices.Equal(answer.Items, queue.claimed) || answer.Generated != 0 || answer.Claimed != 1 {
 			t.Errorf("shard %d: %+v, %v, want the claimed item", number, answer, err)
 		}
-		if len(queue.rooms) != 1 || queue.rooms[0].Items != shard.MaxClaims {
-			t.Errorf("shard %d claims into %+v, want room for %d items", number, queue.rooms, shard.MaxClaims)
+		if len(queue.rooms) != 1 || queue.rooms[0].Items != shard.MaxClaims || queue.rooms[0].Until.Unix() != 9000000000 {
+			t.Errorf("shard %d claims into %+v, want room for %d items until 9000000000", number, queue.rooms, shard.MaxClaims)
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestBadShardsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
 		{`{"plan":` + planOf(1) + `}`, "shard is missing: allowed is an integer from 0 to 4"},
 		{`{"plan":` + planOf(1) + `,"shard":5}`, "shard is 5: allowed is an integer from 0 to 4"},
 		{`{"plan":` + planOf(1) + `,"shard":1,"start_seq":1}`, "start_seq is unknown: allowed is a JSON object of plan, shard"},
-		{`{"plan":7,"shard":1}`, "plan is 7: allowed is a JSON object of start_seq, end_seq, failure_rate, claimers, release_after, shard_size, current_time, seed"},
+		{`{"plan":7,"shard":1}`, "plan is 7: allowed is a JSON object of start_seq, end_seq, failure_rate, claimers, claim_until, shard_size, current_time, seed"},
 		{`{"plan":` + strings.Replace(planOf(1), `"claimers":2`, `"claimers":null`, 1) + `,"shard":1}`, "plan.claimers is null: allowed is an integer from 0 to 500"},
 	} {
 		queue := &fakeQueue{}
@@ -82,7 +82,7 @@ func TestBadShardsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
 func TestItemsOfAShardFitTheState(t *testing.T) {
 	const limit, envelope = 262_144, 2048
 	start := int64(event.MaxSequenceNo - shard.MaxEvents)
-	plan := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567,"claimers":500,"release_after":505,"shard_size":1000,"current_time":%d,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`,
+	plan := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567,"claimers":500,"claim_until":9007199254740991,"shard_size":1000,"current_time":%d,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`,
 		start, int64(event.MaxSequenceNo), int64(event.MaxSequenceNo))
 	for _, tc := range []struct{ number, handleSize, want int }{
 		{10_499, 1, shard.MaxSize},

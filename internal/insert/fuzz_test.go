@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"carnation/internal/event"
 	"carnation/internal/metrics"
@@ -18,7 +19,7 @@ func (takesAll) Call(context.Context, string, any, any) error { return nil }
 
 func (takesAll) Delete(context.Context, []string) error { return nil }
 
-func (takesAll) Release(context.Context, []string, int) error { return nil }
+func (takesAll) Release(context.Context, []string, time.Time) error { return nil }
 
 func (takesAll) Park(context.Context, string, []retryqueue.Parked) error { return nil }
 

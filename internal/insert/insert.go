@@ -26,6 +26,10 @@ const (
 	concurrency = 32
 	// maxError is the longest error name in an answer, in bytes: generate-data counts with it.
 	maxError = 90
+	// answerTime is what inserting, and then returning, leave for what comes after them; returnTime is what a whole shard of
+	// failed events takes to be parked, even if calls of SQS hang or are throttled.
+	answerTime = 5 * time.Second
+	returnTime = 10 * time.Second
 )
 
 // API calls an operation of DynamoDB: *awsjson.Client, or what stands for it in a test.
@@ -36,7 +40,7 @@ type API interface {
 // Queue is the retry queue as a Handler uses it.
 type Queue interface {
 	Delete(ctx context.Context, receiptHandles []string) error
-	Release(ctx context.Context, receiptHandles []string, after int) error
+	Release(ctx context.Context, receiptHandles []string, at time.Time) error
 	Park(ctx context.Context, execution string, events []retryqueue.Parked) error
 }
 
@@ -74,12 +78,12 @@ type Failed struct {
 	Error string `json:"error"`
 }
 
-// Handle takes {"items": [...], "failure_rate"?: r, "return_for"?: "<execution>", "release_after"?: s} and inserts the events.
+// Handle takes {"items": [...], "failure_rate"?: r, "return_for"?: "<execution>", "release_at"?: s} and inserts the events.
 // One that cannot be inserted, or that the time does not suffice for, is in the answer; with return_for it is returned to
-// the retry queue, a new one in the name of that execution, a claimed one invisible for s more seconds. Errors are
+// the retry queue, a new one in the name of that execution, a claimed one invisible until s, Unix seconds. Errors are
 // *event.InvalidInputError and *ParkError, after which the same input can be tried again.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_after")
+	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_at")
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +101,18 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 			return nil, err
 		}
 	}
-	var after int64
-	if input.Has("release_after") {
-		if after, err = input.Int("release_after", 0, retryqueue.MaxReleaseAfter); err != nil {
+	var releaseAt int64
+	if input.Has("release_at") {
+		if releaseAt, err = input.Int("release_at", 0, event.MaxSequenceNo); err != nil {
 			return nil, err
 		}
 	}
 
-	errs := h.insertAll(ctx, items, rate)
+	after := answerTime
+	if execution != "" {
+		after += returnTime
+	}
+	errs := h.insertAll(ctx, after, items, rate)
 	answer := &Answer{Failed: []Failed{}}
 	var done []string
 	for i, item := range items {
@@ -119,10 +127,10 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 		}
 	}
 	failed := len(answer.Failed)
-	returnCtx, cancel := deadline.Reserve(ctx)
+	returnCtx, cancel := deadline.Reserve(ctx, answerTime)
 	defer cancel()
 	if execution != "" {
-		if err := h.giveBack(returnCtx, execution, int(after), answer.Failed); err != nil {
+		if err := h.giveBack(returnCtx, execution, time.Unix(releaseAt, 0), answer.Failed); err != nil {
 			return nil, &ParkError{err}
 		}
 		answer.Returned, answer.Failed = &failed, []Failed{}
@@ -135,9 +143,9 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	return answer, nil
 }
 
-// insertAll inserts the events of all items, and says of each what went wrong.
-func (h *Handler) insertAll(ctx context.Context, items []event.Item, rate float64) []error {
-	ctx, cancel := deadline.Reserve(ctx)
+// insertAll inserts the events of all items, and says of each what went wrong. It leaves time for what comes after.
+func (h *Handler) insertAll(ctx context.Context, after time.Duration, items []event.Item, rate float64) []error {
+	ctx, cancel := deadline.Reserve(ctx, after)
 	defer cancel()
 	errs := make([]error, len(items))
 	var group errgroup.Group
@@ -154,7 +162,7 @@ func (h *Handler) insertAll(ctx context.Context, items []event.Item, rate float6
 
 // giveBack returns failed items to the retry queue: it parks new events and releases claimed ones. The error is for
 // events that are not parked. A claim that is not released comes back by itself.
-func (h *Handler) giveBack(ctx context.Context, execution string, after int, failed []Failed) error {
+func (h *Handler) giveBack(ctx context.Context, execution string, releaseAt time.Time, failed []Failed) error {
 	var parked []retryqueue.Parked
 	var claimed []string
 	for _, f := range failed {
@@ -167,7 +175,7 @@ func (h *Handler) giveBack(ctx context.Context, execution string, after int, fai
 	if err := h.Queue.Park(ctx, execution, parked); err != nil {
 		return err
 	}
-	if err := h.Queue.Release(ctx, claimed, after); err != nil {
+	if err := h.Queue.Release(ctx, claimed, releaseAt); err != nil {
 		h.Logger.ErrorContext(ctx, "claims of failed events not released", "error", err.Error())
 	}
 	return nil

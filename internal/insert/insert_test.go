@@ -69,26 +69,31 @@ type fakeQueue struct {
 	deleted, released        []string
 	parked                   []retryqueue.Parked
 	execution                string
-	after                    int
+	releaseAt                time.Time
 	left                     time.Duration
 }
 
-func (q *fakeQueue) Release(_ context.Context, receiptHandles []string, after int) error {
-	q.after, q.released = after, append(q.released, receiptHandles...)
+func (q *fakeQueue) Release(_ context.Context, receiptHandles []string, at time.Time) error {
+	q.releaseAt, q.released = at, append(q.released, receiptHandles...)
 	return q.releaseErr
 }
 
-func (q *fakeQueue) Park(_ context.Context, execution string, events []retryqueue.Parked) error {
+func (q *fakeQueue) Park(ctx context.Context, execution string, events []retryqueue.Parked) error {
 	q.execution, q.parked = execution, append(q.parked, events...)
+	q.noteLeft(ctx)
 	return q.parkErr
 }
 
 func (q *fakeQueue) Delete(ctx context.Context, receiptHandles []string) error {
 	q.deleted = append(q.deleted, receiptHandles...)
+	q.noteLeft(ctx)
+	return q.err
+}
+
+func (q *fakeQueue) noteLeft(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		q.left = time.Until(deadline)
 	}
-	return q.err
 }
 
 func handlerOf(api API, queue Queue) (*Handler, *bytes.Buffer) {

@@ -8,19 +8,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"carnation/internal/event"
 	"carnation/internal/retryqueue"
 )
 
 // handleShard invokes the function for a shard's items.
-func handleShard(t *testing.T, h *Handler, more string, items ...event.Item) (*Answer, error) {
+func handleShard(t *testing.T, ctx context.Context, h *Handler, more string, items ...event.Item) (*Answer, error) {
 	t.Helper()
 	data, err := json.Marshal(items)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.Handle(t.Context(), json.RawMessage(`{"items":`+string(data)+`,"return_for":"arn:run"`+more+`}`))
+	return h.Handle(ctx, json.RawMessage(`{"items":`+string(data)+`,"return_for":"arn:run"`+more+`}`))
 }
 
 // failing is a table that refuses some sequence numbers.
@@ -36,7 +38,7 @@ func failing(numbers ...string) *fakeTable {
 func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing("2", "4"), queue)
-	answer, err := handleShard(t, h, `,"release_after":7`, newItem(1), newItem(2), claimed(3), claimed(4))
+	answer, err := handleShard(t, t.Context(), h, `,"release_at":1795416829`, newItem(1), newItem(2), claimed(3), claimed(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,19 +48,43 @@ func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T)
 	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "ConnectionError"}}; queue.execution != "arn:run" || !slices.Equal(queue.parked, want) {
 		t.Errorf("parked %+v in the name of %s, want %+v of arn:run", queue.parked, queue.execution, want)
 	}
-	if want := []string{claimed(4).ReceiptHandle}; !slices.Equal(queue.released, want) || queue.after != 7 {
-		t.Errorf("released %v after %d s, want %v after 7", queue.released, queue.after, want)
+	if want := []string{claimed(4).ReceiptHandle}; !slices.Equal(queue.released, want) || queue.releaseAt.Unix() != 1795416829 {
+		t.Errorf("released %v at %d, want %v at 1795416829", queue.released, queue.releaseAt.Unix(), want)
 	}
 	if want := []string{claimed(3).ReceiptHandle}; !slices.Equal(queue.deleted, want) {
 		t.Errorf("deleted %v, want %v", queue.deleted, want)
 	}
 }
 
+// A whole shard of failed events takes a hundred calls, which may be slow.
+func TestInsertingForAShardLeavesTimeToReturnAllOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stopped time.Time
+		table := &fakeTable{answer: func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			stopped = time.Now()
+			return ctx.Err()
+		}}
+		queue := &fakeQueue{}
+		h, _ := handlerOf(table, queue)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		end := time.Now().Add(60 * time.Second)
+		answer, err := handleShard(t, ctx, h, "", newItem(1))
+		if err != nil || *answer.Returned != 1 || len(queue.parked) != 1 {
+			t.Fatalf("Handle() = %+v, %v, parked %v, want one event parked", answer, err, queue.parked)
+		}
+		if left := end.Sub(stopped); left != 15*time.Second || queue.left != 10*time.Second {
+			t.Errorf("inserting left %s of 60 s, %s of them for parking, want 15 s and 10 s", left, queue.left)
+		}
+	})
+}
+
 // The state machine takes returned as a number, also when it is 0.
 func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing(), queue)
-	answer, err := handleShard(t, h, "", newItem(1))
+	answer, err := handleShard(t, t.Context(), h, "", newItem(1))
 	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":1,"returned":0,"failed":[]}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
@@ -68,7 +94,7 @@ func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
 func TestEventsThatCannotBeParkedFailTheInvocation(t *testing.T) {
 	queue := &fakeQueue{parkErr: errors.New("park 1 of 1 messages: AccessDenied")}
 	h, log := handlerOf(failing("2"), queue)
-	_, err := handleShard(t, h, "", claimed(1), newItem(2))
+	_, err := handleShard(t, t.Context(), h, "", claimed(1), newItem(2))
 	var park *ParkError
 	if !errors.As(err, &park) || fmt.Sprintf("%T", err) != "*insert.ParkError" || err.Error() != "return failed events: park 1 of 1 messages: AccessDenied" {
 		t.Errorf("error = %T %v, want a *ParkError", err, err)
@@ -81,7 +107,7 @@ func TestEventsThatCannotBeParkedFailTheInvocation(t *testing.T) {
 func TestClaimsThatCannotBeReleasedComeBackByThemselves(t *testing.T) {
 	queue := &fakeQueue{releaseErr: errors.New("release 1 of 1 messages: AccessDenied")}
 	h, log := handlerOf(failing("1"), queue)
-	answer, err := handleShard(t, h, "", claimed(1))
+	answer, err := handleShard(t, t.Context(), h, "", claimed(1))
 	if err != nil || *answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
 		t.Errorf("answer = %+v, %v; log:\n%s", answer, err, log)
 	}
@@ -100,8 +126,8 @@ func TestBadReturnsAreRefused(t *testing.T) {
 	for _, tc := range []struct{ more, want string }{
 		{`"return_for":""`, `return_for is "": allowed is the ARN of an execution`},
 		{`"return_for":7`, `return_for is 7: allowed is the ARN of an execution`},
-		{`"return_for":"a","release_after":901`, "release_after is 901: allowed is an integer from 0 to 900"},
-		{`"return_for":"a","release_after":-1`, "release_after is -1: allowed is an integer from 0 to 900"},
+		{`"return_for":"a","release_at":9007199254740992`, "release_at is 9007199254740992: allowed is an integer from 0 to 9007199254740991"},
+		{`"return_for":"a","release_at":-1`, "release_at is -1: allowed is an integer from 0 to 9007199254740991"},
 	} {
 		h, _ := handlerOf(failing(), &fakeQueue{})
 		_, err := h.Handle(t.Context(), json.RawMessage(`{"items":[],`+tc.more+`}`))

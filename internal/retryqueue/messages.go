@@ -69,9 +69,10 @@ type messageAttribute struct {
 	DataType, StringValue string
 }
 
-// batchOutput says which entries failed, though the call was served.
+// batchOutput says what became of each entry, though the call was served.
 type batchOutput struct {
-	Failed []failedEntry
+	Successful []struct{ Id string }
+	Failed     []failedEntry
 }
 
 type failedEntry struct {

@@ -37,8 +37,10 @@ const (
 	// MaxReceiptHandle is the longest receipt handle, in bytes.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 	MaxReceiptHandle = 1024
-	// MaxReleaseAfter is the most seconds that a release leaves an event invisible. No claim lasts shorter.
-	MaxReleaseAfter = 900
+	// MaxReleaseAfter is the longest that a release leaves an event invisible. No claim lasts shorter.
+	MaxReleaseAfter = 900 * time.Second
+	// lastReceives is the time that receives get to end: messages on their way would be lost to this run if they were cut off.
+	lastReceives = 5 * time.Second
 )
 
 // API calls an operation of SQS: *awsjson.Client, or what stands for it in a test.
@@ -58,11 +60,12 @@ type Room struct {
 	Only     bool // the run has no other items
 	Items    int
 	Bytes    int
-	Overhead int // bytes that an item takes besides its own JSON
+	Overhead int       // bytes that an item takes besides its own JSON
+	Until    time.Time // when the last receive has ended; zero for no limit but the context's
 }
 
 // Claim receives failed events until a long poll of every receiver comes back empty, the room is used up, or the time
-// is up that ctx gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
+// is up that ctx or the room gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
 // A message that is no event is logged and left alone: SQS itself moves it to the dead-letter queue.
 // With an error come the items that were claimed before it, for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
@@ -76,8 +79,12 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The last receives get the time to end: messages on their way would be lost to this run if they were cut off.
-	starting, cancel := deadline.Reserve(ctx)
+	if !room.Until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, room.Until)
+		defer cancel()
+	}
+	starting, cancel := deadline.Reserve(ctx, lastReceives)
 	defer cancel()
 	c := claiming{queue: q, room: room, starting: starting, reserved: most + room.Overhead, claimed: map[string]claim{}}
 	// Most runs find the queue empty. One receiver is enough to learn that; where there is nothing else to do, it asks twice.
@@ -193,11 +200,12 @@ func (c *claiming) fail(err error) {
 	}
 }
 
-// Release makes claimed messages visible again, after some seconds. The error says how many it has not reached; those come
-// back when their visibility timeout ends.
-func (q Queue) Release(ctx context.Context, receiptHandles []string, after int) error {
+// Release makes claimed messages visible again, at once or at that time, in whole seconds. The error says how many it has
+// not reached; those come back when their visibility timeout ends.
+func (q Queue) Release(ctx context.Context, receiptHandles []string, at time.Time) error {
 	return eachBatch(ctx, q, "release", "ChangeMessageVisibilityBatch", receiptHandles, func(id, handle string) releaseEntry {
-		return releaseEntry{id, handle, after}
+		after := min(max(0, time.Until(at)), MaxReleaseAfter)
+		return releaseEntry{id, handle, int(math.Ceil(after.Seconds()))}
 	})
 }
 
@@ -260,7 +268,7 @@ func eachBatch[T, E any](ctx context.Context, q Queue, what, operation string, l
 	return nil
 }
 
-// untilServed leaves in entries, which go by their ids, those that were not served, and says why.
+// untilServed leaves in entries, which go by their ids, those that are not known to be served, and says why.
 func untilServed[E any](ctx context.Context, q Queue, operation string, entries map[string]E) error {
 	for attempt := 1; ; attempt++ {
 		var out batchOutput
@@ -268,20 +276,18 @@ func untilServed[E any](ctx context.Context, q Queue, operation string, entries 
 		if err != nil {
 			return err
 		}
-		left := map[string]E{}
-		again := false
+		for _, served := range out.Successful {
+			delete(entries, served.Id)
+		}
+		if len(entries) == 0 {
+			return nil
+		}
+		err = fmt.Errorf("the answer does not name %d of them", len(entries)-len(out.Failed))
+		again := len(out.Failed) < len(entries)
 		for _, failed := range out.Failed {
-			left[failed.Id] = entries[failed.Id]
 			again = again || !failed.SenderFault // a handle that is not valid never will be
 			err = fmt.Errorf("%s: %s", failed.Code, failed.Message)
 		}
-		if len(left) == 0 {
-			return nil
-		}
-		maps.DeleteFunc(entries, func(id string, _ E) bool {
-			_, ok := left[id]
-			return !ok
-		})
 		if attempt == batchAttempts || !again {
 			return err
 		}

@@ -482,6 +482,39 @@ func TestClaimStartsNoReceiveWhenItsTimeIsAlmostUp(t *testing.T) {
 	})
 }
 
+// What is released meanwhile comes back then.
+func TestClaimHasEndedWhenItsRoomSays(t *testing.T) {
+	for _, tc := range []struct{ until, last, ended time.Duration }{
+		{20 * time.Second, 15 * time.Second, 20 * time.Second}, {time.Minute, 25 * time.Second, 30 * time.Second}, {-time.Second, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeSQS()
+			f.answering = time.Second
+			f.receiving = func(ctx context.Context, n int) error {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.messages = append(f.messages, &queued{id: fmt.Sprint("late-", n), body: bodyOf(int64(n))})
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			room := ample
+			start := time.Now()
+			room.Until = start.Add(tc.until)
+			queue, _ := queueOf(f)
+			items, err := queue.Claim(ctx, room)
+			if err != nil || (len(items) == 0) != (tc.last == 0) || time.Since(start) > tc.ended {
+				t.Errorf("until %s: Claim() = %d items, %v after %s, want it to end by %s", tc.until, len(items), err, time.Since(start), tc.ended)
+			}
+			for _, began := range f.starts {
+				if began.Sub(start) >= tc.last {
+					t.Errorf("until %s: a receive started after %s, want none from %s on", tc.until, began.Sub(start), tc.last)
+				}
+			}
+		})
+	}
+}
+
 func TestClaimCutOffByItsDeadlineIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeSQS(bodies(60)...)
@@ -513,37 +546,42 @@ func TestClaimCutOffByItsDeadlineIsNoError(t *testing.T) {
 type batchSQS struct {
 	// answer says for the n-th call, from 1, which receipt handles fail inside the answer, and the error of the call.
 	answer func(n int, handles []string) ([]string, error)
+	silent bool // the answer does not name those that fail
 
 	mu     sync.Mutex
 	calls  [][]string // receipt handles, sorted
 	served []string
 }
 
-func (f *batchSQS) call(url *string, timeouts []int32, ids, handles []string) ([]types.BatchResultErrorEntry, error) {
+// call answers which ids were served, and which failed.
+func (f *batchSQS) call(url *string, timeouts []int32, ids, handles []string) ([]*string, []types.BatchResultErrorEntry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sorted := slices.Sorted(slices.Values(handles))
 	f.calls = append(f.calls, sorted)
 	unique := slices.Compact(slices.Sorted(slices.Values(ids)))
 	if aws.ToString(url) != queueURL || len(ids) < 1 || len(ids) > 10 || len(unique) != len(ids) || len(slices.Compact(append(timeouts, 7))) != 1 {
-		return nil, fmt.Errorf("bad batch: url %s, ids %v, visibility timeouts %v", aws.ToString(url), ids, timeouts)
+		return nil, nil, fmt.Errorf("bad batch: url %s, ids %v, visibility timeouts %v", aws.ToString(url), ids, timeouts)
 	}
 	var fail []string
 	if f.answer != nil {
 		var err error
 		if fail, err = f.answer(len(f.calls), sorted); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+	var served []*string
 	var failed []types.BatchResultErrorEntry
 	for i, handle := range handles {
-		if slices.Contains(fail, handle) {
-			failed = append(failed, types.BatchResultErrorEntry{Id: aws.String(ids[i]), Code: aws.String("InternalError"), Message: aws.String("try again")})
-		} else {
+		switch {
+		case !slices.Contains(fail, handle):
 			f.served = append(f.served, handle)
+			served = append(served, aws.String(ids[i]))
+		case !f.silent:
+			failed = append(failed, types.BatchResultErrorEntry{Id: aws.String(ids[i]), Code: aws.String("InternalError"), Message: aws.String("try again")})
 		}
 	}
-	return failed, nil
+	return served, failed, nil
 }
 
 func (f *batchSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
@@ -553,8 +591,12 @@ func (f *batchSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.Chang
 		ids, handles = append(ids, aws.ToString(entry.Id)), append(handles, aws.ToString(entry.ReceiptHandle))
 		timeouts = append(timeouts, entry.VisibilityTimeout)
 	}
-	failed, err := f.call(in.QueueUrl, timeouts, ids, handles)
-	return &sqs.ChangeMessageVisibilityBatchOutput{Failed: failed}, err
+	served, failed, err := f.call(in.QueueUrl, timeouts, ids, handles)
+	out := &sqs.ChangeMessageVisibilityBatchOutput{Failed: failed}
+	for _, id := range served {
+		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: id})
+	}
+	return out, err
 }
 
 func (f *batchSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
@@ -562,8 +604,12 @@ func (f *batchSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBa
 	for _, entry := range in.Entries {
 		ids, handles = append(ids, aws.ToString(entry.Id)), append(handles, aws.ToString(entry.ReceiptHandle))
 	}
-	failed, err := f.call(in.QueueUrl, nil, ids, handles)
-	return &sqs.DeleteMessageBatchOutput{Failed: failed}, err
+	served, failed, err := f.call(in.QueueUrl, nil, ids, handles)
+	out := &sqs.DeleteMessageBatchOutput{Failed: failed}
+	for _, id := range served {
+		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: id})
+	}
+	return out, err
 }
 
 // SendMessageBatch takes event n for handle n.
@@ -581,8 +627,12 @@ func (f *batchSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchI
 		}
 		ids, handles = append(ids, aws.ToString(entry.Id)), append(handles, fmt.Sprintf("handle-%03d", parked.SequenceNo))
 	}
-	failed, err := f.call(in.QueueUrl, nil, ids, handles)
-	return &sqs.SendMessageBatchOutput{Failed: failed}, err
+	served, failed, err := f.call(in.QueueUrl, nil, ids, handles)
+	out := &sqs.SendMessageBatchOutput{Failed: failed}
+	for _, id := range served {
+		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: id})
+	}
+	return out, err
 }
 
 func park(q Queue, ctx context.Context, handles []string) error {
@@ -600,7 +650,7 @@ func park(q Queue, ctx context.Context, handles []string) error {
 }
 
 func release(q Queue, ctx context.Context, handles []string) error {
-	return q.Release(ctx, handles, 7)
+	return q.Release(ctx, handles, time.Now().Add(6500*time.Millisecond)) // whole seconds: 7, and never before
 }
 
 func handlesOf(n int) []string {
@@ -682,6 +732,25 @@ func TestEntriesAreTriedFiveTimesAndThenCounted(t *testing.T) {
 		}
 		if took := time.Since(start); took < time.Second || took > 5*time.Second {
 			t.Errorf("%s backed off for %s, want 1 to 5 s", what, took)
+		}
+	})
+}
+
+// An answer that says nothing of an entry is no answer that it was served.
+func TestEntriesThatTheAnswerDoesNotNameAreTriedAgain(t *testing.T) {
+	eachCall(t, func(t *testing.T, what string, call func(Queue, context.Context, []string) error) {
+		f := &batchSQS{silent: true, answer: func(n int, handles []string) ([]string, error) { return handles[:max(0, 3-n)], nil }}
+		queue, _ := queueOf(f)
+		err := call(queue, t.Context(), handlesOf(10))
+		if want := [][]string{handlesOf(10), handlesOf(2), handlesOf(1)}; err != nil || !slices.EqualFunc(f.calls, want, slices.Equal) {
+			t.Errorf("%s: calls %v, %v, want %v", what, f.calls, err, want)
+		}
+
+		f = &batchSQS{silent: true, answer: func(_ int, handles []string) ([]string, error) { return handles, nil }}
+		queue, _ = queueOf(f)
+		err = call(queue, t.Context(), handlesOf(2))
+		if want := what + " 2 of 2 messages: the answer does not name 2 of them"; fmt.Sprint(err) != want || len(f.calls) != 5 {
+			t.Errorf("%s error = %v after %d calls, want %s after 5", what, err, len(f.calls), want)
 		}
 	})
 }

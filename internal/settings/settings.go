@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -62,6 +63,19 @@ func Require(name string) (string, error) {
 		return "", fmt.Errorf("environment variable %s is not set", name)
 	}
 	return value, nil
+}
+
+// RequireInt is the value of an environment variable that has to be an integer from 1 to most.
+func RequireInt(name string, most int64) (int64, error) {
+	value, err := Require(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("environment variable %s is %q: allowed is an integer from 1 to %d", name, value, most)
+	}
+	return n, nil
 }
 
 // RequireURL is the value of an environment variable that has to be a URL.

@@ -145,6 +145,22 @@ func TestRequire(t *testing.T) {
 	}
 }
 
+func TestRequireInt(t *testing.T) {
+	for value, want := range map[string]string{
+		"1": "1 <nil>", "1000": "1000 <nil>",
+		"":     "0 environment variable SHARD_SIZE is not set",
+		"0":    `0 environment variable SHARD_SIZE is "0": allowed is an integer from 1 to 1000`,
+		"1001": `0 environment variable SHARD_SIZE is "1001": allowed is an integer from 1 to 1000`,
+		"1e2":  `0 environment variable SHARD_SIZE is "1e2": allowed is an integer from 1 to 1000`,
+	} {
+		t.Setenv("SHARD_SIZE", value)
+		n, err := RequireInt("SHARD_SIZE", 1000)
+		if got := fmt.Sprint(n, " ", err); got != want {
+			t.Errorf("RequireInt() of %q = %s, want %s", value, got, want)
+		}
+	}
+}
+
 // The SDK's own clients have a brake that all calls share: there, the failures of some events would end the retries of
 // others after a hundred.
 func TestEveryCallIsTriedFiveTimesHoweverManyFail(t *testing.T) {

@@ -31,7 +31,7 @@ func BenchmarkGenerate(b *testing.B) {
 func BenchmarkPlan(b *testing.B) {
 	for _, n := range []int64{1, 1000, MaxEvents} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			h := &Handler{Queue: waiting(0), Logger: silent, Size: MaxSize}
+			h := &Handler{Queue: waiting(0), Logger: silent, Size: MaxSize, Concurrency: 10}
 			payload := fmt.Appendf(nil, `{"start_seq":1,"end_seq":%d}`, 1+n)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -9,13 +9,13 @@ import (
 
 // FuzzHandle feeds both ends of a run: each is answered, or refused by a field.
 func FuzzHandle(f *testing.F) {
-	const plan = `{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":1,"release_after":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"}`
+	const plan = `{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":1,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"}`
 	f.Add([]byte(`{"start_seq":1,"end_seq":21,"failure_rate":0.5}`))
 	f.Add([]byte(`{"start_seq":0,"end_seq":10000001}`))
 	f.Add([]byte(`{"plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
 	f.Add([]byte(`{"plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
 	f.Add([]byte(`{"plan":null,"results":[[null]]}`))
-	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, FailureInjection: true}
+	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: 10, FailureInjection: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError

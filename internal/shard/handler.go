@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"carnation/internal/event"
-	"carnation/internal/retryqueue"
 )
 
 // CountError says why the failed events in the retry queue could not be counted. The state machine sees its type name as
@@ -21,15 +20,14 @@ func (e *CountError) Error() string { return "count failed events: " + e.Err.Err
 
 func (e *CountError) Unwrap() error { return e.Err }
 
-// UnaccountedError says that a shard ended well and yet does not say of all its events what became of them. The state
+// UnaccountedError says that all shards ended well and yet do not say of all events what became of them. The state
 // machine sees its type name as the error name.
 type UnaccountedError struct {
-	Shard           int
 	Accounted, Want int64
 }
 
 func (e *UnaccountedError) Error() string {
-	return fmt.Sprintf("shard %d accounts for %d of its %d events", e.Shard, e.Accounted, e.Want)
+	return fmt.Sprintf("the shards account for %d of %d events", e.Accounted, e.Want)
 }
 
 // Queue is the retry queue as a Handler uses it.
@@ -42,15 +40,17 @@ type Handler struct {
 	Queue            Queue
 	Logger           *slog.Logger
 	Size             int64 // events of a shard
+	Concurrency      int64 // shards that a run works on at once, 1 to MaxConcurrency
 	FailureInjection bool  // whether failure_rate may be above 0
 }
 
 // Planned is a plan, and the numbers of the shards to take up first and then: plain numbers, so that 10,000 of them stay
 // small. The shards that claim come first, and have ended before any other parks an event that they could claim.
 type Planned struct {
-	Plan  Plan  `json:"plan"`
-	First []int `json:"first"`
-	Then  []int `json:"then"`
+	Plan           Plan  `json:"plan"`
+	First          []int `json:"first"`
+	Then           []int `json:"then"`
+	MaxConcurrency int64 `json:"max_concurrency"`
 }
 
 // Outcome is what became of a run's events.
@@ -61,7 +61,7 @@ type Outcome struct {
 
 // Handle serves both ends of a run. Its beginning: it takes the input of the run and answers *Planned; errors are
 // *event.InvalidInputError, *event.RangeTooLargeError and *CountError. Its end: it takes {"plan": ..., "results": [[[inserted,
-// failed], ...], ...]}, lists of results in the order of the shards, and answers *Outcome; errors are
+// failed], ...], ...]}, the results of the shards of First and of Then, and answers *Outcome; errors are
 // *event.InvalidInputError and *UnaccountedError.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var end struct{ Results json.RawMessage }
@@ -93,7 +93,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, err
 		plan.Claimers = max(1, plan.Claimers) // the count may lag behind, and only a receive knows
 	}
 	if plan.Claimers > 1 {
-		plan.ReleaseAfter = min(releaseBase+plan.Claimers, retryqueue.MaxReleaseAfter)
+		plan.ClaimUntil = plan.CurrentTime + claimSeconds*(1+ceil(int64(plan.Claimers), h.Concurrency))
 	}
 	h.Logger.InfoContext(ctx, "shards planned", "shards", plan.Shards(), "claimers", plan.Claimers, "waiting", waiting)
 	numbers := make([]int, plan.Shards())
@@ -101,9 +101,9 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, err
 		numbers[i] = i
 	}
 	if plan.Claimers == 0 {
-		return &Planned{plan, numbers, []int{}}, nil
+		return &Planned{plan, numbers, []int{}, h.Concurrency}, nil
 	}
-	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:]}, nil
+	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:], h.Concurrency}, nil
 }
 
 func addUp(payload []byte) (*Outcome, error) {
@@ -122,17 +122,20 @@ func addUp(payload []byte) (*Outcome, error) {
 		return nil, input.Invalid("results", fmt.Sprintf("lists of [inserted, failed] of %d shards together", plan.Shards()))
 	}
 	var outcome Outcome
-	for shard, result := range results {
+	var accounted int64 // of the range; AWS does not say that results come in the order of the shards
+	for i, result := range results {
 		if len(result) != 2 || slices.Min(result) < 0 || slices.Max(result) > MaxEvents {
-			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", shard), Value: fmt.Sprint(result[:min(len(result), 3)]),
+			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", i), Value: fmt.Sprint(result[:min(len(result), 3)]),
 				Allowed: fmt.Sprintf("[inserted, failed], integers from 0 to %d", MaxEvents)}
-		}
-		start, end := plan.Range(shard)
-		if result[0]+result[1] < end-start {
-			return nil, &UnaccountedError{shard, result[0] + result[1], end - start}
 		}
 		outcome.Inserted += result[0]
 		outcome.Failed += result[1]
+		if i >= plan.Claimers {
+			accounted += result[0] + result[1]
+		}
+	}
+	if want := plan.EndSeq - plan.StartSeq; accounted != want {
+		return nil, &UnaccountedError{accounted, want}
 	}
 	return &outcome, nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"carnation/internal/event"
-	"carnation/internal/retryqueue"
 )
 
 const (
@@ -24,24 +23,28 @@ const (
 	MaxSize = MaxEvents / maxShards
 	// MaxClaims is the most failed events that one shard claims: their items fit the same, with the longest receipt handles.
 	MaxClaims = 200
+	// MaxConcurrency is how many children a Distributed Map runs at once, at most.
+	MaxConcurrency = 10_000
 	// maxClaimers is how many shards claim in one run. SQS allows about 120,000 messages in flight, which all runs share.
 	maxClaimers = 100_000 / MaxClaims
-	// releaseBase and the number of shards that claim are the seconds that a claim which failed again stays invisible, where
-	// there are several: else one shard could claim again what another has just released, and use up its retries in one run.
-	releaseBase = 5
+	// claimSeconds is how long a round of shards that claim has for it, as many as run at once, and how long the first one has
+	// to start. What no shard gets to claim in time stays in the queue.
+	claimSeconds = 5
 )
 
 // Plan is how a run is split. Everything about the run's new events follows from it: whoever makes a shard's events
 // again, after a crash or a redrive, makes the same ones, which are the same rows.
 //
 // The first shards claim failed events. The further ones have the range, in order, each ShardSize events but for the last.
+// ClaimUntil parts claiming from releasing: no shard claims after it, and where several claim, what fails again is not visible
+// before it. Else one shard could claim again what another has just released, and use up its retries in one run.
 type Plan struct {
 	event.Run
-	Claimers     int       `json:"claimers"`      // shards that claim
-	ReleaseAfter int       `json:"release_after"` // seconds that a claim which failed again stays invisible
-	ShardSize    int64     `json:"shard_size"`
-	CurrentTime  int64     `json:"current_time"` // of all events, Unix seconds
-	Seed         uuid.UUID `json:"seed"`         // of their random values
+	Claimers    int       `json:"claimers"`    // shards that claim
+	ClaimUntil  int64     `json:"claim_until"` // Unix seconds; 0 for no limit, where one shard claims or none
+	ShardSize   int64     `json:"shard_size"`
+	CurrentTime int64     `json:"current_time"` // of all events, Unix seconds
+	Seed        uuid.UUID `json:"seed"`         // of their random values
 }
 
 // New plans a run whose shards have the given size, or a larger one if there were more than 10,000 of them.
@@ -81,7 +84,7 @@ func (p Plan) Items(shard int) []event.Item {
 
 // Parse reads a plan, the field name of an input. The error is an *event.InvalidInputError.
 func Parse(input event.Object, name string) (p Plan, err error) {
-	o, err := event.ReadObject(input.Raw(name), name, "start_seq", "end_seq", "failure_rate", "claimers", "release_after", "shard_size", "current_time", "seed")
+	o, err := event.ReadObject(input.Raw(name), name, "start_seq", "end_seq", "failure_rate", "claimers", "claim_until", "shard_size", "current_time", "seed")
 	if err != nil {
 		return p, err
 	}
@@ -98,11 +101,10 @@ func Parse(input event.Object, name string) (p Plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	after, err := o.Int("release_after", 0, retryqueue.MaxReleaseAfter)
-	if err != nil {
+	p.Claimers = int(claimers)
+	if p.ClaimUntil, err = o.Int("claim_until", 0, event.MaxSequenceNo); err != nil {
 		return p, err
 	}
-	p.Claimers, p.ReleaseAfter = int(claimers), int(after)
 	if p.ShardSize, err = o.Int("shard_size", 1, MaxSize); err != nil {
 		return p, err
 	}

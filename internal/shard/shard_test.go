@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"carnation/internal/event"
-	"carnation/internal/retryqueue"
 )
 
 // stateLimit is the most bytes that Step Functions hands from state to state.
@@ -33,7 +32,7 @@ var silent = slog.New(slog.DiscardHandler)
 
 func plan(t *testing.T, queue waiting, size int64, input string) *Planned {
 	t.Helper()
-	h := &Handler{Queue: queue, Logger: silent, Size: size, FailureInjection: true}
+	h := &Handler{Queue: queue, Logger: silent, Size: size, Concurrency: 10, FailureInjection: true}
 	answer, err := h.Handle(t.Context(), json.RawMessage(input))
 	if err != nil {
 		t.Fatalf("Handle(%s): %v", input, err)
@@ -140,7 +139,7 @@ func TestRangesAboveTenMillionEventsAreRefused(t *testing.T) {
 }
 
 func TestBadInputIsRefusedByItsField(t *testing.T) {
-	const good = `{"start_seq":0,"end_seq":20,"failure_rate":0,"claimers":1,"release_after":0,"shard_size":10,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
+	const good = `{"start_seq":0,"end_seq":20,"failure_rate":0,"claimers":1,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
 	change := func(old, new string) string {
 		if !strings.Contains(good, old) {
 			t.Fatalf("no %s in the plan", old)
@@ -179,11 +178,16 @@ func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
 	}
 }
 
-// A shard could claim again what another one of its run has just released, and use up its retries at once.
-func TestClaimsComeBackOnlyWhenNoShardOfTheRunClaimsAnyMore(t *testing.T) {
-	for queue, want := range map[waiting]int{0: 0, 200: 0, 201: 7, 2000: 15, 10_000_000: 505} {
-		if p := plan(t, queue, 1000, `{"start_seq":0,"end_seq":0}`).Plan; p.ReleaseAfter != want || want > retryqueue.MaxReleaseAfter {
-			t.Errorf("with %d failed events, %d shards claim, and claims come back after %d s, want %d", queue, p.Claimers, p.ReleaseAfter, want)
+// One shard alone may take its time: what it releases, no other shard of its run claims.
+func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
+	for queue, want := range map[waiting]int64{0: 0, 200: 0, 201: 10, 2000: 10, 2001: 15, 10_000_000: 255} {
+		planned := plan(t, queue, 1000, `{"start_seq":0,"end_seq":0}`)
+		got := planned.Plan.ClaimUntil
+		if got != 0 {
+			got -= planned.Plan.CurrentTime
+		}
+		if got != want || planned.MaxConcurrency != 10 {
+			t.Errorf("with %d failed events, %d shards claim for %d s, %d at once, want %d s and 10", queue, planned.Plan.Claimers, got, planned.MaxConcurrency, want)
 		}
 	}
 }
@@ -193,8 +197,10 @@ func TestOutcomeAddsUpAllShards(t *testing.T) {
 	for _, tc := range []struct{ results, want string }{
 		{`[[[3,1],[0,0]],[[10,0],[9,1],[0,5]]]`, `{"inserted":22,"failed":7} <nil>`},
 		{`[[],[[0,0],[0,0],[10,0],[10,0],[5,0]]]`, `{"inserted":25,"failed":0} <nil>`},
-		{`[[[3,1],[0,0]],[[10,0],[9,0],[5,0]]]`, `null shard 3 accounts for 9 of its 10 events`},
-		{`[[[3,1],[0,0]],[[10,0],[10,0],[4,0]]]`, `null shard 4 accounts for 4 of its 5 events`},
+		{`[[[0,0],[3,1]],[[5,0],[10,0],[9,1]]]`, `{"inserted":27,"failed":2} <nil>`},
+		{`[[[3,1],[0,0]],[[10,0],[9,0],[5,0]]]`, `null the shards account for 24 of 25 events`},
+		{`[[[3,1],[0,0]],[[10,0],[10,0],[4,0]]]`, `null the shards account for 24 of 25 events`},
+		{`[[[3,1],[0,0]],[[10,0],[10,0],[5,1]]]`, `null the shards account for 26 of 25 events`},
 	} {
 		input, err := json.Marshal(map[string]any{"plan": planned.Plan, "results": json.RawMessage(tc.results)})
 		if err != nil {
@@ -244,12 +250,12 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 	if len(largest.First) != 500 || len(largest.Then) != 10_000 {
 		t.Errorf("%d and %d shards, want 500 and 10,000", len(largest.First), len(largest.Then))
 	}
-	input, err := json.Marshal(states["what Add Up Shards is given"])
+	input, err := json.Marshal(map[string]any{"plan": largest.Plan, "results": []any{claimed, results(len(largest.Then), MaxSize/2)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	outcome, err := (&Handler{Logger: silent}).Handle(t.Context(), input)
-	if want := (Outcome{500*MaxClaims + MaxEvents, 500*MaxClaims + MaxEvents}); err != nil || *outcome.(*Outcome) != want {
+	if want := (Outcome{500*MaxClaims + MaxEvents/2, 500*MaxClaims + MaxEvents/2}); err != nil || *outcome.(*Outcome) != want {
 		t.Errorf("outcome = %+v, %v, want %+v", outcome, err, want)
 	}
 }

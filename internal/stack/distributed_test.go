@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-const eventPlan = `{"start_seq":1,"end_seq":41,"failure_rate":0,"claimers":2,"release_after":7,"shard_size":20,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
+const eventPlan = `{"start_seq":1,"end_seq":41,"failure_rate":0,"claimers":2,"claim_until":1795416832,"shard_size":20,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
 
 // plan adds what plan-shards answers: two shards that claim, two with 20 events each.
 func (h *history) plan() {
