@@ -125,10 +125,9 @@ load: tools ## Run the tests under load, which take minutes
 	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
 
 # For benchstat, which wants several: make bench COUNT=6
-bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot docs/performance.svg (COUNT=1)
+bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot build/performance.svg (COUNT=1)
 	@mkdir -p build
-	@scripts/python-tools scripts/bench "$(or $(COUNT),1)" build/bench.txt
-	@go run ./internal/performance/plot build/bench.txt docs/performance.svg
+	@scripts/python-tools scripts/bench "$(or $(COUNT),1)" build/bench.txt build/performance.svg
 
 check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check

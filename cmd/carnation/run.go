@@ -32,8 +32,8 @@ func setupRun(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) e
 	flags.Var(&end, "end-seq", "`end` of the range: the first sequence number behind it")
 	flags.Var(&rate, "failure-rate", "`share` of the inserts that fail on purpose, 0 to 1")
 	untilEmpty := flags.Bool("until-empty", false, "then retry, in further runs, until the retry queue is empty")
-	maxRuns := flags.Int("max-runs", 20, "most retry-only runs of --until-empty")
-	timeout := flags.Duration("timeout", 30*time.Minute, "longest time to follow, all runs together")
+	maxRuns := flags.Int("max-runs", 100, "most retry-only runs of --until-empty")
+	timeout := flags.Duration("timeout", 24*time.Hour, "longest time to follow, all runs together")
 	output := outputFlag(flags)
 	return func(ctx context.Context, stdout, stderr io.Writer) error {
 		ranged := start.set || end.set
@@ -48,7 +48,7 @@ func setupRun(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) e
 		if err := checkTimeout(*timeout); err != nil {
 			return fmt.Errorf("run: %w", err)
 		}
-		input := stack.Input{StartSeq: start.n, EndSeq: end.n, FailureRate: float64(rate)}
+		input := event.Run{StartSeq: start.n, EndSeq: end.n, FailureRate: float64(rate)}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))
 		defer cancel()
 		s, err := stack.Open(ctx, *name)
@@ -123,7 +123,7 @@ type runResult struct {
 	Queues *stack.Queues `json:"queues"` // at the end
 }
 
-func (r *runner) run(ctx context.Context, input stack.Input, ranged, untilEmpty bool, maxRuns int) error {
+func (r *runner) run(ctx context.Context, input event.Run, ranged, untilEmpty bool, maxRuns int) error {
 	defer r.progress.clear()
 	before, err := r.stack.Queues(ctx)
 	if err != nil {

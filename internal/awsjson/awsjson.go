@@ -1,8 +1,9 @@
 // Package awsjson calls DynamoDB and SQS in the AWS JSON 1.0 protocol, with the SDK's signer, retries and HTTP client. The
 // functions use it in place of the SDK's own clients of the two, which build schemas of all their operations whenever a
 // process starts, and take four times the processor time for a call: docs/performance.md has the figures. Tests hold its
-// requests, errors and retries against theirs. Two things it leaves out: the checksums of answers, which TLS has too, and the
-// error codes of SQS's older protocol, which its own clients ask for by a header.
+// requests and errors against theirs. It leaves out the checksums of answers, which TLS has too, the error codes of SQS's older
+// protocol, which its own clients ask for by a header, the quota that all calls' retries share, so that the failures of some
+// events do not end the retries of others, and the correction of a clock that is wrong, which Lambda's is not.
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
 package awsjson
 

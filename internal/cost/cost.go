@@ -92,8 +92,7 @@ func (r Run) distributed() Counts {
 
 // shards is into how many the range is split, at most 10,000.
 func (r Run) shards() int {
-	const most = shard.MaxEvents / shard.MaxSize
-	return ceil(r.Events, max(r.ShardSize, ceil(r.Events, most)))
+	return ceil(r.Events, int(shard.SizeFor(int64(r.Events), int64(r.ShardSize))))
 }
 
 func ceil(n, size int) int { return (n + size - 1) / size }

@@ -229,7 +229,7 @@ type scenario struct {
 
 type plannedRun struct {
 	after time.Duration // since the scenario's beginning
-	input stack.Input
+	input event.Run
 	stop  time.Duration // after its start, 0 for never
 }
 
@@ -242,7 +242,7 @@ func plan(seed int64) scenario {
 		run := plannedRun{after: time.Duration(r.IntN(3000)) * time.Millisecond}
 		if r.IntN(3) > 0 {
 			n := int64(5 + r.IntN(25))
-			run.input = stack.Input{StartSeq: base, EndSeq: base + n}
+			run.input = event.Run{StartSeq: base, EndSeq: base + n}
 			base += n
 		}
 		if r.IntN(2) == 0 {

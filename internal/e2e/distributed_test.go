@@ -242,13 +242,9 @@ func TestShardWhoseFunctionIsKilledIsTriedAgain(t *testing.T) {
 	d := distributedStack(t)
 	before := local.endpoint.FaultCounts()[localaws.FaultKill]
 	kill := localaws.Rule{Fault: localaws.FaultKill, Function: "sharded-insert-data", Times: 2}
-	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{kill}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, kill)
 	out := d.execute(t, `{"start_seq":4000,"end_seq":4060}`)
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	if killed := local.endpoint.FaultCounts()[localaws.FaultKill] - before; killed != 2 {
 		t.Errorf("%d functions killed, want 2", killed)
 	}
@@ -265,14 +261,10 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 	for start = 5000; stillFailing(start, start+100, 0.004, 0) > 0 || stillFailing(start+100, start+110, 0.004, 0) == 0; start++ {
 	}
 	refuse := localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessageBatch"}
-	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{refuse}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, refuse)
 	told := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json",
 		"--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(start+110), "--failure-rate", "0.004")
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	var result struct{ Runs []stack.Run }
 	if err := json.Unmarshal([]byte(told.stdout), &result); err != nil || len(result.Runs) != 1 || told.code != 2 {
 		t.Fatalf("carnation run: %v, %s", err, told)
@@ -326,9 +318,7 @@ func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
 		t.Errorf("the second run is %+v with shards %+v, want %d claimed events in one shard", second, second.Shards, failed)
 	}
 	slow := localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "sharded-insert-data", For: localaws.Duration(5 * time.Second)}
-	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{slow}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, slow)
 	arn := d.start(t, `{"start_seq":6100,"end_seq":6200}`)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if status := run(t, carnation, "status", "--stack-name", "sharded-devl"); strings.Contains(status, "0 of 5 shards done") {
@@ -337,9 +327,7 @@ func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
 			t.Fatalf("carnation status does not tell of the shards:\n%s", status)
 		}
 	}
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	expectStatus(t, d.wait(t, arn), sfntypes.ExecutionStatusSucceeded)
 }
 
@@ -350,13 +338,9 @@ func TestFiveThousandEventsInOneDistributedRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := localaws.Rule{Fault: localaws.FaultTimeout, Function: "large-insert-data"} // after its work
-	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{late}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, late)
 	stopped := d.execute(t, `{"start_seq":10000,"end_seq":10030}`)
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	expectStatus(t, stopped, sfntypes.ExecutionStatusFailed)
 	d.expectInserted(t, 10000, 10030, d.sharded(t, *stopped.ExecutionArn))
 	generated := invocations("large-generate-data")

@@ -277,6 +277,17 @@ func (d *deployed) wait(t testing.TB, arn string) *sfn.DescribeExecutionOutput {
 	return nil
 }
 
+// setFaults has the shared local AWS fail as the rules say, or work again without any: at the latest when the test ends.
+func setFaults(t *testing.T, rules ...localaws.Rule) {
+	t.Helper()
+	if err := local.endpoint.SetFaults(localaws.Faults{Seed: 1, Rules: rules}); err != nil {
+		t.Fatal(err)
+	}
+	if len(rules) > 0 {
+		t.Cleanup(func() { setFaults(t) })
+	}
+}
+
 // execute runs an execution to its end.
 func (d *deployed) execute(t testing.TB, input string) *sfn.DescribeExecutionOutput {
 	t.Helper()

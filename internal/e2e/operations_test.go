@@ -232,12 +232,6 @@ var textBlock = regexp.MustCompile("(?s)```text\n(.*?)```")
 func TestOperationsPage(t *testing.T) {
 	since := time.Now()
 	const failing = `{"start_seq":0,"end_seq":0,"failure_rate":1}`
-	setFaults := func(rules ...localaws.Rule) {
-		t.Helper()
-		if err := local.endpoint.SetFaults(localaws.Faults{Rules: rules}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	// Three events that fail for good.
 	first := shared.execute(t, `{"start_seq":3000,"end_seq":3003,"failure_rate":1}`)
 	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
@@ -246,9 +240,9 @@ func TestOperationsPage(t *testing.T) {
 		last = shared.execute(t, failing).ExecutionArn
 	}
 	// One whose invocation is killed.
-	setFaults(localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+	setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
 	expectStatus(t, shared.execute(t, `{"start_seq":3010,"end_seq":3011}`), sfntypes.ExecutionStatusFailed)
-	setFaults()
+	setFaults(t)
 	// A message that is no event.
 	shortenVisibility(t, 3)
 	foreign, err := shared.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(shared.outputs["RetryQueueUrl"]), MessageBody: aws.String(`{}`)})
@@ -293,9 +287,9 @@ func TestOperationsPage(t *testing.T) {
 	}
 
 	// An execution that was stopped half way: the newest one that failed, which the commands find.
-	setFaults(localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessage"})
+	setFaults(t, localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessage"})
 	stopped := shared.execute(t, `{"start_seq":3020,"end_seq":3021,"failure_rate":1}`)
-	setFaults()
+	setFaults(t)
 	expectStatus(t, stopped, sfntypes.ExecutionStatusFailed)
 	var script strings.Builder
 	for _, block := range shellBlock.FindAllStringSubmatch(page, -1) {

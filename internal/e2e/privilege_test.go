@@ -241,19 +241,12 @@ func (a audited) expectExact(t *testing.T) {
 
 // everyPath has the shared stack do all that its roles are for. It leaves the queues empty.
 func (a audited) everyPath(t *testing.T) {
-	inject := func(rules ...localaws.Rule) {
-		t.Helper()
-		if err := local.endpoint.SetFaults(localaws.Faults{Rules: rules}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	defer inject()
 	expect := func(input string, want sfntypes.ExecutionStatus) {
 		t.Helper()
 		expectStatus(t, a.execute(t, input), want)
 	}
 	expect(`{"start_seq":800,"end_seq":805}`, sfntypes.ExecutionStatusSucceeded)
-	inject(localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+	setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
 	expect(`{"start_seq":805,"end_seq":820}`, sfntypes.ExecutionStatusFailed) // all are parked
 
 	// Only the first receive is served: generate-data claims ten, and gives them back.
@@ -261,14 +254,14 @@ func (a audited) everyPath(t *testing.T) {
 	first, others := receive, receive
 	first.Fault, first.Nth, first.For = localaws.FaultDelay, 1, localaws.Duration(time.Millisecond)
 	others.Fault = localaws.FaultError
-	inject(first, others)
+	setFaults(t, first, others)
 	out := a.execute(t, `{"start_seq":0,"end_seq":0}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if got := aws.ToString(out.Error); got != "ClaimError" {
 		t.Errorf("the run that could not claim failed with %s, want ClaimError", got)
 	}
 
-	inject()
+	setFaults(t)
 	a.expectQueue(t, "RetryQueueUrl", 15, 0)
 
 	for range 2 { // the state machine gives them back
@@ -294,14 +287,10 @@ func (a audited) everyShardedPath(t *testing.T) {
 	// Only the first receive is served: generate-data claims ten, and gives them back.
 	first := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultDelay, Nth: 1, For: localaws.Duration(time.Millisecond)}
 	others := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultError}
-	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{first, others}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, first, others)
 	client := lambda.New(lambda.Options{BaseEndpoint: aws.String(local.endpoint.URL), Region: localaws.Region, Credentials: a.keys})
 	out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"start_seq":0,"end_seq":0}`)})
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	if err != nil || !strings.Contains(string(out.Payload), "ClaimError") {
 		t.Errorf("generate-data that could not claim answered %s, %v", out.Payload, err)
 	}

@@ -33,9 +33,11 @@ func section(t *testing.T, heading string) string {
 	return commands.String()
 }
 
-// runSection runs the commands on a local AWS of their own, where nothing is yet, and returns what they print. A
+var simulated = regexp.MustCompile(`(?m) --failure-rate 0\.\d+$`)
+
+// runCommands runs commands of the README on a local AWS of their own, where nothing is yet, and returns what they print. A
 // carnation run that ends with code 1, and make run with 2, has failed as it should. Nobody is there to answer make destroy.
-func runSection(t *testing.T, heading string, extra ...string) string {
+func runCommands(t *testing.T, commands string, extra ...string) string {
 	t.Helper()
 	fresh, err := localaws.Start(t.Context(), localaws.Options{Python: os.Getenv("CARNATION_PYTHON")})
 	if err != nil {
@@ -46,8 +48,8 @@ func runSection(t *testing.T, heading string, extra ...string) string {
 			t.Error(err)
 		}
 	}()
-	script := strings.Replace(section(t, heading), "make local\n", "", 1) // this one runs already
-	script = strings.Replace(script, "--failure-rate 0.5\n", "--failure-rate 0.5 || [ $? = 1 ]\n", 1)
+	script := strings.Replace(commands, "make local\n", "", 1) // this one runs already
+	script = simulated.ReplaceAllString(script, "$0 || [ $$? = 1 ]")
 	script = strings.Replace(script, " RATE=0.5\n", " RATE=0.5 || [ $? = 2 ]\n", 1)
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = root
@@ -73,7 +75,7 @@ func expectInOrder(t *testing.T, output string, wants ...string) {
 }
 
 func TestReadmeByHand(t *testing.T) {
-	output := runSection(t, "Deploy it by hand", "ARCH="+arch())
+	output := runCommands(t, section(t, "Deploy it by hand"), "ARCH="+arch())
 	expectInOrder(t, output,
 		"FAILED None Carnation.EventsFailed 11 of 20 events failed and are in the retry queue",
 		"\n9\n", `"ApproximateNumberOfMessages": "11"`,
@@ -82,13 +84,17 @@ func TestReadmeByHand(t *testing.T) {
 		"FAILED None RangeTooLargeError", "the largest that fits is 541 events")
 }
 
-func TestReadmePlay(t *testing.T) {
-	output := runSection(t, "Play with it")
-	expectInOrder(t, output, "CREATE_COMPLETE", "20 new and 0 claimed events, 9 inserted, 11 failed", "9 rows", "11 inserted, 0 failed", "retry queue: 0 waiting", "left, as they are yours")
+// The stack that is played with is switched to the distributed mode for a larger range, and back.
+func TestReadmePlayAndLargerRanges(t *testing.T) {
+	larger := section(t, "Larger ranges") + "make deploy PARAMETERS=MapMode=INLINE\nbuild/carnation run --until-empty\n"
+	output := runCommands(t, strings.Replace(section(t, "Play with it"), "make destroy\n", larger+"make destroy\n", 1))
+	expectInOrder(t, output, "CREATE_COMPLETE", "20 new and 0 claimed events, 9 inserted, 11 failed", "9 rows", "11 inserted, 0 failed", "retry queue: 0 waiting",
+		"UPDATE_COMPLETE", "5000 new and 0 claimed events, 4747 inserted, 253 failed", "UPDATE_COMPLETE", "0 new and 253 claimed events, 253 inserted, 0 failed",
+		"left, as they are yours")
 }
 
 func TestReadmeDeploy(t *testing.T) {
-	output := runSection(t, "Deploy it to AWS")
+	output := runCommands(t, section(t, "Deploy it to AWS"))
 	expectInOrder(t, output, "carnation-prerequisites", "CREATE_COMPLETE", "carnation-devl", "CREATE_COMPLETE", "9 inserted, 11 failed",
 		"DELETE_COMPLETE", "left, as they are yours", "DeletionDate")
 }

@@ -245,13 +245,9 @@ func logsOf(t *testing.T, function string) string {
 func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
 	before := local.endpoint.FaultCounts()[localaws.FaultKill]
 	kill := localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data", Share: 0.2}
-	if err := local.endpoint.SetFaults(localaws.Faults{Seed: 1, Rules: []localaws.Rule{kill}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, kill)
 	out := shared.execute(t, `{"start_seq":500,"end_seq":560}`)
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	killed := local.endpoint.FaultCounts()[localaws.FaultKill] - before
 	if killed == 0 {
 		t.Fatal("no function was killed")
@@ -268,13 +264,9 @@ func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
 
 func TestRedriveParksWhatCouldNotBeParked(t *testing.T) {
 	refuse := localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessage"}
-	if err := local.endpoint.SetFaults(localaws.Faults{Rules: []localaws.Rule{refuse}}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t, refuse)
 	out := shared.execute(t, `{"start_seq":660,"end_seq":670,"failure_rate":1}`)
-	if err := local.endpoint.SetFaults(localaws.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	setFaults(t)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if aws.ToString(out.Error) == "Carnation.EventsFailed" {
 		t.Error("the run says that its events are in the retry queue, and they are not")

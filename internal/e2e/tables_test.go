@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,28 +17,40 @@ import (
 func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
 	const set = "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, createdUnixTime = if_not_exists(createdUnixTime, :now)"
 	const same = "attribute_not_exists(sequenceNo) OR randomStringValue = :random"
-	for i, updates := range [][]dynamodb.UpdateItemInput{
-		{update(set, same, "a", 1), update(set, same, "a", 2), update(set, same, "b", 3)},
-		{update(set, "randomStringValue = :random", "a", 1)},
-		{update(set, "attribute_not_exists(sequenceNo)", "a", 1), update(set, "attribute_not_exists(sequenceNo)", "a", 2)},
-		{update("SET a = :random, b = :attempt, c = :now", "", "a", 1), update("SET a = :now, b = :attempt, c = if_not_exists(d, :random)", "", "b", 2)},
-		{update("SET a = :random, b = :attempt", "", "a", 1)},                    // values that are not used
-		{update("SET name = :random, b = :attempt, c = :now", "", "a", 1)},       // a reserved word
-		{update("SET a = :random, b = :attempt + :now", "", "a", 1)},             // a sum
-		{update("SET a = :random, a = :attempt, c = :now", "", "a", 1)},          // twice
-		{update("SET sequenceNo = :random, b = :attempt, c = :now", "", "a", 1)}, // a key
-		{update(set, same, "a", 1), update("SET a = :random, b = :attempt, c = :now REMOVE retryAttempt", "", "a", 1)},
-		{update(set, same+" AND retryAttempt = :attempt", "a", 1), update(set, same+" AND retryAttempt = :now", "a", 2)},
+	type updates []dynamodb.UpdateItemInput
+	for i, tc := range []struct {
+		atOnce  int // how many of the updates are plain
+		updates updates
+	}{
+		{3, updates{update(set, same, "a", 1), update(set, same, "a", 2), update(set, same, "b", 3)}},
+		{1, updates{update(set, "randomStringValue = :random", "a", 1)}},
+		{2, updates{update(set, "attribute_not_exists(sequenceNo)", "a", 1), update(set, "attribute_not_exists(sequenceNo)", "a", 2)}},
+		{2, updates{update("SET a = :random, b = :attempt, c = :now", "", "a", 1), update("SET a = :now, b = :attempt, c = if_not_exists(d, :random)", "", "b", 2)}},
+		{0, updates{update("SET a = :random, b = :attempt", "", "a", 1)}},                    // values that are not used
+		{0, updates{update("SET name = :random, b = :attempt, c = :now", "", "a", 1)}},       // a reserved word
+		{0, updates{update("SET a = :random, b = :attempt + :now", "", "a", 1)}},             // a sum
+		{0, updates{update("SET a = :random, a = :attempt, c = :now", "", "a", 1)}},          // twice
+		{0, updates{update("SET sequenceNo = :random, b = :attempt, c = :now", "", "a", 1)}}, // a key
+		{1, updates{update(set, same, "a", 1), update("SET a = :random, b = :attempt, c = :now REMOVE retryAttempt", "", "a", 1)}},
+		{0, updates{update(set, same+" AND retryAttempt = :attempt", "a", 1), update(set, same+" AND retryAttempt = :now", "a", 2)}},
 	} {
+		var atOnce [2]int
 		var got [2]string
 		for way, returns := range []types.ReturnValue{"", types.ReturnValueNone} {
 			key := map[string]types.AttributeValue{
 				"sequenceNo":        &types.AttributeValueMemberN{Value: fmt.Sprint(7_000_000 + i)},
 				"generatedUnixTime": &types.AttributeValueMemberN{Value: fmt.Sprint(way)},
 			}
-			for _, in := range updates {
+			heard := do(func(r *http.Request) (*http.Response, error) {
+				response, err := http.DefaultClient.Do(r)
+				if err == nil && response.Header.Get("X-Carnation-At-Once") != "" {
+					atOnce[way]++
+				}
+				return response, err
+			})
+			for _, in := range tc.updates {
 				in.TableName, in.Key, in.ReturnValues = aws.String(shared.outputs["TableName"]), key, returns
-				_, err := shared.table.UpdateItem(t.Context(), &in)
+				_, err := shared.table.UpdateItem(t.Context(), &in, func(o *dynamodb.Options) { o.HTTPClient = heard })
 				var api smithy.APIError
 				if errors.As(err, &api) {
 					got[way] += api.ErrorCode() + ": " + api.ErrorMessage() + "; "
@@ -57,10 +70,18 @@ func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
 			got[way] += fmt.Sprint(row)
 		}
 		if got[0] != got[1] {
-			t.Errorf("%s\n  at once: %s\n  by moto: %s", *updates[0].UpdateExpression, got[0], got[1])
+			t.Errorf("%s\n  at once: %s\n  by moto: %s", *tc.updates[0].UpdateExpression, got[0], got[1])
+		}
+		if atOnce != [2]int{tc.atOnce, 0} {
+			t.Errorf("%s: %d and %d updates done at once, want %d and 0", *tc.updates[0].UpdateExpression, atOnce[0], atOnce[1], tc.atOnce)
 		}
 	}
 }
+
+// do makes requests as an HTTP client does.
+type do func(*http.Request) (*http.Response, error)
+
+func (f do) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 func update(expression, condition, random string, now int) dynamodb.UpdateItemInput {
 	in := dynamodb.UpdateItemInput{

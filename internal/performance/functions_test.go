@@ -135,6 +135,15 @@ func (f *function) start(b testing.TB) {
 	if err := f.cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(f.end) // if it fails before stop
+}
+
+// end ends the function, if it is still running.
+func (f *function) end() {
+	_ = f.cmd.Process.Kill() // it may have ended
+	_ = f.cmd.Wait()         // it says that it was killed
+	f.runtime.CloseClientConnections()
+	f.runtime.Close()
 }
 
 // invoke is one invocation, which must succeed.
@@ -162,12 +171,7 @@ func (f *function) invoke(b testing.TB, payload []byte) []byte {
 func (f *function) stop(b testing.TB) float64 {
 	b.Helper()
 	status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
-	if err := f.cmd.Process.Kill(); err != nil {
-		b.Fatal(err)
-	}
-	_ = f.cmd.Wait() // it says that it was killed
-	f.runtime.CloseClientConnections()
-	f.runtime.Close()
+	f.end()
 	// On Linux, the usage of a child begins with the memory of its parent.
 	if statusErr == nil {
 		_, line, _ := strings.Cut(string(status), "VmHWM:")
@@ -313,6 +317,21 @@ func (f *function) used(b testing.TB) time.Duration {
 		total += ran
 	}
 	return total
+}
+
+func TestPlanShardsKeepsToTheReservedConcurrency(t *testing.T) {
+	aws := services(t)
+	for _, tc := range []struct{ shards, reserved, want string }{
+		{"10", "", `"max_concurrency":10}`}, {"10", "4", `"max_concurrency":4}`}, {"4", "10", `"max_concurrency":4}`},
+	} {
+		f := prepare(t, "plan-shards", aws, 256)
+		f.cmd.Env = append(f.cmd.Env, "SHARD_CONCURRENCY="+tc.shards, "RESERVED_CONCURRENCY="+tc.reserved)
+		f.start(t)
+		if got := f.invoke(t, payloads(t, 1)["plan-shards"]); !strings.HasSuffix(string(got), tc.want) {
+			t.Errorf("with %s shards at once, and %q reserved, the plan is %s, want %s", tc.shards, tc.reserved, got, tc.want)
+		}
+		f.stop(t)
+	}
 }
 
 // The functions find DynamoDB and SQS as they do on AWS, where nothing sets AWS_ENDPOINT_URL.

@@ -47,11 +47,15 @@ type Plan struct {
 	Seed        uuid.UUID `json:"seed"`         // of their random values
 }
 
-// New plans a run whose shards have the given size, or a larger one if there were more than 10,000 of them.
+// New plans a run whose shards have the given size, or a larger one where SizeFor says so.
 func New(run event.Run, size int64) (Plan, error) {
 	seed, err := uuid.NewRandom()
-	size = max(size, ceil(run.EndSeq-run.StartSeq, maxShards))
-	return Plan{Run: run, ShardSize: size, CurrentTime: time.Now().Unix(), Seed: seed}, err
+	return Plan{Run: run, ShardSize: SizeFor(run.EndSeq-run.StartSeq, size), CurrentTime: time.Now().Unix(), Seed: seed}, err
+}
+
+// SizeFor is the size of the shards of so many events that is asked for, or the least that makes no more than 10,000 of them.
+func SizeFor(events, size int64) int64 {
+	return max(size, ceil(events, maxShards))
 }
 
 // Shards is how many shards there are.

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
+
+	"carnation/internal/event"
 )
 
 const eventPlan = `{"start_seq":1,"end_seq":41,"failure_rate":0,"claimers":2,"claim_until":1795416832,"shard_size":20,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
@@ -65,7 +66,7 @@ func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 		}
 		f.executing(e)
 		var got []string
-		run, err := s.Run(t.Context(), Input{1, 41, 0}, func(p Progress) {
+		run, err := s.Run(t.Context(), event.Run{StartSeq: 1, EndSeq: 41}, func(p Progress) {
 			if line := fmt.Sprint(p.Shards); len(got) == 0 || got[len(got)-1] != line {
 				got = append(got, line)
 			}
@@ -120,15 +121,16 @@ func TestRunSaysWhichShardFailed(t *testing.T) {
 				}
 				return map[string]any{"executions": []any{map[string]any{"executionArn": "arn:shard", "name": "shard-1", "status": "FAILED", "startDate": 1795416822}}}, nil
 			}
-			run, err := s.Run(t.Context(), Input{1, 41, 0}, func(Progress) {})
+			run, err := s.Run(t.Context(), event.Run{StartSeq: 1, EndSeq: 41}, func(Progress) {})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if run.Generated != 40 || run.Inserted != 0 || *run.Shards != (Shards{4, 2, 2}) || run.EventsFailed() {
 				t.Errorf("Run() = %+v with shards %+v, want 40 events and two of four shards done", run, run.Shards)
 			}
-			if got := strings.Contains(run.Cause, "shard shard-1 failed: ParkError: AccessDenied"); got != listable {
-				t.Errorf("cause is %q", run.Cause)
+			want := map[bool]string{true: "exceeded; shard shard-1 failed: ParkError: AccessDenied", false: "; its shards cannot be listed: "}[listable]
+			if !strings.Contains(run.Cause, want) || !listable && !strings.Contains(run.Cause, "ValidationException") {
+				t.Errorf("cause is %q, want %q in it", run.Cause, want)
 			}
 		})
 	}
@@ -161,11 +163,5 @@ func TestStatusCountsTheShardsOfARunThatGoesOn(t *testing.T) {
 	}
 	if got := status.Executions; *got[0].Shards != (Shards{4, 1, 0}) || got[1].Shards != nil {
 		t.Errorf("executions = %+v, want the one that goes on with 1 of 4 shards done", got)
-	}
-}
-
-func TestPollingOfShardsStaysUnderTheThrottle(t *testing.T) {
-	if two := 2 * time.Second; pollShardsEvery <= two {
-		t.Errorf("two Map Runs are described every %s, want longer than %s", pollShardsEvery, two)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"carnation/internal/event"
 	"carnation/internal/shard"
 )
 
@@ -32,13 +33,6 @@ const (
 	EventFailed      = "Event Failed"
 	InvocationFailed = "Invocation Failed"
 )
-
-// Input of a run. The range is half open.
-type Input struct {
-	StartSeq    int64   `json:"start_seq"`
-	EndSeq      int64   `json:"end_seq"`
-	FailureRate float64 `json:"failure_rate,omitempty"`
-}
 
 // Progress of a run. Total is 0 until the run's events are known. A distributed run counts its shards, and knows its events
 // at the end only.
@@ -78,7 +72,7 @@ func (r Run) EventsFailed() bool { return r.Error == eventsFailed }
 
 // Run starts an execution and follows it to its end. report is called about once a second. When ctx ends, the
 // execution goes on, and its name is in the error.
-func (s *Stack) Run(ctx context.Context, input Input, report func(Progress)) (Run, error) {
+func (s *Stack) Run(ctx context.Context, input event.Run, report func(Progress)) (Run, error) {
 	var run Run
 	data, err := json.Marshal(input)
 	if err != nil {
@@ -258,8 +252,12 @@ func (s *Stack) finish(ctx context.Context, run *Run, c *historyCounter) error {
 		list, err := s.executions.ListExecutions(ctx, &sfn.ListExecutionsInput{
 			MapRunArn: aws.String(mapRun), StatusFilter: types.ExecutionStatusFailed, MaxResults: 1,
 		})
-		if err != nil || len(list.Executions) == 0 {
-			continue // Express shards cannot be listed
+		if err != nil {
+			run.Cause += fmt.Sprintf("; its shards cannot be listed: %v", err) // those of the type EXPRESS never can
+			continue
+		}
+		if len(list.Executions) == 0 {
+			continue
 		}
 		out, err := s.executions.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: list.Executions[0].ExecutionArn})
 		if err != nil {
@@ -288,7 +286,7 @@ func (s *Stack) Drain(ctx context.Context, failureRate float64, maxRuns int, fai
 			if runs == maxRuns {
 				return fmt.Errorf("%w after %d retry-only runs: %d events waiting, %d in flight", ErrLeft, runs, queues.Retry, queues.InFlight)
 			}
-			run, err := s.Run(ctx, Input{FailureRate: failureRate}, report)
+			run, err := s.Run(ctx, event.Run{FailureRate: failureRate}, report)
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/event"
 )
 
 func TestCountKnowsTheEventsOfTheMap(t *testing.T) {
@@ -301,7 +303,7 @@ func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 		}
 		f.executing(e)
 		var got []Progress
-		run, err := s.Run(t.Context(), Input{1, 5, 0.5}, func(p Progress) { got = append(got, p) })
+		run, err := s.Run(t.Context(), event.Run{StartSeq: 1, EndSeq: 5, FailureRate: 0.5}, func(p Progress) { got = append(got, p) })
 		want := Run{
 			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 4, Claimed: 1, Inserted: 3, Failed: 2,
 			Error: eventsFailed, Cause: "2 of 5 events failed and are in the retry queue", Seconds: 2.5,
@@ -333,7 +335,7 @@ func TestARunThatWasStoppedHasNoNegativeFigures(t *testing.T) {
 		h.add("PassStateEntered", "stateEnteredEventDetails", map[string]any{"name": EventFailed})
 	}
 	f.executing(&execution{history: h, status: "ABORTED"})
-	run, err := s.Run(t.Context(), Input{StartSeq: 1, EndSeq: 4}, func(Progress) {})
+	run, err := s.Run(t.Context(), event.Run{StartSeq: 1, EndSeq: 4}, func(Progress) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +350,7 @@ func TestARunWhoseInputIsRefusedIsToldAsItIs(t *testing.T) {
 	h.add("ExecutionStarted")
 	h.add("TaskFailed", "taskFailedEventDetails", map[string]any{"error": "InvalidInputError", "resource": "invoke", "resourceType": "lambda"})
 	f.executing(&execution{history: h, status: "FAILED", err: "InvalidInputError", cause: "end_seq is missing"})
-	run, err := s.Run(t.Context(), Input{}, func(Progress) {})
+	run, err := s.Run(t.Context(), event.Run{}, func(Progress) {})
 	want := Run{Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Error: "InvalidInputError", Cause: "end_seq is missing", Seconds: 2.5}
 	if run != want || err != nil || run.EventsFailed() || run.Succeeded() {
 		t.Errorf("Run() = %+v, %v, want %+v, neither succeeded nor with failed events", run, err, want)
@@ -361,7 +363,7 @@ func TestRunThatIsNotFollowedToItsEndNamesTheExecution(t *testing.T) {
 		f.executing(&execution{history: &history{}, runningFor: 1000})
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("--timeout of 2s is over"))
 		defer cancel()
-		run, err := s.Run(ctx, Input{}, func(Progress) {})
+		run, err := s.Run(ctx, event.Run{}, func(Progress) {})
 		if want := "stopped following arn:execution:0, which goes on: --timeout of 2s is over"; fmt.Sprint(err) != want || run.Arn != "arn:execution:0" {
 			t.Errorf("Run() = %+v, %v, want %s", run, err, want)
 		}
@@ -375,7 +377,7 @@ func TestRunErrorsSayWhatWasBeingDone(t *testing.T) {
 		f, s := newFakeAWS(t)
 		f.executing(ended(1, 0))
 		f.answer[operation] = func(map[string]any) (any, error) { return nil, errors.New("AccessDeniedException") }
-		_, err := s.Run(t.Context(), Input{}, func(Progress) {})
+		_, err := s.Run(t.Context(), event.Run{}, func(Progress) {})
 		if got := fmt.Sprint(err); !strings.HasPrefix(got, want) || !strings.Contains(got, "AccessDeniedException") {
 			t.Errorf("Run() with %s refused: error = %s, want %s... AccessDeniedException", operation, got, want)
 		}

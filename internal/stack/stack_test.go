@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"carnation/internal/event"
 )
 
 // fakeAWS answers the calls of the SDK's own clients, by operation, and records them. It stands in for the network, so
@@ -192,8 +194,8 @@ func TestJSONShapes(t *testing.T) {
 		value any
 		want  string
 	}{
-		{Input{StartSeq: 1, EndSeq: 21}, `{"start_seq":1,"end_seq":21}`},
-		{Input{StartSeq: 1, EndSeq: 21, FailureRate: 0.5}, `{"start_seq":1,"end_seq":21,"failure_rate":0.5}`},
+		{event.Run{StartSeq: 1, EndSeq: 21}, `{"start_seq":1,"end_seq":21,"failure_rate":0}`},
+		{event.Run{StartSeq: 1, EndSeq: 21, FailureRate: 0.5}, `{"start_seq":1,"end_seq":21,"failure_rate":0.5}`},
 		{Queues{1, 2, 3}, `{"retry_queue":1,"in_flight":2,"dead_letter_queue":3}`},
 		{Status{"carnation-devl", 60, Queues{1, 2, 3}, []Execution{}},
 			`{"stack":"carnation-devl","table":60,"retry_queue":1,"in_flight":2,"dead_letter_queue":3,"executions":[]}`},
