@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -273,7 +274,10 @@ func (h *lambdaHost) describe(out *lambda.GetFunctionOutput, region string) (*fu
 		"AWS_LAMBDA_FUNCTION_NAME="+fn.name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(fn.memoryMB), "AWS_LAMBDA_LOG_FORMAT="+string(format),
 		"AWS_LAMBDA_LOG_GROUP_NAME="+fn.logGroup, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-		"_HANDLER="+aws.ToString(c.Handler))
+		"_HANDLER="+aws.ToString(c.Handler),
+		// A processor for each 1,769 MB is what Lambda gives: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+		// With more, Go's scheduler takes time from the other copies.
+		"GOMAXPROCS="+strconv.Itoa(min(runtime.NumCPU(), (fn.memoryMB+1768)/1769)))
 	if c.Environment != nil {
 		for name, value := range c.Environment.Variables {
 			fn.environment = append(fn.environment, name+"="+value)
