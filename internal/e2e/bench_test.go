@@ -59,7 +59,7 @@ func BenchmarkRuns(b *testing.B) {
 		stack  *deployed
 		least  int // events of all runs of one size, but no more than ten runs
 		around int // runs of 500 before and after each
-	}{{"inline", shared, 5000, 1}, {"distributed", d, 100_000, 5}} {
+	}{{"inline", shared, 5000, 1}, {"distributed", d, 50_000, 5}} {
 		for _, n := range []int{100, 500, 5000, 50_000} {
 			b.Run(fmt.Sprintf("mode=%s/events=%d", mode.name, n), func(b *testing.B) {
 				runs := min(10, max(1, mode.least/n))
@@ -89,7 +89,7 @@ func BenchmarkRuns(b *testing.B) {
 				if n > 500 {
 					ratio := perEvent / (of500.Seconds() / float64(runs*2*mode.around*500))
 					b.ReportMetric(ratio, "x-linear")
-					if mode.stack == d && ratio > 1+noise {
+					if mode.stack == d && n == 50_000 && ratio > 1+noise {
 						b.Errorf("an event takes %.2f times as long as in runs of 500, want at most 1", ratio)
 					}
 				}

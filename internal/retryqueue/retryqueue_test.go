@@ -455,16 +455,22 @@ func TestClaimReturnsWhatItHasWithAnError(t *testing.T) {
 	})
 }
 
+// endlessSQS takes a second for each receive, and has a new message by then.
+func endlessSQS() *fakeSQS {
+	f := newFakeSQS()
+	f.answering = time.Second
+	f.receiving = func(_ context.Context, n int) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.messages = append(f.messages, &queued{id: fmt.Sprint("late-", n), body: bodyOf(int64(n))})
+		return nil
+	}
+	return f
+}
+
 func TestClaimStartsNoReceiveWhenItsTimeIsAlmostUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeSQS()
-		f.answering = time.Second
-		f.receiving = func(_ context.Context, n int) error {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.messages = append(f.messages, &queued{id: fmt.Sprint("late-", n), body: bodyOf(int64(n))})
-			return nil
-		}
+		f := endlessSQS()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		start := time.Now()
@@ -488,14 +494,7 @@ func TestClaimHasEndedWhenItsRoomSays(t *testing.T) {
 		{20 * time.Second, 15 * time.Second, 20 * time.Second}, {time.Minute, 25 * time.Second, 30 * time.Second}, {-time.Second, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFakeSQS()
-			f.answering = time.Second
-			f.receiving = func(ctx context.Context, n int) error {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.messages = append(f.messages, &queued{id: fmt.Sprint("late-", n), body: bodyOf(int64(n))})
-				return nil
-			}
+			f := endlessSQS()
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			room := ample

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"carnation/internal/event"
+	"carnation/internal/retryqueue"
 )
 
 // CountError says why the failed events in the retry queue could not be counted. The state machine sees its type name as
@@ -93,7 +94,8 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, err
 		plan.Claimers = max(1, plan.Claimers) // the count may lag behind, and only a receive knows
 	}
 	if plan.Claimers > 1 {
-		plan.ClaimUntil = plan.CurrentTime + claimSeconds*(1+ceil(int64(plan.Claimers), h.Concurrency))
+		rounds := ceil(int64(plan.Claimers), h.Concurrency)
+		plan.ClaimUntil = plan.CurrentTime + min(claimSeconds*(1+rounds), int64(retryqueue.MaxReleaseAfter.Seconds()))
 	}
 	h.Logger.InfoContext(ctx, "shards planned", "shards", plan.Shards(), "claimers", plan.Claimers, "waiting", waiting)
 	numbers := make([]int, plan.Shards())

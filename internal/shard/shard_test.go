@@ -180,14 +180,25 @@ func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
 
 // One shard alone may take its time: what it releases, no other shard of its run claims.
 func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
-	for queue, want := range map[waiting]int64{0: 0, 200: 0, 201: 10, 2000: 10, 2001: 15, 10_000_000: 255} {
-		planned := plan(t, queue, 1000, `{"start_seq":0,"end_seq":0}`)
+	for _, tc := range []struct {
+		waiting
+		concurrency, want int64
+	}{
+		{0, 10, 0}, {200, 10, 0}, {201, 10, 10}, {2000, 10, 10}, {2001, 10, 15}, {10_000_000, 10, 255},
+		{10_000_000, 1000, 10}, {10_000_000, 1, 900}, // no release can be later
+	} {
+		h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: tc.concurrency}
+		answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":0,"end_seq":0}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		planned := answer.(*Planned)
 		got := planned.Plan.ClaimUntil
 		if got != 0 {
 			got -= planned.Plan.CurrentTime
 		}
-		if got != want || planned.MaxConcurrency != 10 {
-			t.Errorf("with %d failed events, %d shards claim for %d s, %d at once, want %d s and 10", queue, planned.Plan.Claimers, got, planned.MaxConcurrency, want)
+		if got != tc.want || planned.MaxConcurrency != tc.concurrency {
+			t.Errorf("%+v: %d shards claim for %d s, %d at once, want %d s", tc, planned.Plan.Claimers, got, planned.MaxConcurrency, tc.want)
 		}
 	}
 }
