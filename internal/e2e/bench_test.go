@@ -46,7 +46,8 @@ func timed(b *testing.B, d *deployed, events int, rate float64) (last *string, t
 const noise = 0.1
 
 // BenchmarkRuns is whole runs on local AWS, several where they are short. x-linear is how much longer an event takes than in runs
-// of 500 of the same mode, before and after: 1 is time that grows linearly, less is better.
+// of 500 of the same mode, before and after: 1 is time that grows linearly, less is better. The inline mode comes last: its
+// histories fill the local AWS's memory.
 func BenchmarkRuns(b *testing.B) {
 	d, err := whole()
 	if err != nil {
@@ -59,7 +60,7 @@ func BenchmarkRuns(b *testing.B) {
 		stack  *deployed
 		least  int // events of all runs of one size, but no more than ten runs
 		around int // runs of 500 before and after each
-	}{{"inline", shared, 5000, 1}, {"distributed", d, 50_000, 5}} {
+	}{{"distributed", d, 50_000, 5}, {"inline", shared, 5000, 1}} {
 		for _, n := range []int{100, 500, 5000, 50_000} {
 			b.Run(fmt.Sprintf("mode=%s/events=%d", mode.name, n), func(b *testing.B) {
 				runs := min(10, max(1, mode.least/n))
