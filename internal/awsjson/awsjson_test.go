@@ -29,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"carnation/internal/awsjson"
 	"carnation/internal/event"
@@ -36,11 +37,6 @@ import (
 	"carnation/internal/metrics"
 	"carnation/internal/retryqueue"
 )
-
-// do answers requests in place of a connection.
-type do func(*http.Request) (*http.Response, error)
-
-func (f do) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 func configOf(client aws.HTTPClient, retryer aws.Retryer) aws.Config {
 	return aws.Config{
@@ -57,7 +53,7 @@ type request struct {
 }
 
 // recorder notes every request, and answers as a batch of one that was served.
-func recorder(t *testing.T, requests *[]request) do {
+func recorder(t *testing.T, requests *[]request) smithyhttp.ClientDoFunc {
 	return func(r *http.Request) (*http.Response, error) {
 		got := request{Method: r.Method, URL: r.URL.String(), Target: r.Header.Get("X-Amz-Target"), ContentType: r.Header.Get("Content-Type"), Token: r.Header.Get("X-Amz-Security-Token")}
 		if r.ContentLength <= 0 || r.Header.Get("X-Amz-Date") == "" {
@@ -168,7 +164,7 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 // The service's own words and what the retryer makes of them are as with the SDK's own clients.
 func TestErrorsAreThoseOfTheSDK(t *testing.T) {
 	retryer := retry.NewStandard()
-	for name, answer := range map[string]do{
+	for name, answer := range map[string]smithyhttp.ClientDoFunc{
 		"throttled":      fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`, nil),
 		"capacity":       fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`, nil),
 		"request limit":  fails(400, `{"__type":"com.amazonaws.dynamodb.v20120810#RequestLimitExceeded","message":"slow down"}`, nil),
@@ -210,7 +206,7 @@ func TestErrorsAreThoseOfTheSDK(t *testing.T) {
 	}
 }
 
-func fails(status int, body string, header http.Header) do {
+func fails(status int, body string, header http.Header) smithyhttp.ClientDoFunc {
 	return func(*http.Request) (*http.Response, error) { return answered(status, body, maps.Clone(header)), nil }
 }
 
@@ -283,7 +279,7 @@ func cutOff(*http.Request) (*http.Response, error) {
 func TestACallIsTriedAgainUntilItIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bodies []string
-		client := awsjson.New(configOf(do(func(r *http.Request) (*http.Response, error) {
+		client := awsjson.New(configOf(smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
 			bodies = append(bodies, string(body))
 			if len(bodies) < 5 {
@@ -304,7 +300,7 @@ func TestACallIsTriedAgainUntilItIsServed(t *testing.T) {
 func TestTheLastErrorSaysHowOftenACallWasTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tc := range []struct {
-			answer do
+			answer smithyhttp.ClientDoFunc
 			want   string
 		}{
 			{fails(500, `{"__type":"a#InternalServerError","message":"try again"}`, http.Header{"X-Amzn-Requestid": {"id"}}),
@@ -325,7 +321,7 @@ func TestTheLastErrorSaysHowOftenACallWasTried(t *testing.T) {
 
 func TestTheEndOfTheContextEndsACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, answer := range map[string]do{
+		for name, answer := range map[string]smithyhttp.ClientDoFunc{
 			"while it waits for an answer": func(r *http.Request) (*http.Response, error) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()

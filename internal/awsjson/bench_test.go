@@ -8,13 +8,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"carnation/internal/awsjson"
 )
 
 // BenchmarkUpdateItem is a call without a connection, by each client.
 func BenchmarkUpdateItem(b *testing.B) {
-	cfg := configOf(do(func(r *http.Request) (*http.Response, error) {
+	cfg := configOf(smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
 		_, err := io.Copy(io.Discard, r.Body)
 		return answered(http.StatusOK, "{}", nil), err
 	}), aws.NopRetryer{})

@@ -63,23 +63,23 @@ func BenchmarkRuns(b *testing.B) {
 	}{{"distributed", d, 50_000, 5}, {"inline", shared, 5000, 1}} {
 		for _, n := range []int{100, 500, 5000, 50_000} {
 			b.Run(fmt.Sprintf("mode=%s/events=%d", mode.name, n), func(b *testing.B) {
-				runs := min(10, max(1, mode.least/n))
+				runs, around := min(10, max(1, mode.least/n)), mode.around
+				if n <= 500 {
+					around = 0
+				}
 				var took, of500 time.Duration
 				compare := func() {
-					for range mode.around {
+					for range around {
 						_, one := timed(b, mode.stack, 500, 0)
 						of500 += one
 					}
 				}
 				for b.Loop() {
 					for range runs {
-						if n > 500 {
-							compare()
-						}
+						compare()
 						_, one := timed(b, mode.stack, n, 0)
-						if took += one; n > 500 {
-							compare()
-						}
+						took += one
+						compare()
 					}
 				}
 				runs *= b.N
@@ -87,8 +87,8 @@ func BenchmarkRuns(b *testing.B) {
 				b.ReportMetric(0, "ns/op") // of several runs
 				b.ReportMetric(took.Seconds()/float64(runs), "s/run")
 				b.ReportMetric(1/perEvent, "events/s")
-				if n > 500 {
-					ratio := perEvent / (of500.Seconds() / float64(runs*2*mode.around*500))
+				if around > 0 {
+					ratio := perEvent / (of500.Seconds() / float64(runs*2*around*500))
 					b.ReportMetric(ratio, "x-linear")
 					if mode.stack == d && n == 50_000 && ratio > 1+noise {
 						b.Errorf("an event takes %.2f times as long as in runs of 500, want at most 1", ratio)

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Local AWS does plain updates itself, since moto takes long. ReturnValues makes moto do the same update.
@@ -41,7 +42,7 @@ func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
 				"sequenceNo":        &types.AttributeValueMemberN{Value: fmt.Sprint(7_000_000 + i)},
 				"generatedUnixTime": &types.AttributeValueMemberN{Value: fmt.Sprint(way)},
 			}
-			heard := do(func(r *http.Request) (*http.Response, error) {
+			heard := smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
 				response, err := http.DefaultClient.Do(r)
 				if err == nil && response.Header.Get("X-Carnation-At-Once") != "" {
 					atOnce[way]++
@@ -77,11 +78,6 @@ func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
 		}
 	}
 }
-
-// do makes requests as an HTTP client does.
-type do func(*http.Request) (*http.Response, error)
-
-func (f do) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 func update(expression, condition, random string, now int) dynamodb.UpdateItemInput {
 	in := dynamodb.UpdateItemInput{

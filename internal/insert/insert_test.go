@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"carnation/internal/awsjson"
 	"carnation/internal/event"
@@ -181,7 +182,7 @@ func asTheSDKWrites(t *testing.T, in *dynamodb.UpdateItemInput) (body string) {
 	t.Helper()
 	client := dynamodb.New(dynamodb.Options{
 		Region: "eu-central-2", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-		HTTPClient: roundTrip(func(r *http.Request) (*http.Response, error) {
+		HTTPClient: smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
 			data, err := io.ReadAll(r.Body)
 			body = string(data)
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, err
@@ -516,12 +517,7 @@ func TestSimulatedFailuresAreNotInserted(t *testing.T) {
 	}
 }
 
-// roundTrip answers requests of a client.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) Do(r *http.Request) (*http.Response, error) { return f(r) }
-
-func serviceError(status int, body string) roundTrip {
+func serviceError(status int, body string) smithyhttp.ClientDoFunc {
 	return func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
 	}
@@ -531,7 +527,7 @@ func TestErrorTypesOfTheRealClient(t *testing.T) {
 	long := strings.Repeat("Throttled", 30)
 	for _, tc := range []struct {
 		name string
-		do   roundTrip
+		do   smithyhttp.ClientDoFunc
 		want string
 	}{
 		{"modelled", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`), "ProvisionedThroughputExceededException"},
