@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"carnation/internal/cost"
-	"carnation/internal/shard"
+	"carnation/internal/function/shard"
 )
 
 const costExamples = `  carnation cost --events 1000000

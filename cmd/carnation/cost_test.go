@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"carnation/internal/cost"
-	"carnation/internal/shard"
+	"carnation/internal/function/shard"
 )
 
 var update = flag.Bool("update", false, "write docs/cost.md anew, with what the command prints")

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 // binary is the command as `make build` builds it.
@@ -228,18 +228,18 @@ func cloudFormation(name, status string, outputs ...string) *httptest.Server {
 
 func TestTellPrintsARunAndTakesOnlyItsTwoProperEndsAsSuch(t *testing.T) {
 	for _, tc := range []struct {
-		run           stack.Run
+		run           operate.Run
 		want, wantErr string
 	}{
-		{stack.Run{Name: "a", Arn: "arn:a", Status: "SUCCEEDED", Generated: 20, Claimed: 3, Inserted: 23, Seconds: 1.25},
+		{operate.Run{Name: "a", Arn: "arn:a", Status: "SUCCEEDED", Generated: 20, Claimed: 3, Inserted: 23, Seconds: 1.25},
 			"a SUCCEEDED in 1.2 s: 20 new and 3 claimed events, 23 inserted, 0 failed\n", "<nil>"},
-		{stack.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Cause: "7 of 20", Generated: 20, Inserted: 13, Failed: 7},
+		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Cause: "7 of 20", Generated: 20, Inserted: 13, Failed: 7},
 			"a FAILED in 0.0 s: 20 new and 0 claimed events, 13 inserted, 7 failed\n", "<nil>"},
-		{stack.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "InvalidInputError", Cause: "end_seq is missing"},
+		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "InvalidInputError", Cause: "end_seq is missing"},
 			"a FAILED in 0.0 s: 0 new and 0 claimed events, 0 inserted, 0 failed\n", "execution arn:a is FAILED: InvalidInputError: end_seq is missing"},
-		{stack.Run{Name: "a", Arn: "arn:a", Status: "TIMED_OUT", Error: "States.Timeout"},
+		{operate.Run{Name: "a", Arn: "arn:a", Status: "TIMED_OUT", Error: "States.Timeout"},
 			"a TIMED_OUT in 0.0 s: 0 new and 0 claimed events, 0 inserted, 0 failed\n", "execution arn:a is TIMED_OUT: States.Timeout"},
-		{stack.Run{Name: "a", Arn: "arn:a", Status: "ABORTED"},
+		{operate.Run{Name: "a", Arn: "arn:a", Status: "ABORTED"},
 			"a ABORTED in 0.0 s: 0 new and 0 claimed events, 0 inserted, 0 failed\n", "execution arn:a is ABORTED"},
 	} {
 		var stdout bytes.Buffer
@@ -255,7 +255,7 @@ func TestTellPrintsARunAndTakesOnlyItsTwoProperEndsAsSuch(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	queues := &stack.Queues{Retry: 3, InFlight: 2, DeadLetter: 1}
+	queues := &operate.Queues{Retry: 3, InFlight: 2, DeadLetter: 1}
 	for _, tc := range []struct {
 		name   string
 		text   bool
@@ -285,9 +285,9 @@ func TestSummary(t *testing.T) {
 func TestProgressIsALineNowAndThenWhereItCannotBeOverwritten(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out)
-	p.report(stack.Progress{Elapsed: time.Second}) // nothing known yet
+	p.report(operate.Progress{Elapsed: time.Second}) // nothing known yet
 	for done := range 20 {
-		p.report(stack.Progress{Total: 20, Done: done, Failed: done / 2, Elapsed: time.Duration(done) * time.Second})
+		p.report(operate.Progress{Total: 20, Done: done, Failed: done / 2, Elapsed: time.Duration(done) * time.Second})
 	}
 	p.clear()
 	if got, want := out.String(), "0 of 20 events done, 0 failed so far, 0s\n"; got != want {
@@ -298,8 +298,8 @@ func TestProgressIsALineNowAndThenWhereItCannotBeOverwritten(t *testing.T) {
 func TestProgressOnATerminalIsOneLineWithNoRestsOfTheLast(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{w: &out, terminal: true}
-	p.report(stack.Progress{Total: 20, Done: 10, Failed: 5, Elapsed: 119 * time.Second})
-	p.report(stack.Progress{Total: 20, Done: 11, Failed: 5, Elapsed: 120 * time.Second})
+	p.report(operate.Progress{Total: 20, Done: 10, Failed: 5, Elapsed: 119 * time.Second})
+	p.report(operate.Progress{Total: 20, Done: 11, Failed: 5, Elapsed: 120 * time.Second})
 	p.clear()
 	p.clear() // there is nothing left to clear
 	const first, second = "10 of 20 events done, 5 failed so far, 1m59s", "11 of 20 events done, 5 failed so far, 2m0s"

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 const redriveExamples = `  carnation redrive
@@ -17,8 +17,8 @@ const redriveExamples = `  carnation redrive
 
 // redriveResult is what --output json prints.
 type redriveResult struct {
-	Moved  int           `json:"moved"`
-	Queues *stack.Queues `json:"queues"` // at the end, null if they could not be counted
+	Moved  int             `json:"moved"`
+	Queues *operate.Queues `json:"queues"` // at the end, null if they could not be counted
 }
 
 func setupRedrive(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) error {
@@ -31,14 +31,14 @@ func setupRedrive(flags *flag.FlagSet) func(context.Context, io.Writer, io.Write
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))
 		defer cancel()
-		s, err := stack.Open(ctx, *name)
+		s, err := operate.Open(ctx, *name)
 		if err != nil {
 			return fmt.Errorf("redrive: %w", err)
 		}
 		var result redriveResult
 		progress := newProgress(stderr)
 		start := time.Now()
-		result.Moved, err = s.Redrive(ctx, func(now stack.Move) {
+		result.Moved, err = s.Redrive(ctx, func(now operate.Move) {
 			progress.show(fmt.Sprintf("%d of about %d messages moved, %s", now.Moved, now.ToMove, time.Since(start).Round(time.Second)), now.ToMove > 0)
 		})
 		progress.clear()

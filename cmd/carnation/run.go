@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"carnation/internal/event"
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 const runExamples = `  carnation run --start-seq 1 --end-seq 61
@@ -51,7 +51,7 @@ func setupRun(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) e
 		input := event.Run{StartSeq: start.n, EndSeq: end.n, FailureRate: float64(rate)}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))
 		defer cancel()
-		s, err := stack.Open(ctx, *name)
+		s, err := operate.Open(ctx, *name)
 		if err != nil {
 			return fmt.Errorf("run: %w", err)
 		}
@@ -110,7 +110,7 @@ const countLimit = 10 * time.Second
 
 // runner runs executions, tells of each, and keeps them for the summary.
 type runner struct {
-	stack    *stack.Stack
+	stack    *operate.Stack
 	stdout   io.Writer
 	progress *progress
 	text     bool
@@ -119,8 +119,8 @@ type runner struct {
 
 // runResult is what --output json prints.
 type runResult struct {
-	Runs   []stack.Run   `json:"runs"`
-	Queues *stack.Queues `json:"queues"` // at the end
+	Runs   []operate.Run   `json:"runs"`
+	Queues *operate.Queues `json:"queues"` // at the end
 }
 
 func (r *runner) run(ctx context.Context, input event.Run, ranged, untilEmpty bool, maxRuns int) error {
@@ -142,7 +142,7 @@ func (r *runner) run(ctx context.Context, input event.Run, ranged, untilEmpty bo
 	}
 	if untilEmpty {
 		err := r.stack.Drain(ctx, input.FailureRate, maxRuns, failed, r.progress.report, r.tell)
-		if errors.Is(err, stack.ErrLeft) {
+		if errors.Is(err, operate.ErrLeft) {
 			fmt.Fprintf(r.progress.w, "carnation: run: %v\n", err)
 		} else if err != nil {
 			return fmt.Errorf("run: %w", err)
@@ -168,7 +168,7 @@ func (r *runner) run(ctx context.Context, input event.Run, ranged, untilEmpty bo
 }
 
 // tell prints a run that ended. A run that ended in any other way than with its events inserted or returned is an error.
-func (r *runner) tell(run stack.Run) error {
+func (r *runner) tell(run operate.Run) error {
 	r.progress.clear()
 	r.result.Runs = append(r.result.Runs, run)
 	switch counted := run.Succeeded() || run.EventsFailed() || run.Shards == nil; {
@@ -195,7 +195,7 @@ func (r *runner) tell(run stack.Run) error {
 func (r *runner) summary() error {
 	if !r.text {
 		if r.result.Runs == nil {
-			r.result.Runs = []stack.Run{}
+			r.result.Runs = []operate.Run{}
 		}
 		return printJSON(r.stdout, r.result)
 	}
@@ -205,7 +205,7 @@ func (r *runner) summary() error {
 	return nil
 }
 
-func printQueues(w io.Writer, q stack.Queues) error {
+func printQueues(w io.Writer, q operate.Queues) error {
 	_, err := fmt.Fprintf(w, "retry queue: %d waiting, %d in flight; dead-letter queue: %d\n", q.Retry, q.InFlight, q.DeadLetter)
 	return err
 }
@@ -232,7 +232,7 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w, terminal: ok && term.IsTerminal(int(file.Fd()))}
 }
 
-func (p *progress) report(now stack.Progress) {
+func (p *progress) report(now operate.Progress) {
 	if now.Shards != nil {
 		p.show(fmt.Sprintf("%d of %d shards done, %s", now.Shards.Done, now.Shards.Total, now.Elapsed.Round(time.Second)), true)
 		return

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 const statusExamples = `  carnation status
@@ -28,7 +28,7 @@ func setupStatus(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("--timeout of %s is over", *timeout))
 		defer cancel()
-		s, err := stack.Open(ctx, *name)
+		s, err := operate.Open(ctx, *name)
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}

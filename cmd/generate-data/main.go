@@ -6,13 +6,13 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"carnation/internal/generate"
-	"carnation/internal/settings"
+	"carnation/internal/function/environment"
+	"carnation/internal/function/generate"
 )
 
 func main() {
-	logger := settings.NewLogger()
-	s, err := settings.Load(logger)
+	logger := environment.NewLogger()
+	s, err := environment.Load(logger)
 	if err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)

@@ -7,16 +7,16 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"carnation/internal/awsjson"
-	"carnation/internal/insert"
-	"carnation/internal/settings"
+	"carnation/internal/function/awsjson"
+	"carnation/internal/function/environment"
+	"carnation/internal/function/insert"
 )
 
 func main() {
-	logger := settings.NewLogger()
-	s, err := settings.Load(logger)
-	table, tableErr := settings.Require("TABLE_NAME")
-	endpoint, endpointErr := settings.RequireURL("DYNAMODB_ENDPOINT")
+	logger := environment.NewLogger()
+	s, err := environment.Load(logger)
+	table, tableErr := environment.Require("TABLE_NAME")
+	endpoint, endpointErr := environment.RequireURL("DYNAMODB_ENDPOINT")
 	if err := errors.Join(err, tableErr, endpointErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)

@@ -9,14 +9,14 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"carnation/internal/settings"
-	"carnation/internal/shard"
+	"carnation/internal/function/environment"
+	"carnation/internal/function/shard"
 )
 
 func main() {
-	logger := settings.NewLogger()
-	s, err := settings.Load(logger)
-	size, sizeErr := settings.RequireInt("SHARD_SIZE", shard.MaxSize)
+	logger := environment.NewLogger()
+	s, err := environment.Load(logger)
+	size, sizeErr := environment.RequireInt("SHARD_SIZE", shard.MaxSize)
 	concurrency, concurrencyErr := shardConcurrency()
 	if err := errors.Join(err, sizeErr, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
@@ -28,10 +28,10 @@ func main() {
 
 // shardConcurrency is how many shards a run works on at once. More than the functions have reserved would be throttled.
 func shardConcurrency() (int64, error) {
-	concurrency, err := settings.RequireInt("SHARD_CONCURRENCY", shard.MaxConcurrency)
+	concurrency, err := environment.RequireInt("SHARD_CONCURRENCY", shard.MaxConcurrency)
 	if err != nil || os.Getenv("RESERVED_CONCURRENCY") == "" {
 		return concurrency, err
 	}
-	reserved, err := settings.RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
+	reserved, err := environment.RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
 	return min(concurrency, reserved), err
 }

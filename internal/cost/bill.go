@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 
-	"carnation/internal/generate"
+	"carnation/internal/function/generate"
 )
 
 // Durations, which only AWS can measure, are assumed, rather too long than too short. docs/cost.md gives the reasons.

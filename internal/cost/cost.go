@@ -3,8 +3,8 @@
 package cost
 
 import (
-	"carnation/internal/generate"
-	"carnation/internal/shard"
+	"carnation/internal/function/generate"
+	"carnation/internal/function/shard"
 )
 
 // The modes of a run.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"carnation/internal/shard"
+	"carnation/internal/function/shard"
 )
 
 func prices(t *testing.T) Prices {

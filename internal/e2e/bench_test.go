@@ -12,7 +12,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/event"
-	"carnation/internal/insert"
+	"carnation/internal/function/insert"
 )
 
 // whole is a stack in the distributed mode as it is by default, with shards of 1,000 events.

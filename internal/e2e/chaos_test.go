@@ -27,9 +27,9 @@ import (
 	"github.com/google/uuid"
 
 	"carnation/internal/event"
+	"carnation/internal/function/shard"
 	"carnation/internal/localaws"
-	"carnation/internal/shard"
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 var (
@@ -375,8 +375,8 @@ func (w *world) drain(arns []string) ([]string, error) {
 	}
 	out := w.cloud.command(nil, carnation, "run", "--stack-name", name, "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "170s")
 	var drained struct {
-		Runs   []stack.Run
-		Queues stack.Queues
+		Runs   []operate.Run
+		Queues operate.Queues
 	}
 	if err := json.Unmarshal([]byte(out.stdout), &drained); err != nil || out.code > 1 || drained.Queues.Retry+drained.Queues.InFlight > 0 {
 		return nil, fmt.Errorf("carnation run --until-empty: %s", out)
@@ -535,7 +535,7 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 				return err
 			}
 			switch *h.StateEnteredEventDetails.Name {
-			case stack.EventFailed, stack.InvocationFailed:
+			case operate.EventFailed, operate.InvocationFailed:
 				e.failed[input.Item] = true
 			case "Event Inserted":
 				e.inserted[input.Item] = *h.Timestamp

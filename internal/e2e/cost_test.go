@@ -13,7 +13,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/cost"
-	"carnation/internal/generate"
+	"carnation/internal/function/generate"
 	"carnation/internal/localaws"
 )
 

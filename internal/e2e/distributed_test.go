@@ -14,9 +14,9 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/event"
+	"carnation/internal/function/shard"
 	"carnation/internal/localaws"
-	"carnation/internal/shard"
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 // distributed is the stack in the distributed mode that the tests here share, beside the inline one. Its shards are
@@ -265,12 +265,12 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 	told := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json",
 		"--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(start+110), "--failure-rate", "0.004")
 	setFaults(t)
-	var result struct{ Runs []stack.Run }
+	var result struct{ Runs []operate.Run }
 	if err := json.Unmarshal([]byte(told.stdout), &result); err != nil || len(result.Runs) != 1 || told.code != 2 {
 		t.Fatalf("carnation run: %v, %s", err, told)
 	}
 	failed := result.Runs[0]
-	if failed.Error != "States.ExceedToleratedFailureThreshold" || failed.Generated != 110 || *failed.Shards != (stack.Shards{Total: 6, Done: 5, Failed: 1}) {
+	if failed.Error != "States.ExceedToleratedFailureThreshold" || failed.Generated != 110 || *failed.Shards != (operate.Shards{Total: 6, Done: 5, Failed: 1}) {
 		t.Errorf("the run is %+v with shards %+v, want 5 of 6 shards done", failed, failed.Shards)
 	}
 	if !strings.Contains(failed.Cause, "ParkError") || !strings.Contains(failed.Cause, "return failed events: park 1 of 1 messages") {
@@ -305,16 +305,16 @@ func invocations(function string) (n int) {
 
 func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
 	d := distributedStack(t)
-	var result struct{ Runs []stack.Run }
+	var result struct{ Runs []operate.Run }
 	out := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json", "--start-seq", "6000", "--end-seq", "6100", "--failure-rate", "0.1", "--until-empty")
 	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != 0 {
 		t.Fatalf("carnation run: %v, %s", err, out)
 	}
 	failed := stillFailing(6000, 6100, 0.1, 0)
-	if first := result.Runs[0]; first.Generated != 100 || first.Claimed != 0 || first.Inserted != 100-failed || first.Failed != failed || *first.Shards != (stack.Shards{Total: 5, Done: 5}) {
+	if first := result.Runs[0]; first.Generated != 100 || first.Claimed != 0 || first.Inserted != 100-failed || first.Failed != failed || *first.Shards != (operate.Shards{Total: 5, Done: 5}) {
 		t.Errorf("the first run is %+v with shards %+v, want %d of 100 events failed in 5 shards", first, first.Shards, failed)
 	}
-	if second := result.Runs[1]; second.Generated != 0 || second.Claimed != failed || *second.Shards != (stack.Shards{Total: 1, Done: 1}) {
+	if second := result.Runs[1]; second.Generated != 0 || second.Claimed != failed || *second.Shards != (operate.Shards{Total: 1, Done: 1}) {
 		t.Errorf("the second run is %+v with shards %+v, want %d claimed events in one shard", second, second.Shards, failed)
 	}
 	slow := localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "sharded-insert-data", For: localaws.Duration(5 * time.Second)}

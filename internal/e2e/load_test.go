@@ -12,7 +12,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/event"
-	"carnation/internal/generate"
+	"carnation/internal/function/generate"
 )
 
 var load = flag.Bool("load", false, "also run the tests that take minutes")

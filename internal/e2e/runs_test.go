@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/event"
-	"carnation/internal/generate"
-	"carnation/internal/insert"
+	"carnation/internal/function/generate"
+	"carnation/internal/function/insert"
 	"carnation/internal/localaws"
 )
 

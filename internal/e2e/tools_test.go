@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"carnation/internal/stack"
+	"carnation/internal/operate"
 )
 
 func TestRunCommandExitsWithTheOutcome(t *testing.T) {
@@ -50,8 +50,8 @@ func TestRunCommandExitsWithTheOutcome(t *testing.T) {
 func TestRunUntilEmptyAsJSON(t *testing.T) {
 	out := local.command(nil, carnation, "run", "--start-seq", "910", "--end-seq", "930", "--failure-rate", "0.3", "--until-empty", "--output", "json")
 	var result struct {
-		Runs   []stack.Run  `json:"runs"`
-		Queues stack.Queues `json:"queues"`
+		Runs   []operate.Run  `json:"runs"`
+		Queues operate.Queues `json:"queues"`
 	}
 	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != 0 {
 		t.Fatalf("%v: %s", err, out)
@@ -67,14 +67,14 @@ func TestRunUntilEmptyAsJSON(t *testing.T) {
 	if last := result.Runs[len(result.Runs)-1]; last.Status != "SUCCEEDED" || last.Failed != 0 {
 		t.Errorf("last run is %+v", last)
 	}
-	if result.Queues != (stack.Queues{}) {
+	if result.Queues != (operate.Queues{}) {
 		t.Errorf("queues at the end are %+v, want them empty", result.Queues)
 	}
 }
 
 func TestStatusCommandCountsWhatIsWhere(t *testing.T) {
 	shared.execute(t, `{"start_seq":940,"end_seq":942,"failure_rate":1}`)
-	var status stack.Status
+	var status operate.Status
 	if err := json.Unmarshal([]byte(run(t, carnation, "status", "--output", "json", "--executions", "2")), &status); err != nil {
 		t.Fatal(err)
 	}
@@ -321,11 +321,11 @@ func TestRunKilledAtARandomMomentLosesNothing(t *testing.T) {
 
 		// What it had started goes on by itself.
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-			var status stack.Status
+			var status operate.Status
 			if err := json.Unmarshal([]byte(run(t, carnation, "status", "--output", "json")), &status); err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(status.Executions, func(e stack.Execution) bool { return e.Status == "RUNNING" }) {
+			if !slices.ContainsFunc(status.Executions, func(e operate.Execution) bool { return e.Status == "RUNNING" }) {
 				break
 			}
 			if time.Now().After(deadline) {

@@ -1,0 +1,369 @@
+// Package performance measures the functions as they are deployed: the built binaries, through the Lambda Runtime API,
+// against a DynamoDB and an SQS that answer at once. docs/performance.md says what comes out.
+package performance
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carnation/internal/event"
+	"carnation/internal/function/shard"
+)
+
+const root = "../../.."
+
+// built is the folder of the functions as make builds them, and of those to compare with. It is this package's own: other tests
+// build at the same time.
+var built = sync.OnceValues(func() (string, error) {
+	const out = "build/performance"
+	arch := cmp.Or(map[string]string{"amd64": "x86_64"}[runtime.GOARCH], runtime.GOARCH)
+	// AWS_ENDPOINT_URL makes them for this machine.
+	targets := exec.Command("make", "--no-print-directory", "-C", root, "out="+out, "ARCH="+arch, "AWS_ENDPOINT_URL=local")
+	for _, name := range functions {
+		targets.Args = append(targets.Args, out+"/"+name+"/bootstrap")
+	}
+	commands := []*exec.Cmd{targets}
+	for _, name := range []string{"empty", "sdk"} {
+		commands = append(commands, exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+			"-o", filepath.Join(root, out, name, "bootstrap"), "./testdata/"+name))
+	}
+	for _, command := range commands {
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := command.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%v: %w\n%s", command.Args, err, out)
+		}
+	}
+	return filepath.Abs(filepath.Join(root, out))
+})
+
+// services is a DynamoDB and an SQS whose table takes everything and whose queue is empty.
+func services(b testing.TB) *httptest.Server {
+	b.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		answer := "{}"
+		switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
+		case "GetQueueAttributes":
+			answer = `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`
+		case "UpdateItem", "ReceiveMessage":
+		default:
+			http.Error(w, "not expected here", http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(answer))), 10))
+		_, _ = io.WriteString(w, answer)
+	}))
+	b.Cleanup(server.Close)
+	return server
+}
+
+// function is a running copy of a function, and its Lambda Runtime API.
+type function struct {
+	cmd         *exec.Cmd
+	runtime     *httptest.Server
+	invocations chan []byte
+	answers     chan answer
+}
+
+type answer struct {
+	body []byte
+	err  bool
+}
+
+// prepare makes a built function ready to start, with the environment of a deployed one.
+func prepare(b testing.TB, name string, services *httptest.Server, memoryMB int) *function {
+	b.Helper()
+	folder, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := &function{invocations: make(chan []byte), answers: make(chan answer, 1)}
+	take := func(failed bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			w.WriteHeader(http.StatusAccepted)
+			f.answers <- answer{body, failed || err != nil}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case payload := <-f.invocations:
+			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-2:123456789012:function:benchmark")
+			_, _ = w.Write(payload)
+		}
+	})
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", take(false))
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", take(true))
+	mux.HandleFunc("POST /2018-06-01/runtime/init/error", take(true))
+	f.runtime = httptest.NewServer(mux)
+	f.cmd = exec.Command(filepath.Join(folder, name, "bootstrap"))
+	f.cmd.Env = []string{
+		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(f.runtime.URL, "http://"),
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(memoryMB), "AWS_LAMBDA_LOG_FORMAT=JSON",
+		"AWS_REGION=eu-central-2", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token",
+		"RETRY_QUEUE_URL=" + services.URL + "/123456789012/retry", "TABLE_NAME=events", "DYNAMODB_ENDPOINT=" + services.URL, "SHARD_SIZE=1000", "SHARD_CONCURRENCY=10",
+		"PROJECT_NAME=carnation", "ENVIRONMENT=devl", "FAILURE_INJECTION=enabled",
+	}
+	return f
+}
+
+func (f *function) start(b testing.TB) {
+	b.Helper()
+	if err := f.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(f.end) // if it fails before stop
+}
+
+// end ends the function, if it is still running.
+func (f *function) end() {
+	_ = f.cmd.Process.Kill() // it may have ended
+	_ = f.cmd.Wait()         // it says that it was killed
+	f.runtime.CloseClientConnections()
+	f.runtime.Close()
+}
+
+// invoke is one invocation, which must succeed.
+func (f *function) invoke(b testing.TB, payload []byte) []byte {
+	b.Helper()
+	timeout := time.After(30 * time.Second)
+	select {
+	case f.invocations <- payload:
+	case <-timeout:
+		b.Fatal("the function does not ask for an invocation")
+	}
+	select {
+	case a := <-f.answers:
+		if a.err {
+			b.Fatalf("the function failed: %s", a.body)
+		}
+		return a.body
+	case <-timeout:
+		b.Fatal("the function does not answer")
+		return nil
+	}
+}
+
+// stop ends the function, and says how much memory it had at most, in MiB.
+func (f *function) stop(b testing.TB) float64 {
+	b.Helper()
+	status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
+	f.end()
+	// On Linux, the usage of a child begins with the memory of its parent.
+	if statusErr == nil {
+		_, line, _ := strings.Cut(string(status), "VmHWM:")
+		var kib float64
+		if _, err := fmt.Sscan(line, &kib); err != nil {
+			b.Fatal(err)
+		}
+		return kib / 1024
+	}
+	return float64(f.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / (1 << 20) // macOS counts bytes
+}
+
+func plan(n int64) shard.Plan {
+	return shard.Plan{Run: event.Run{StartSeq: 1, EndSeq: 1 + n}, ShardSize: n, CurrentTime: 1795416822, Seed: uuid.MustParse("f6e66be7-34e1-4bd0-b9b1-d0ec0e5e6ab5")}
+}
+
+func encode(b testing.TB, value any) []byte {
+	b.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return data
+}
+
+// payloads is an invocation of each function in the distributed mode, about n events.
+func payloads(b testing.TB, n int64) map[string][]byte {
+	b.Helper()
+	return map[string][]byte{
+		"generate-data": encode(b, map[string]any{"plan": plan(n), "shard": 0}),
+		"insert-data":   encode(b, map[string]any{"items": plan(n).Items(0)}),
+		"plan-shards":   encode(b, map[string]any{"start_seq": 1, "end_seq": 1 + n}),
+	}
+}
+
+var functions = []string{"generate-data", "insert-data", "plan-shards"}
+
+// The limits of a benchmark's figures, which fail it.
+const (
+	maxColdStart = 1.5 // times the empty function's
+	maxCPU       = 1.0 // milliseconds, of a warm invocation with one event
+	maxShard     = 64  // MiB, of a function that takes a shard of 1,000 events
+)
+
+// BenchmarkColdStart is the time from the start of a process to its first answer, calls of AWS included: of generate-data a run
+// in the inline mode, which asks the queue, and a shard; sdk inserts with the SDK's clients. Each iteration starts the empty function too, so that x-empty
+// compares what ran under the same load: medians of both.
+func BenchmarkColdStart(b *testing.B) {
+	ofOne := payloads(b, 1)
+	for _, start := range []struct {
+		of, function string
+		payload      []byte
+	}{
+		{"empty", "empty", []byte("{}")},
+		{"generate-data", "generate-data", encode(b, event.Run{StartSeq: 1, EndSeq: 2})},
+		{"generate-data-shard", "generate-data", ofOne["generate-data"]},
+		{"insert-data", "insert-data", ofOne["insert-data"]},
+		{"plan-shards", "plan-shards", ofOne["plan-shards"]},
+		{"sdk", "sdk", ofOne["insert-data"]},
+	} {
+		b.Run(start.of, func(b *testing.B) {
+			aws := services(b)
+			var empty, own []time.Duration
+			var most float64
+			once := func(name string, payload []byte) (took time.Duration, peak float64) {
+				f := prepare(b, name, aws, 256)
+				begun := time.Now()
+				f.start(b)
+				f.invoke(b, payload)
+				took = time.Since(begun)
+				peak = f.stop(b)
+				return took, peak
+			}
+			for b.Loop() {
+				took, peak := once(start.function, start.payload)
+				own, most = append(own, took), max(most, peak)
+				took, _ = once("empty", []byte("{}"))
+				empty = append(empty, took)
+			}
+			b.ReportMetric(0, "ns/op") // it counts both functions, and what is around them
+			b.ReportMetric(median(own).Seconds()*1000, "ms-median")
+			ratio := float64(median(own)) / float64(median(empty))
+			b.ReportMetric(ratio, "x-empty")
+			if slices.Contains(functions, start.function) && ratio > maxColdStart {
+				b.Errorf("%s starts in %.2f times the empty function's time, want at most %.1f", start.of, ratio, maxColdStart)
+			}
+			b.ReportMetric(most, "peak-MiB")
+		})
+	}
+}
+
+func median(durations []time.Duration) time.Duration {
+	slices.Sort(durations)
+	return durations[len(durations)/2]
+}
+
+// BenchmarkWarm is an invocation of a warm function: of one event, and of a shard of 1,000. cpu-ms is the processor time of the
+// function's own process, peak-MiB the most memory that it had.
+func BenchmarkWarm(b *testing.B) {
+	for _, n := range []int64{1, 1000} {
+		for _, name := range functions {
+			b.Run(fmt.Sprintf("%s/events=%d", name, n), func(b *testing.B) {
+				aws, payload := services(b), payloads(b, n)[name]
+				f := prepare(b, name, aws, 256)
+				f.start(b)
+				f.invoke(b, payload)
+				before := f.used(b)
+				for b.Loop() {
+					f.invoke(b, payload)
+				}
+				after := f.used(b)
+				peak := f.stop(b)
+				if after > 0 { // not on macOS
+					took := (after - before).Seconds() * 1000 / float64(b.N)
+					b.ReportMetric(took, "cpu-ms/op")
+					if n == 1 && took > maxCPU {
+						b.Errorf("%s takes %.2f ms of processor time for one event, want at most %v", name, took, maxCPU)
+					}
+				}
+				b.ReportMetric(peak, "peak-MiB")
+			})
+		}
+	}
+}
+
+// used is the processor time of a running function, to the nanosecond, 0 where only Linux could tell.
+func (f *function) used(b testing.TB) time.Duration {
+	b.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var total time.Duration
+	for _, path := range threads {
+		var ran time.Duration
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // a thread that has just ended
+		}
+		if _, err := fmt.Sscan(string(data), &ran); err != nil {
+			b.Fatal(err)
+		}
+		total += ran
+	}
+	return total
+}
+
+func TestPlanShardsKeepsToTheReservedConcurrency(t *testing.T) {
+	aws := services(t)
+	for _, tc := range []struct{ shards, reserved, want string }{
+		{"10", "", `"max_concurrency":10}`}, {"10", "4", `"max_concurrency":4}`}, {"4", "10", `"max_concurrency":4}`},
+	} {
+		f := prepare(t, "plan-shards", aws, 256)
+		f.cmd.Env = append(f.cmd.Env, "SHARD_CONCURRENCY="+tc.shards, "RESERVED_CONCURRENCY="+tc.reserved)
+		f.start(t)
+		if got := f.invoke(t, payloads(t, 1)["plan-shards"]); !strings.HasSuffix(string(got), tc.want) {
+			t.Errorf("with %s shards at once, and %q reserved, the plan is %s, want %s", tc.shards, tc.reserved, got, tc.want)
+		}
+		f.stop(t)
+	}
+}
+
+// The functions find DynamoDB and SQS as they do on AWS, where nothing sets AWS_ENDPOINT_URL.
+func TestFunctionsTakeAShardInLittleMemory(t *testing.T) {
+	aws := services(t)
+	for name, payload := range payloads(t, 1000) {
+		f := prepare(t, name, aws, 256)
+		f.start(t)
+		answer := f.invoke(t, payload)
+		for range 4 {
+			f.invoke(t, payload)
+		}
+		if name == "insert-data" && string(answer) != `{"inserted":1000,"failed":[]}` {
+			t.Errorf("%s answers %s, want 1000 inserted", name, answer)
+		}
+		if peak := f.stop(t); peak > maxShard {
+			t.Errorf("%s has %.1f MiB at most, want %d", name, peak, maxShard)
+		}
+	}
+}
+
+// The SDK's clients of services take most of a cold start, however little they are used: see package awsjson.
+func TestFunctionsHaveNoClientOfTheSDK(t *testing.T) {
+	for _, name := range functions {
+		out, err := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc", "../../../cmd/"+name).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for dependency := range strings.Lines(string(out)) {
+			if strings.HasPrefix(dependency, "github.com/aws/aws-sdk-go-v2/service/") || strings.HasPrefix(dependency, "github.com/aws/aws-sdk-go-v2/config") {
+				t.Errorf("%s depends on %s", name, dependency)
+			}
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package environment
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// NewLogger is Lambda's own logger, whose lines have the request id, with the ARN of the execution on each line too. The
+// state machine passes it in the client context; an invocation without one, by hand, has lines without it.
+func NewLogger() *slog.Logger {
+	return slog.New(executionHandler{lambdacontext.NewLogHandler()})
+}
+
+type executionHandler struct{ slog.Handler }
+
+func (h executionHandler) Handle(ctx context.Context, r slog.Record) error {
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		if arn := lc.ClientContext.Custom["executionArn"]; arn != "" {
+			r.AddAttrs(slog.String("executionArn", arn))
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h executionHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return executionHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h executionHandler) WithGroup(name string) slog.Handler {
+	return executionHandler{h.Handler.WithGroup(name)}
+}

@@ -1,0 +1,39 @@
+package generate
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"carnation/internal/event"
+	"carnation/internal/function/metrics"
+	"carnation/internal/function/shard"
+)
+
+// BenchmarkHandle is generate-data with a shard of new events, as Lambda has its answer: JSON.
+func BenchmarkHandle(b *testing.B) {
+	h := &Handler{Queue: &fakeQueue{}, Metrics: metrics.Counter{Logger: slog.New(slog.DiscardHandler)}}
+	for _, n := range []int64{1, 1000} {
+		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
+			plan, err := shard.New(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			payload, err := json.Marshal(map[string]any{"plan": plan, "shard": 0})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				answer, err := h.Handle(b.Context(), payload)
+				if err != nil || int64(len(answer.Items)) != n {
+					b.Fatalf("answer %+v, %v, want %d items", answer, err, n)
+				}
+				if _, err := json.Marshal(answer); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,442 @@
+package generate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+
+	"carnation/internal/event"
+	"carnation/internal/function/awsjson/awsjsontest"
+	"carnation/internal/function/insert"
+	"carnation/internal/function/metrics"
+	"carnation/internal/function/retryqueue"
+)
+
+// fakeQueue plays back what is claimed and records what it is asked for.
+type fakeQueue struct {
+	claimed    []event.Item
+	claimErr   error
+	releaseErr error
+	claiming   func(ctx context.Context)
+
+	rooms           []retryqueue.Room
+	released        []string
+	releaseDeadline time.Duration // left when Release was called
+}
+
+func (q *fakeQueue) Claim(ctx context.Context, room retryqueue.Room) ([]event.Item, error) {
+	q.rooms = append(q.rooms, room)
+	if q.claiming != nil {
+		q.claiming(ctx)
+	}
+	return q.claimed, q.claimErr
+}
+
+func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, at time.Time) error {
+	if !at.IsZero() {
+		return fmt.Errorf("released at %s, want at once", at)
+	}
+	q.released = append(q.released, receiptHandles...)
+	if deadline, ok := ctx.Deadline(); ok {
+		q.releaseDeadline = time.Until(deadline)
+	}
+	return q.releaseErr
+}
+
+func handlerOf(queue Queue) (*Handler, *bytes.Buffer) {
+	var log bytes.Buffer
+	counter := metrics.Counter{Logger: slog.New(slog.NewJSONHandler(&log, nil)), ProjectName: "carnation", Environment: "test"}
+	return &Handler{Queue: queue, Metrics: counter, FailureInjection: true}, &log
+}
+
+var claimedItem = event.Item{
+	Event: event.Event{
+		SequenceNo: 3, RandomValue: "6e1c2d74-93a0-4b1f-8c55-2f0a7d9be310", CurrentTime: 1795410000, StartSeq: 1, EndSeq: 11, RetryAttempt: 2,
+	},
+	ReceiptHandle: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a+/=",
+}
+
+func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
+	const (
+		fields   = "a JSON object of start_seq, end_seq, failure_rate"
+		integer  = "an integer from 0 to 9007199254740991"
+		number   = "a number from 0 to 1"
+		disabled = "0, because the stack's parameter FailureInjection is disabled"
+	)
+	for _, tc := range []struct {
+		input     string
+		injection bool
+		want      string
+	}{
+		{`{}`, true, "start_seq is missing: allowed is " + integer},
+		{`{"end_seq":5}`, true, "start_seq is missing: allowed is " + integer},
+		{`{"start_seq":1}`, true, "end_seq is missing: allowed is an integer from 1 to 9007199254740991"},
+		{`{"start_seq":"1","end_seq":5}`, true, `start_seq is "1": allowed is ` + integer},
+		{`{"start_seq":1,"end_seq":"5"}`, true, `end_seq is "5": allowed is an integer from 1 to 9007199254740991`},
+		{`{"start_seq":null,"end_seq":5}`, true, "start_seq is null: allowed is " + integer},
+		{`{"start_seq":1,"end_seq":null}`, true, "end_seq is null: allowed is an integer from 1 to 9007199254740991"},
+		{`{"start_seq":1.0,"end_seq":5}`, true, "start_seq is 1.0: allowed is " + integer},
+		{`{"start_seq":1,"end_seq":1e3}`, true, "end_seq is 1e3: allowed is an integer from 1 to 9007199254740991"},
+		{`{"start_seq":-1,"end_seq":5}`, true, "start_seq is -1: allowed is " + integer},
+		{`{"start_seq":-5,"end_seq":-1}`, true, "start_seq is -5: allowed is " + integer},
+		{`{"start_seq":6,"end_seq":5}`, true, "end_seq is 5: allowed is an integer from 6 to 9007199254740991"},
+		{`{"start_seq":0,"end_seq":9007199254740992}`, true, "end_seq is 9007199254740992: allowed is " + integer},
+		{`{"start_seq":9223372036854775808,"end_seq":5}`, true, "start_seq is 9223372036854775808: allowed is " + integer},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":-0.1}`, true, "failure_rate is -0.1: allowed is " + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, true, "failure_rate is 1.5: allowed is " + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":"NaN"}`, true, `failure_rate is "NaN": allowed is ` + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":null}`, true, "failure_rate is null: allowed is " + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":0.1}`, false, "failure_rate is 0.1: allowed is " + disabled},
+		{`{"start_seq":1,"end_seq":5,"failure_rat":0.1}`, true, "failure_rat is unknown: allowed is " + fields},
+		{`{"start_seq":1,"End_seq":5}`, true, "End_seq is unknown: allowed is " + fields},
+		{`[1,5]`, true, "the input is [1,5]: allowed is " + fields},
+		{`null`, true, "the input is null: allowed is " + fields},
+		{`"start_seq"`, true, `the input is "start_seq": allowed is ` + fields},
+		{``, true, "the input is missing: allowed is " + fields},
+	} {
+		queue := &fakeQueue{}
+		h, log := handlerOf(queue)
+		h.FailureInjection = tc.injection
+		answer, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		if got := fmt.Sprint(err); got != tc.want || nameOf(err) != "InvalidInputError" || answer != nil {
+			t.Errorf("Handle(%s) = %v, %s %s, want InvalidInputError %s", tc.input, answer, nameOf(err), got, tc.want)
+		}
+		if len(queue.rooms) > 0 || log.Len() > 0 {
+			t.Errorf("Handle(%s) claimed %d times and logged %s, want neither", tc.input, len(queue.rooms), log)
+		}
+	}
+}
+
+func TestAFailureRateOfZeroIsAllowedWhereFailuresAreNotSimulated(t *testing.T) {
+	for _, input := range []string{`{"start_seq":1,"end_seq":3}`, `{"start_seq":1,"end_seq":3,"failure_rate":0}`, `{"start_seq":1,"end_seq":3,"failure_rate":0.0}`} {
+		h, _ := handlerOf(&fakeQueue{})
+		h.FailureInjection = false
+		if answer, err := h.Handle(t.Context(), json.RawMessage(input)); err != nil || answer.Generated != 2 {
+			t.Errorf("Handle(%s) = %v, %v, want 2 events", input, answer, err)
+		}
+	}
+}
+
+func TestARangeThatDoesNotFitOneRunIsRefused(t *testing.T) {
+	for _, tc := range []struct{ input, want string }{
+		{`{"start_seq":1,"end_seq":543}`,
+			"end_seq is 543: the range of 542 events does not fit one run: the largest that fits is 541 events (end_seq 542); split it into several runs, or use the distributed mode"},
+		{`{"start_seq":0,"end_seq":9007199254740991}`,
+			"end_seq is 9007199254740991: the range of 9007199254740991 events does not fit one run: the largest that fits is 541 events (end_seq 541); split it into several runs, or use the distributed mode"},
+	} {
+		queue := &fakeQueue{}
+		h, _ := handlerOf(queue)
+		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		if got := fmt.Sprint(err); got != tc.want || nameOf(err) != "RangeTooLargeError" || len(queue.rooms) > 0 {
+			t.Errorf("Handle(%s) error = %s %s, want RangeTooLargeError %s", tc.input, nameOf(err), got, tc.want)
+		}
+	}
+	h, _ := handlerOf(&fakeQueue{})
+	if answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":542}`)); err != nil || len(answer.Items) != MaxItems {
+		t.Errorf("Handle() of the range that the error names: %v, want %d items", err, MaxItems)
+	}
+}
+
+func TestTheRangeIsHalfOpenAndEveryEventIsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := handlerOf(&fakeQueue{})
+		answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":21}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answer.Items) != 20 || answer.Generated != 20 || answer.Claimed != 0 {
+			t.Fatalf("Handle() = %d items, %d generated, %d claimed, want 20, 20 and 0", len(answer.Items), answer.Generated, answer.Claimed)
+		}
+		uuidV4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+		seen := map[string]bool{}
+		for i, item := range answer.Items {
+			random := item.Event.RandomValue
+			if !uuidV4.MatchString(random) || seen[random] {
+				t.Errorf("item %d has random_value %s, want a UUID version 4 of its own", i, random)
+			}
+			seen[random] = true
+			want := event.Item{Event: event.Event{SequenceNo: int64(i) + 1, RandomValue: random, CurrentTime: time.Now().Unix(), StartSeq: 1, EndSeq: 21}}
+			if item != want {
+				t.Errorf("item %d = %+v, want %+v", i, item, want)
+			}
+		}
+	})
+}
+
+func TestAnEmptyRangeOnlyClaims(t *testing.T) {
+	for _, input := range []string{`{"start_seq":0,"end_seq":0}`, `{"start_seq":5,"end_seq":5}`} {
+		for _, claimed := range [][]event.Item{nil, {claimedItem}} {
+			queue := &fakeQueue{claimed: claimed}
+			h, _ := handlerOf(queue)
+			answer, err := h.Handle(t.Context(), json.RawMessage(input))
+			if err != nil || !slices.Equal(answer.Items, claimed) || answer.Generated != 0 || answer.Claimed != len(claimed) {
+				t.Errorf("Handle(%s) = %+v, %v, want the %d claimed", input, answer, err, len(claimed))
+			}
+			if len(queue.rooms) != 1 || queue.rooms[0].Items != MaxItems {
+				t.Errorf("Handle(%s) claimed into %+v, want once, with room for %d", input, queue.rooms, MaxItems)
+			}
+			if answer.Items == nil {
+				t.Errorf("Handle(%s) answers null items, which a Map state cannot take: want a list", input)
+			}
+		}
+	}
+}
+
+func TestNewEventsComeFirstAndTakeTheirRoom(t *testing.T) {
+	queue := &fakeQueue{claimed: []event.Item{claimedItem}}
+	h, log := handlerOf(queue)
+	answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":101}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Generated != 100 || answer.Claimed != 1 || len(answer.Items) != 101 || answer.Items[100] != claimedItem {
+		t.Errorf("Handle() = %d generated, %d claimed, %d items, want 100 and 1, the claimed one last", answer.Generated, answer.Claimed, len(answer.Items))
+	}
+	if got := queue.rooms[0].Items; got != MaxItems-100 {
+		t.Errorf("room = %d items, want %d", got, MaxItems-100)
+	}
+	var line struct{ EventsGenerated, EventsClaimed int }
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.EventsGenerated != 100 || line.EventsClaimed != 1 {
+		t.Errorf("log = %s, %v, want EventsGenerated 100 and EventsClaimed 1", log, err)
+	}
+	if strings.Contains(log.String(), claimedItem.Event.RandomValue) || strings.Contains(log.String(), claimedItem.ReceiptHandle) {
+		t.Errorf("log has a payload:\n%s", log)
+	}
+}
+
+func TestAnErrorAfterClaimingReleasesWhatWasClaimed(t *testing.T) {
+	other := claimedItem
+	other.ReceiptHandle = "other"
+	denied := errors.New("AccessDenied")
+	for _, tc := range []struct {
+		name       string
+		claimed    []event.Item
+		releaseErr error
+		released   []string
+		want       string
+	}{
+		{"nothing claimed", nil, nil, nil, "claim failed events: AccessDenied"},
+		{"two claimed", []event.Item{claimedItem, other}, nil, []string{claimedItem.ReceiptHandle, "other"}, "claim failed events: AccessDenied"},
+		{"not released", []event.Item{claimedItem}, errors.New("release 1 messages: gone"), []string{claimedItem.ReceiptHandle},
+			"claim failed events: AccessDenied\nrelease 1 messages: gone"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			queue := &fakeQueue{claimed: tc.claimed, claimErr: denied, releaseErr: tc.releaseErr}
+			h, log := handlerOf(queue)
+			answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":3}`))
+			if got := fmt.Sprint(err); got != tc.want || nameOf(err) != "ClaimError" || !errors.Is(err, denied) || answer != nil {
+				t.Errorf("Handle() = %v, %s %s, want ClaimError %s", answer, nameOf(err), got, tc.want)
+			}
+			if !slices.Equal(queue.released, tc.released) {
+				t.Errorf("released %v, want %v", queue.released, tc.released)
+			}
+			if log.Len() > 0 {
+				t.Errorf("log = %s, want no counts of a run that does not go on", log)
+			}
+		})
+	}
+}
+
+func TestClaimingLeavesTimeToRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := &fakeQueue{
+			claimed: []event.Item{claimedItem}, claimErr: errors.New("AccessDenied"),
+			claiming: func(ctx context.Context) { <-ctx.Done() },
+		}
+		h, _ := handlerOf(queue)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := h.Handle(ctx, json.RawMessage(`{"start_seq":0,"end_seq":0}`)); err == nil {
+			t.Error("Handle() error = nil, want the ClaimError")
+		}
+		if queue.releaseDeadline < time.Second {
+			t.Errorf("time left to release = %s, want seconds", queue.releaseDeadline)
+		}
+	})
+}
+
+// nameOf is the error's name as a state machine sees it: what aws-lambda-go makes of an error that a handler returns.
+func nameOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	kind := reflect.TypeOf(err)
+	if kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	return kind.Name()
+}
+
+func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
+	queue := &fakeQueue{claimed: []event.Item{claimedItem}}
+	h, _ := handlerOf(queue)
+	payload, err := lambda.NewHandler(h.Handle).Invoke(t.Context(), []byte(`{"start_seq":7,"end_seq":8}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := decode(t, payload), decode(t, read(t, "generate-data-answer"))
+	// What is new every time.
+	made := got.(map[string]any)["items"].([]any)[0].(map[string]any)["event"].(map[string]any)
+	file := want.(map[string]any)["items"].([]any)[0].(map[string]any)["event"].(map[string]any)
+	for _, name := range []string{"random_value", "current_time"} {
+		if reflect.TypeOf(made[name]) != reflect.TypeOf(file[name]) {
+			t.Errorf("%s = %v, want one like %v", name, made[name], file[name])
+		}
+		made[name] = file[name]
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Invoke() = %s, want generate-data-answer.json", payload)
+	}
+}
+
+func TestTheContractsExecutionInputIsTaken(t *testing.T) {
+	h, _ := handlerOf(&fakeQueue{})
+	answer, err := h.Handle(t.Context(), read(t, "execution-input"))
+	if err != nil || answer.Generated != 20 {
+		t.Errorf("Handle(execution-input.json) = %v, %v, want 20 events", answer, err)
+	}
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("../../event/testdata/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// decode reads JSON with its numbers as they are written.
+func decode(t *testing.T, data []byte) any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatalf("decode %s: %v", data, err)
+	}
+	return value
+}
+
+// endlessSQS has more events than any run takes, each as large as can be.
+type endlessSQS struct {
+	handleSize int
+
+	mu       sync.Mutex
+	received int
+}
+
+func (q *endlessSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := &sqs.ReceiveMessageOutput{}
+	for range in.MaxNumberOfMessages {
+		out.Messages = append(out.Messages, types.Message{
+			MessageId: aws.String(strconv.Itoa(q.received)),
+			Body: aws.String(fmt.Sprintf(`{"sequence_no":%d,"random_value":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a","current_time":%d,"start_seq":%d,"end_seq":%d,"retry_attempt":0}`,
+				event.MaxSequenceNo-1, event.MaxSequenceNo, event.MaxSequenceNo-1, event.MaxSequenceNo)),
+			ReceiptHandle: aws.String(strings.Repeat("h", q.handleSize)),
+			Attributes:    map[string]string{"ApproximateReceiveCount": strconv.Itoa(math.MaxInt32)},
+		})
+		q.received++
+	}
+	return out, nil
+}
+
+// failingTable answers with an error code of this length.
+type failingTable int
+
+func (n failingTable) Call(context.Context, string, any, any) error {
+	return &smithy.GenericAPIError{Code: strings.Repeat("E", int(n))}
+}
+
+// longestError is the longest error name that insert-data answers, read from an answer of its handler.
+func longestError(t *testing.T) string {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	h := &insert.Handler{API: failingTable(10_000), Queue: noDelete{}, Logger: log, Metrics: metrics.Counter{Logger: log}}
+	answer, err := h.Handle(t.Context(), json.RawMessage(`{"items":[`+string(read(t, "item"))+`]}`))
+	if err != nil || len(answer.Failed) != 1 {
+		t.Fatalf("insert.Handle() = %v, %v, want one failed item", answer, err)
+	}
+	return answer.Failed[0].Error
+}
+
+type noDelete struct{ insert.Queue }
+
+func (noDelete) Delete(context.Context, []string) error { return nil }
+
+// States hold at most 256 KiB. A run's largest is what Process Events collects when every event failed.
+func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
+	const limit = 262_144
+	name := longestError(t)
+	for _, handleSize := range []int{1, 200, 400, retryqueue.MaxReceiptHandle} {
+		for _, events := range []int{0, 1, 100, 300, MaxItems - 1, MaxItems} {
+			api := &endlessSQS{handleSize: handleSize}
+			h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: api}, Logger: slog.New(slog.DiscardHandler)})
+			answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			type failed struct {
+				Item  event.Item `json:"item"`
+				Error string     `json:"error"`
+			}
+			type outcome struct {
+				Failed failed `json:"failed"`
+			}
+			var outcomes []outcome
+			var failures []failed
+			for _, item := range answer.Items {
+				outcomes = append(outcomes, outcome{failed{item, name}})
+				failures = append(failures, failed{item, name})
+			}
+			sizes := map[string]int{
+				"answer":                  len(marshal(t, answer)),
+				"result of the Map":       len(marshal(t, outcomes)),
+				"input of the second Map": len(marshal(t, map[string]any{"total": len(answer.Items), "failures": failures})),
+			}
+			for what, size := range sizes {
+				if size > limit-1024 { // Lambda's answer has an envelope of headers
+					t.Errorf("%d new events and %d claims with handles of %d: the %s has %d bytes, want at most %d", events, answer.Claimed, handleSize, what, size, limit-1024)
+				}
+			}
+			if len(answer.Items) > MaxItems || answer.Claimed != api.received {
+				t.Errorf("%d new events and %d claims with handles of %d, %d received, want at most %d and no more received than claimed",
+					events, answer.Claimed, handleSize, api.received, MaxItems)
+			}
+			if len(answer.Items) < MaxItems && sizes["result of the Map"] < limit*95/100 {
+				t.Errorf("%d new events and only %d claims with handles of %d: %d of %d bytes", events, answer.Claimed, handleSize, sizes["result of the Map"], limit)
+			}
+		}
+	}
+}
+
+func marshal(t *testing.T, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,37 @@
+package insert
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"carnation/internal/event"
+	"carnation/internal/function/metrics"
+	"carnation/internal/function/retryqueue"
+	"carnation/internal/function/shard"
+)
+
+// BenchmarkHandle is insert-data without the SDK: its allocations are our own.
+func BenchmarkHandle(b *testing.B) {
+	for _, n := range []int64{1, 1000} {
+		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
+			plan, err := shard.New(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			payload, err := json.Marshal(map[string]any{"items": plan.Items(0)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			logger := slog.New(slog.DiscardHandler)
+			h := &Handler{API: takesAll{}, TableName: "events", Queue: retryqueue.Queue{Logger: logger}, Metrics: metrics.Counter{Logger: logger}, Logger: logger}
+			b.ReportAllocs()
+			for b.Loop() {
+				if answer, err := h.Handle(b.Context(), payload); err != nil || int64(answer.Inserted) != n {
+					b.Fatalf("inserted %+v, %v, want %d", answer, err, n)
+				}
+			}
+		})
+	}
+}

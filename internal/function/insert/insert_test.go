@@ -1,0 +1,559 @@
+package insert
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"carnation/internal/event"
+	"carnation/internal/function/awsjson"
+	"carnation/internal/function/metrics"
+	"carnation/internal/function/retryqueue"
+)
+
+// fakeTable records inserts and answers as told.
+type fakeTable struct {
+	answer func(ctx context.Context, sequenceNo string) error
+
+	mu               sync.Mutex
+	inputs           []update
+	concurrent, most int
+}
+
+func (f *fakeTable) Call(ctx context.Context, operation string, input, _ any) error {
+	in, ok := input.(update)
+	if !ok || operation != "UpdateItem" {
+		return fmt.Errorf("%s of a %T is not expected", operation, input)
+	}
+	f.mu.Lock()
+	f.inputs = append(f.inputs, in)
+	f.concurrent++
+	f.most = max(f.most, f.concurrent)
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.concurrent--
+		f.mu.Unlock()
+	}()
+	if f.answer != nil {
+		return f.answer(ctx, strconv.FormatInt(in.Key.SequenceNo.N, 10))
+	}
+	return nil
+}
+
+// fakeQueue records what is returned and deleted, and the time that was left for it.
+type fakeQueue struct {
+	err, releaseErr, parkErr error
+	deleted, released        []string
+	parked                   []retryqueue.Parked
+	execution                string
+	releaseAt                time.Time
+	left                     time.Duration
+}
+
+func (q *fakeQueue) Release(_ context.Context, receiptHandles []string, at time.Time) error {
+	q.releaseAt, q.released = at, append(q.released, receiptHandles...)
+	return q.releaseErr
+}
+
+func (q *fakeQueue) Park(ctx context.Context, execution string, events []retryqueue.Parked) error {
+	q.execution, q.parked = execution, append(q.parked, events...)
+	q.noteLeft(ctx)
+	return q.parkErr
+}
+
+func (q *fakeQueue) Delete(ctx context.Context, receiptHandles []string) error {
+	q.deleted = append(q.deleted, receiptHandles...)
+	q.noteLeft(ctx)
+	return q.err
+}
+
+func (q *fakeQueue) noteLeft(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok {
+		q.left = time.Until(deadline)
+	}
+}
+
+func handlerOf(api API, queue Queue) (*Handler, *bytes.Buffer) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	return &Handler{
+		API: api, TableName: "carnation-events", Queue: queue, Logger: logger, FailureInjection: true,
+		Metrics: metrics.Counter{Logger: logger, ProjectName: "carnation", Environment: "test"},
+	}, &log
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("../../event/testdata/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// newItem is a new event on its way.
+func newItem(sequenceNo int64) event.Item {
+	return event.Item{Event: event.Event{
+		SequenceNo: sequenceNo, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, StartSeq: 0, EndSeq: 1_000_000,
+	}}
+}
+
+// claimed is an event that was claimed before.
+func claimed(sequenceNo int64) event.Item {
+	item := newItem(sequenceNo)
+	item.Event.RetryAttempt = 1
+	item.ReceiptHandle = fmt.Sprint("handle-", sequenceNo)
+	return item
+}
+
+// handle runs an invocation on items, which must not be an error.
+func handle(t *testing.T, h *Handler, ctx context.Context, rate float64, items ...event.Item) *Answer {
+	t.Helper()
+	if items == nil {
+		items = []event.Item{}
+	}
+	payload, err := json.Marshal(map[string]any{"items": items, "failure_rate": rate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := h.Handle(ctx, payload)
+	if err != nil {
+		t.Fatalf("Handle() error = %v, want nil", err)
+	}
+	return answer
+}
+
+func TestAnInsertIsOneIdempotentUpdate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &fakeTable{}
+		h, _ := handlerOf(table, &fakeQueue{})
+		item := claimed(7)
+		if got := handle(t, h, t.Context(), 0, item); got.Inserted != 1 || len(got.Failed) != 0 {
+			t.Fatalf("Handle() = %+v, want 1 inserted", got)
+		}
+		if len(table.inputs) != 1 {
+			t.Fatalf("updates = %s, want 1", show(t, table.inputs))
+		}
+		number := func(n int64) types.AttributeValue {
+			return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+		}
+		want := asTheSDKWrites(t, &dynamodb.UpdateItemInput{
+			TableName: aws.String("carnation-events"),
+			Key:       map[string]types.AttributeValue{"sequenceNo": number(7), "generatedUnixTime": number(1795416822)},
+			UpdateExpression: aws.String("SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, " +
+				"createdUnixTime = if_not_exists(createdUnixTime, :now)"),
+			ConditionExpression: aws.String("attribute_not_exists(sequenceNo) OR randomStringValue = :random"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{
+				":random": &types.AttributeValueMemberS{Value: item.Event.RandomValue}, ":attempt": number(1), ":now": number(time.Now().Unix()),
+			},
+		})
+		if got := show(t, table.inputs[0]); !reflect.DeepEqual(decode(t, got), decode(t, want)) {
+			t.Errorf("UpdateItem() = %s, want %s", got, want)
+		}
+	})
+}
+
+// asTheSDKWrites is the body of the request that the SDK's client makes.
+func asTheSDKWrites(t *testing.T, in *dynamodb.UpdateItemInput) (body string) {
+	t.Helper()
+	client := dynamodb.New(dynamodb.Options{
+		Region: "eu-central-2", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+		HTTPClient: smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
+			data, err := io.ReadAll(r.Body)
+			body = string(data)
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, err
+		}),
+	})
+	if _, err := client.UpdateItem(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func decode(t *testing.T, data string) (value any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(data), &value); err != nil {
+		t.Fatalf("decode %s: %v", data, err)
+	}
+	return value
+}
+
+func show(t *testing.T, value any) string {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestInsertsRunTogetherButNotMoreThanTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &fakeTable{answer: func(context.Context, string) error {
+			time.Sleep(time.Second)
+			return nil
+		}}
+		h, _ := handlerOf(table, &fakeQueue{})
+		var items []event.Item
+		for i := range int64(10 * concurrency) {
+			items = append(items, newItem(i))
+		}
+		start := time.Now()
+		answer := handle(t, h, t.Context(), 0, items...)
+		if answer.Inserted != len(items) || len(table.inputs) != len(items) {
+			t.Errorf("Handle() = %d inserted with %d calls, want %d", answer.Inserted, len(table.inputs), len(items))
+		}
+		if table.most != concurrency || time.Since(start) != 10*time.Second {
+			t.Errorf("%d inserts at once, %s for all, want %d and 10s", table.most, time.Since(start), concurrency)
+		}
+	})
+}
+
+func TestAFailedInsertFailsNothingElse(t *testing.T) {
+	table := &fakeTable{answer: func(_ context.Context, sequenceNo string) error {
+		if sequenceNo == "2" || sequenceNo == "4" {
+			return &smithy.GenericAPIError{Code: "ProvisionedThroughputExceededException", Message: "slow down"}
+		}
+		return nil
+	}}
+	queue := &fakeQueue{}
+	h, log := handlerOf(table, queue)
+	answer := handle(t, h, t.Context(), 0, newItem(1), newItem(2), claimed(3), claimed(4), claimed(5))
+	want := &Answer{Inserted: 3, Failed: []Failed{
+		{newItem(2), "ProvisionedThroughputExceededException"}, {claimed(4), "ProvisionedThroughputExceededException"},
+	}}
+	if !reflect.DeepEqual(answer, want) {
+		t.Errorf("Handle() = %+v, want %+v", answer, want)
+	}
+	// Only what was claimed has a message, and only what is in the table may lose it.
+	if want := []string{"handle-3", "handle-5"}; !slices.Equal(queue.deleted, want) {
+		t.Errorf("deleted %v, want %v", queue.deleted, want)
+	}
+	if got := countsOf(t, log); got["EventsInserted"] != 3 || got["EventsFailed"] != 2 {
+		t.Errorf("metrics = %v, want EventsInserted 3, EventsFailed 2", got)
+	}
+}
+
+// countsOf is the counts of the one line of metrics in a log.
+func countsOf(t *testing.T, log *bytes.Buffer) map[string]float64 {
+	t.Helper()
+	var found []map[string]float64
+	for line := range strings.Lines(log.String()) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := record["_aws"]; ok {
+			counts := map[string]float64{}
+			for name, value := range record {
+				if n, ok := value.(float64); ok {
+					counts[name] = n
+				}
+			}
+			found = append(found, counts)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("lines of metrics = %d, want 1:\n%s", len(found), log)
+	}
+	return found[0]
+}
+
+func TestAMessageIsDeletedOnlyAfterItsInsert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		table := &fakeTable{answer: func(context.Context, string) error {
+			time.Sleep(time.Second)
+			order = append(order, "inserted")
+			return nil
+		}}
+		h, _ := handlerOf(table, deleteFunc{do: func() { order = append(order, "deleted") }})
+		handle(t, h, t.Context(), 0, claimed(1))
+		if want := []string{"inserted", "deleted"}; !slices.Equal(order, want) {
+			t.Errorf("order = %v, want %v", order, want)
+		}
+	})
+}
+
+type deleteFunc struct {
+	Queue
+	do func()
+}
+
+func (f deleteFunc) Delete(context.Context, []string) error {
+	f.do()
+	return nil
+}
+
+func TestADeleteThatFailsLeavesTheEventInserted(t *testing.T) {
+	queue := &fakeQueue{err: errors.New("delete 1 messages: InternalError: try again")}
+	h, log := handlerOf(&fakeTable{}, queue)
+	answer := handle(t, h, t.Context(), 0, claimed(1), newItem(2))
+	if answer.Inserted != 2 || len(answer.Failed) != 0 {
+		t.Errorf("Handle() = %+v, want 2 inserted", answer)
+	}
+	if !strings.Contains(log.String(), `"level":"ERROR"`) || !strings.Contains(log.String(), queue.err.Error()) {
+		t.Errorf("log = %s, want the error", log)
+	}
+}
+
+func TestNoItemsAreNoWork(t *testing.T) {
+	table, queue := &fakeTable{}, &fakeQueue{}
+	h, _ := handlerOf(table, queue)
+	answer := handle(t, h, t.Context(), 0)
+	if got, want := show(t, answer), `{"inserted":0,"failed":[]}`; got != want || len(table.inputs) > 0 || len(queue.deleted) > 0 {
+		t.Errorf("Handle() of no items = %s with %d inserts, want %s and none", got, len(table.inputs), want)
+	}
+}
+
+func TestWhatTheTimeDoesNotSufficeForIsAnsweredAsFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &fakeTable{answer: func(ctx context.Context, sequenceNo string) error {
+			if sequenceNo == "1" {
+				return nil
+			}
+			<-ctx.Done()
+			return fmt.Errorf("UpdateItem, attempt 1: %w", ctx.Err())
+		}}
+		queue := &fakeQueue{}
+		h, _ := handlerOf(table, queue)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		items := []event.Item{claimed(1)}
+		for i := range int64(100) {
+			items = append(items, claimed(2+i))
+		}
+		start := time.Now()
+		answer := handle(t, h, ctx, 0, items...)
+		if took := time.Since(start); took < 50*time.Second || took > 57*time.Second {
+			t.Errorf("Handle() took %s of 60 s, want most of it, with seconds to spare", took)
+		}
+		if answer.Inserted != 1 || len(answer.Failed) != 100 {
+			t.Fatalf("Handle() = %d inserted, %d failed, want 1 and 100", answer.Inserted, len(answer.Failed))
+		}
+		for i, failed := range answer.Failed {
+			if failed.Error != "DeadlineExceeded" || failed.Item != items[i+1] {
+				t.Errorf("failed[%d] = %+v, want event %d, DeadlineExceeded", i, failed, items[i+1].Event.SequenceNo)
+			}
+		}
+		if len(table.inputs) > concurrency+1 {
+			t.Errorf("inserts started = %d, want none after the time was up", len(table.inputs))
+		}
+		if !slices.Equal(queue.deleted, []string{"handle-1"}) || queue.left < time.Second {
+			t.Errorf("deleted %v with %s left, want handle-1 with seconds left", queue.deleted, queue.left)
+		}
+	})
+}
+
+func TestAnInvocationThatStartsTooLateFailsItsItemsAtOnce(t *testing.T) {
+	table := &fakeTable{}
+	h, _ := handlerOf(table, &fakeQueue{})
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	answer := handle(t, h, ctx, 0, newItem(1))
+	if answer.Inserted != 0 || len(answer.Failed) != 1 || answer.Failed[0].Error != "DeadlineExceeded" || len(table.inputs) > 0 {
+		t.Errorf("Handle() = %+v with %d inserts, want DeadlineExceeded and none", answer, len(table.inputs))
+	}
+}
+
+func TestBadInputIsRefusedBeforeAnythingIsInserted(t *testing.T) {
+	const fields = "a JSON object of items, failure_rate"
+	item := string(read(t, "item"))
+	for _, tc := range []struct {
+		input     string
+		injection bool
+		want      string
+	}{
+		{`{}`, true, "items is missing: allowed is a list of items"},
+		{`{"items":null}`, true, "items is null: allowed is a list of items"},
+		{`{"items":[` + item + `,{}]}`, true, "items[1].event is missing: allowed is an event"},
+		{`{"items":[` + item + `],"failure_rate":2}`, true, "failure_rate is 2: allowed is a number from 0 to 1"},
+		{`{"items":[` + item + `],"failure_rate":0.5}`, false,
+			"failure_rate is 0.5: allowed is 0, because the stack's parameter FailureInjection is disabled"},
+		{`{"items":[` + item + `],"rate":0.5}`, true, "rate is unknown: allowed is " + fields},
+		{`[` + item + `]`, true, "the input is ["},
+		{`null`, true, "the input is null: allowed is " + fields},
+	} {
+		table := &fakeTable{}
+		h, _ := handlerOf(table, &fakeQueue{})
+		h.FailureInjection = tc.injection
+		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		if _, ok := err.(*event.InvalidInputError); !ok || !strings.HasPrefix(err.Error(), tc.want) || len(table.inputs) > 0 {
+			t.Errorf("Handle(%s) error = %T %v with %d inserts, want *event.InvalidInputError %s and none", tc.input, err, err, len(table.inputs), tc.want)
+		}
+	}
+}
+
+func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
+	table := &fakeTable{answer: func(_ context.Context, sequenceNo string) error {
+		if sequenceNo == "3" {
+			return nil
+		}
+		return &types.ProvisionedThroughputExceededException{}
+	}}
+	h, _ := handlerOf(table, &fakeQueue{})
+	payload, err := lambda.NewHandler(h.Handle).Invoke(t.Context(), read(t, "insert-data-input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want any
+	for data, value := range map[string]*any{string(payload): &got, string(read(t, "insert-data-answer")): &want} {
+		decoder := json.NewDecoder(strings.NewReader(data))
+		decoder.UseNumber()
+		if err := decoder.Decode(value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Invoke(insert-data-input.json) = %s, want insert-data-answer.json", payload)
+	}
+}
+
+func TestLogsHaveNoPayloads(t *testing.T) {
+	table := &fakeTable{answer: func(context.Context, string) error {
+		return &smithy.GenericAPIError{Code: "InternalServerError", Message: "try again"}
+	}}
+	h, log := handlerOf(table, &fakeQueue{err: errors.New("delete 1 messages: gone")})
+	handle(t, h, t.Context(), 0.5, claimed(1), claimed(2), newItem(3))
+	for _, secret := range []string{claimed(1).Event.RandomValue, claimed(1).ReceiptHandle} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("log has %s:\n%s", secret, log)
+		}
+	}
+	if !strings.Contains(log.String(), `"sequenceNo":2`) {
+		t.Errorf("log = %s, want the sequence numbers of failed events", log)
+	}
+}
+
+func TestSimulatedFailuresAreTheSameEveryTime(t *testing.T) {
+	for _, tc := range []struct {
+		sequenceNo int64
+		attempt    int
+		rate       float64
+		want       bool
+	}{
+		{0, 0, 0.3, false},
+		{0, 0, 0.5, true},
+		{0, 1, 0.5, false},
+		{0, 3, 0.9, false},
+		{1, 0, 0.1, true},
+		{1, 1, 0.1, false},
+		{1, 1, 0.3, true},
+		{1, 2, 0.5, false},
+		{1, 2, 0.9, true},
+		{1, 3, 0.1, true},
+		{2, 0, 0.5, false},
+		{2, 0, 0.9, true},
+		{2, 1, 0.3, true},
+		{2, 2, 0.3, false},
+		{2, 2, 0.5, true},
+		{3, 0, 0.1, true},
+		{3, 1, 0.1, true},
+		{3, 2, 0.3, false},
+		{3, 3, 0.5, false},
+	} {
+		if got := Simulated(tc.sequenceNo, tc.attempt, tc.rate); got != tc.want {
+			t.Errorf("Simulated(%d, %d, %v) = %t, want %t", tc.sequenceNo, tc.attempt, tc.rate, got, tc.want)
+		}
+	}
+}
+
+func TestTheShareOfSimulatedFailuresIsTheRate(t *testing.T) {
+	const events = 10_000
+	for attempt := range 4 {
+		for _, rate := range []float64{0, 0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 1} {
+			failures := 0
+			for i := range int64(events) {
+				if Simulated(i, attempt, rate) {
+					failures++
+				}
+			}
+			share := float64(failures) / events
+			if math.Abs(share-rate) > 0.02 || (rate == 0 || rate == 1) && share != rate {
+				t.Errorf("share of failures at rate %v, attempt %d = %v", rate, attempt, share)
+			}
+		}
+	}
+}
+
+func TestSimulatedFailuresAreNotInserted(t *testing.T) {
+	table, queue := &fakeTable{}, &fakeQueue{}
+	h, _ := handlerOf(table, queue)
+	answer := handle(t, h, t.Context(), 1, newItem(1), claimed(2))
+	want := &Answer{Failed: []Failed{{newItem(1), "SimulatedFailure"}, {claimed(2), "SimulatedFailure"}}}
+	if !reflect.DeepEqual(answer, want) || len(table.inputs) > 0 || len(queue.deleted) > 0 {
+		t.Errorf("Handle() at rate 1 = %+v with %d inserts, want %+v and none", answer, len(table.inputs), want)
+	}
+	// The decision takes sequence number and attempt alone: event 0 fails at 0.5 when it is new, and not when it is tried again.
+	again := newItem(0)
+	again.Event.RetryAttempt = 1
+	again.Event.RandomValue = "6e1c2d74-93a0-4b1f-8c55-2f0a7d9be310"
+	if got := handle(t, h, t.Context(), 0.5, newItem(0), again); got.Inserted != 1 || len(got.Failed) != 1 || got.Failed[0].Event.RetryAttempt != 0 {
+		t.Errorf("Handle() at rate 0.5 = %+v, want the first attempt failed, the second inserted", got)
+	}
+}
+
+func serviceError(status int, body string) smithyhttp.ClientDoFunc {
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+	}
+}
+
+func TestErrorTypesOfTheRealClient(t *testing.T) {
+	long := strings.Repeat("Throttled", 30)
+	for _, tc := range []struct {
+		name string
+		do   smithyhttp.ClientDoFunc
+		want string
+	}{
+		{"modelled", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`), "ProvisionedThroughputExceededException"},
+		{"condition", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"m"}`), "ConditionalCheckFailedException"},
+		{"not modelled", serviceError(400, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"m"}`), "AccessDeniedException"},
+		{"long", serviceError(400, `{"__type":"`+long+`","message":"m"}`), long[:maxError]},
+		{"connection", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, "ConnectionError"},
+		{"deadline", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}, "DeadlineExceeded"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := awsjson.New(aws.Config{
+					Region: "eu-central-2", HTTPClient: tc.do, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+					Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+				}, awsjson.DynamoDB, "https://dynamodb.eu-central-2.amazonaws.com")
+				h, _ := handlerOf(client, &fakeQueue{})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				answer := handle(t, h, ctx, 0, newItem(1))
+				if len(answer.Failed) != 1 || answer.Failed[0].Error != tc.want {
+					t.Errorf("Handle() = %+v, want error %s", answer, tc.want)
+				}
+			})
+		})
+	}
+}

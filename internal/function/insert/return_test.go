@@ -1,0 +1,139 @@
+package insert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"carnation/internal/event"
+	"carnation/internal/function/retryqueue"
+)
+
+// handleShard invokes the function for a shard's items.
+func handleShard(t *testing.T, ctx context.Context, h *Handler, more string, items ...event.Item) (*Answer, error) {
+	t.Helper()
+	data, err := json.Marshal(items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Handle(ctx, json.RawMessage(`{"items":`+string(data)+`,"return_for":"arn:run"`+more+`}`))
+}
+
+// failing is a table that refuses some sequence numbers.
+func failing(numbers ...string) *fakeTable {
+	return &fakeTable{answer: func(_ context.Context, sequenceNo string) error {
+		if slices.Contains(numbers, sequenceNo) {
+			return errors.New("no connection")
+		}
+		return nil
+	}}
+}
+
+func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T) {
+	queue := &fakeQueue{}
+	h, _ := handlerOf(failing("2", "4"), queue)
+	answer, err := handleShard(t, t.Context(), h, `,"release_at":1795416829`, newItem(1), newItem(2), claimed(3), claimed(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"failed":[]}` {
+		t.Errorf("answer is %s, %v", data, err)
+	}
+	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "ConnectionError"}}; queue.execution != "arn:run" || !slices.Equal(queue.parked, want) {
+		t.Errorf("parked %+v in the name of %s, want %+v of arn:run", queue.parked, queue.execution, want)
+	}
+	if want := []string{claimed(4).ReceiptHandle}; !slices.Equal(queue.released, want) || queue.releaseAt.Unix() != 1795416829 {
+		t.Errorf("released %v at %d, want %v at 1795416829", queue.released, queue.releaseAt.Unix(), want)
+	}
+	if want := []string{claimed(3).ReceiptHandle}; !slices.Equal(queue.deleted, want) {
+		t.Errorf("deleted %v, want %v", queue.deleted, want)
+	}
+}
+
+// A whole shard of failed events takes a hundred calls, which may be slow.
+func TestInsertingForAShardLeavesTimeToReturnAllOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stopped time.Time
+		table := &fakeTable{answer: func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			stopped = time.Now()
+			return ctx.Err()
+		}}
+		queue := &fakeQueue{}
+		h, _ := handlerOf(table, queue)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		end := time.Now().Add(60 * time.Second)
+		answer, err := handleShard(t, ctx, h, "", newItem(1))
+		if err != nil || *answer.Returned != 1 || len(queue.parked) != 1 {
+			t.Fatalf("Handle() = %+v, %v, parked %v, want one event parked", answer, err, queue.parked)
+		}
+		if left := end.Sub(stopped); left != 15*time.Second || queue.left != 10*time.Second {
+			t.Errorf("inserting left %s of 60 s, %s of them for parking, want 15 s and 10 s", left, queue.left)
+		}
+	})
+}
+
+// The state machine takes returned as a number, also when it is 0.
+func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
+	queue := &fakeQueue{}
+	h, _ := handlerOf(failing(), queue)
+	answer, err := handleShard(t, t.Context(), h, "", newItem(1))
+	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":1,"returned":0,"failed":[]}` {
+		t.Errorf("answer is %s, %v", data, err)
+	}
+}
+
+// An answer would say that the events are in the queue. The message of the inserted one stays, for the next attempt to delete.
+func TestEventsThatCannotBeParkedFailTheInvocation(t *testing.T) {
+	queue := &fakeQueue{parkErr: errors.New("park 1 of 1 messages: AccessDenied")}
+	h, log := handlerOf(failing("2"), queue)
+	_, err := handleShard(t, t.Context(), h, "", claimed(1), newItem(2))
+	var park *ParkError
+	if !errors.As(err, &park) || fmt.Sprintf("%T", err) != "*insert.ParkError" || err.Error() != "return failed events: park 1 of 1 messages: AccessDenied" {
+		t.Errorf("error = %T %v, want a *ParkError", err, err)
+	}
+	if strings.Contains(log.String(), "EventsInserted") {
+		t.Error("an invocation that will be tried again counted its events")
+	}
+}
+
+func TestClaimsThatCannotBeReleasedComeBackByThemselves(t *testing.T) {
+	queue := &fakeQueue{releaseErr: errors.New("release 1 of 1 messages: AccessDenied")}
+	h, log := handlerOf(failing("1"), queue)
+	answer, err := handleShard(t, t.Context(), h, "", claimed(1))
+	if err != nil || *answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
+		t.Errorf("answer = %+v, %v; log:\n%s", answer, err, log)
+	}
+}
+
+func TestWithoutReturnForNothingIsReturned(t *testing.T) {
+	queue := &fakeQueue{}
+	h, _ := handlerOf(failing("1", "2"), queue)
+	answer := handle(t, h, t.Context(), 0, newItem(1), claimed(2))
+	if len(answer.Failed) != 2 || answer.Returned != nil || len(queue.parked)+len(queue.released) > 0 {
+		t.Errorf("answer = %+v, parked %v, released %v", answer, queue.parked, queue.released)
+	}
+}
+
+func TestBadReturnsAreRefused(t *testing.T) {
+	for _, tc := range []struct{ more, want string }{
+		{`"return_for":""`, `return_for is "": allowed is the ARN of an execution`},
+		{`"return_for":7`, `return_for is 7: allowed is the ARN of an execution`},
+		{`"return_for":"a","release_at":9007199254740992`, "release_at is 9007199254740992: allowed is an integer from 0 to 9007199254740991"},
+		{`"return_for":"a","release_at":-1`, "release_at is -1: allowed is an integer from 0 to 9007199254740991"},
+	} {
+		h, _ := handlerOf(failing(), &fakeQueue{})
+		_, err := h.Handle(t.Context(), json.RawMessage(`{"items":[],`+tc.more+`}`))
+		var invalid *event.InvalidInputError
+		if !errors.As(err, &invalid) || err.Error() != tc.want {
+			t.Errorf("%s: error = %v, want %s", tc.more, err, tc.want)
+		}
+	}
+}
