@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// accountID is the one account of the local AWS, which scripts/moto_server/clients.py sets.
+// accountID is the one account of the local AWS, which moto/clients.py sets too.
 const accountID = "123456789012"
 
 // Call is one AWS call that was made through the endpoint.

@@ -13,8 +13,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
+
+	"carnation/internal/localaws/moto"
 )
 
 // Region is the one that the endpoint's environment names, though it serves them all. The AWS CLI 1 has addresses of
@@ -39,7 +42,7 @@ type Endpoint struct {
 
 	options  Options
 	dir      string
-	moto     *moto
+	moto     *moto.Server
 	proxy    *httputil.ReverseProxy
 	server   *http.Server
 	lambda   *lambdaHost
@@ -78,10 +81,12 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 			err = errors.Join(err, listener.Close())
 		}
 	}()
-	if e.moto, err = startMoto(ctx, options.Python, e.dir, listener.Addr().(*net.TCPAddr).Port, options.Stderr); err != nil {
+	motoEnvironment := append(plainEnvironment(), "NO_PROXY=*", "CARNATION_ENGINE_ACCESS_KEY_ID="+EngineKeyID,
+		fmt.Sprintf("MOTO_PORT=%d", listener.Addr().(*net.TCPAddr).Port)) // where moto's URLs point, and its Step Functions engine calls
+	if e.moto, err = moto.Start(ctx, options.Python, filepath.Join(e.dir, "moto"), motoEnvironment, options.Stderr); err != nil {
 		return nil, err
 	}
-	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.port)}
+	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.Port)}
 	if e.lambda, err = newLambdaHost(backend.String(), e.URL, e.dir, options.Stderr); err != nil {
 		return nil, err
 	}
@@ -131,7 +136,7 @@ func (e *Endpoint) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-e.moto.exited:
+	case <-e.moto.Exited:
 		return errors.New("the moto server ended")
 	case err := <-e.serveErr:
 		return fmt.Errorf("serve: %w", err)
@@ -148,7 +153,7 @@ func (e *Endpoint) Close() error {
 		errs = append(errs, e.lambda.close())
 	}
 	if e.moto != nil {
-		e.moto.stop()
+		e.moto.Stop()
 	}
 	if e.dir != "" {
 		errs = append(errs, os.RemoveAll(e.dir))

@@ -11,8 +11,8 @@ import uuid
 import botocore.exceptions
 
 from clients import own_client
-from resources import Failure, Handler, first_lower, resource_type, tag_map
-from templates import template_at, text_of
+from cloudformation.resource_handler import Failure, Handler, first_lower, resource_type, tag_map
+from cloudformation.templates import template_at, text_of
 
 
 @resource_type("AWS::CloudFormation::Stack")

@@ -23,7 +23,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_sqs,
 )
 
-from engine import to_json
+from stepfunctions.engine import to_json
 from patching import replace_in_engine
 
 NO_ANSWER = (botocore.exceptions.BotoCoreError, OSError)

@@ -15,9 +15,9 @@ from moto.cloudformation import models as cfn_models
 from moto.cloudformation.exceptions import CloudFormationError
 
 from clients import ACCOUNT_ID
-from resource_types import NestedStack
-from resources import RESOURCE_TYPES, Failure, check_types
-from templates import (
+from cloudformation.resource_types import NestedStack
+from cloudformation.resource_handler import RESOURCE_TYPES, Failure, check_types
+from cloudformation.templates import (
     Scope,
     check_references,
     dependency_order,

@@ -21,10 +21,10 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import distributed_iteration_component
 from moto.stepfunctions.parser.asl.eval.states import ItemData, MapData
 
-from executions import new_execution, stop_now
-from history import now
+from stepfunctions.executions import new_execution, stop_now
+from stepfunctions.history import now
 from patching import take_over
-from redrive import redrive
+from stepfunctions.redrive import redrive
 
 TOO_MANY = "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
 COUNTED = ("succeeded", "failed", "timedOut", "aborted")

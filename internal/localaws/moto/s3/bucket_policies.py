@@ -8,5 +8,5 @@ from moto.iam.access_control import PermissionResult
 from moto.s3 import models as s3_models
 
 
-def fill_buckets():
+def fill_bucket_policies():
     s3_models.FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL

@@ -97,5 +97,5 @@ def answer_update(authorization, request):
     return "200 OK" if held else "400 Bad Request", headers, answer
 
 
-def fill_tables():
+def fill_update_item():
     DynamoDBBackend.plain_update = plain_update

@@ -20,11 +20,11 @@ from moto.stepfunctions.parser.asl.eval.event import event_manager
 from moto.stepfunctions.parser.backend import execution as engine_execution
 from moto.stepfunctions.parser.backend import execution_worker
 
-from history import now, page
+from stepfunctions.history import now, page
 from patching import take_over
-from redrive import Journey, redrive, redrive_answer, resume_execution
+from stepfunctions.redrive import Journey, redrive, redrive_answer, resume_execution
 
-log = logging.getLogger("moto_server")
+log = logging.getLogger("carnation.moto")
 START_LOCK = threading.Lock()
 
 run_to_the_end = execution_worker.ExecutionWorker._execution_logic

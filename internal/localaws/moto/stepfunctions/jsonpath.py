@@ -73,7 +73,7 @@ def eval_format(self, env):
     env.stack.append(parts[0] + "".join(value + part for value, part in zip(written, parts[1:])))
 
 
-def fill_paths():
+def fill_jsonpath():
     replace_in_engine("extract_json", extract_json)
     StringFormat._eval_body = eval_format
     result_path.parse = lambda path: parsed_path(path)[0]

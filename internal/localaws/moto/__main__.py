@@ -19,7 +19,7 @@ PYTHON_VERSION = (3, 10)
 def refuse(found):
     """Ends the process when moto is not the very version whose inside is changed here."""
     needed = "moto[server] %s on Python %d.%d or newer" % ((MOTO_VERSION,) + PYTHON_VERSION)
-    sys.stderr.write("moto_server: found %s, need %s; run: make tools\n" % (found, needed))
+    sys.stderr.write("moto: found %s, need %s; run: make tools\n" % (found, needed))
     sys.exit(3)
 
 
@@ -45,25 +45,18 @@ import os
 import signal
 import threading
 
-# These two before moto's services: what they do at import has to be done before moto is imported.
+# These two come first: what they do at import must be done before moto's services are imported.
 import clients
 import patching
 
-import buckets
-import engine
-import executions
-import functions
-import history
 import locks
-import map_runs
-import move_tasks
-import paths
-import queues
-import redrive
 import server
-import stack_answers
-import tables
-import task_errors
+from awslambda import functions
+from cloudformation import api
+from dynamodb import update_item
+from s3 import bucket_policies
+from sqs import message_move_tasks, queues
+from stepfunctions import engine, executions, history, jsonpath, map_runs, redrive, task_errors
 from moto.core.config import default_user_config
 
 
@@ -78,11 +71,11 @@ def warm_up():
     """Does what the first execution would wait for, while nobody waits: two clients, and the JSONPath parser."""
     for service in ("lambda", "sqs"):
         clients.engine_client(clients.USUAL_REGION, service)
-    paths.parsed_path("$.items[*]")
+    jsonpath.parsed_path("$.items[*]")
 
 
 def main():
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="moto_server: %(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="moto: %(levelname)s %(message)s")
     for noisy in ("moto", "botocore", "urllib3", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     announce = sys.stdout
@@ -91,15 +84,15 @@ def main():
     threading.Thread(target=exit_with_parent, daemon=True).start()
 
     default_user_config["stepfunctions"]["execute_state_machine"] = True
-    stack_answers.fill_stacks()
+    api.fill_api()
     functions.fill_functions()
-    tables.fill_tables()
+    update_item.fill_update_item()
     locks.fill_locks()  # after the functions and tables, as it locks what is in their place
-    move_tasks.fill_move_tasks()  # before the queues, which lock what is there
+    message_move_tasks.fill_message_move_tasks()  # before the queues, which lock what is there
     queues.fill_queues()
-    buckets.fill_buckets()
+    bucket_policies.fill_bucket_policies()
     engine.fill_engine()
-    paths.fill_paths()
+    jsonpath.fill_jsonpath()
     task_errors.fill_task_errors()
     history.fill_history()
     executions.fill_executions()

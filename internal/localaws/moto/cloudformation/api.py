@@ -12,9 +12,9 @@ from moto.cloudformation import responses as cfn_responses
 from moto.cloudformation.exceptions import AlreadyExistsException
 
 from patching import take_over
-from resources import check_types
-from stacks import ChangeSet, Stack, needed_capability
-from templates import check_references, invalid, parse_template, template_at, text_of
+from cloudformation.resource_handler import check_types
+from cloudformation.stacks import ChangeSet, Stack, needed_capability
+from cloudformation.templates import check_references, invalid, parse_template, template_at, text_of
 
 
 def stack_called(backend, name):
@@ -189,7 +189,7 @@ class StackResource:
         self.timestamp = self.last_updated_timestamp = record.timestamp
 
 
-def fill_stacks():
+def fill_api():
     cfn_models.CloudFormationBackend.delete_stack = delete_stack
     take_over(cfn_responses.CloudFormationResponse, CloudFormationAnswers)
     cfn_responses.StackResourceDTO = StackResource

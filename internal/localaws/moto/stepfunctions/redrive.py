@@ -14,7 +14,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration impo
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
-from history import HISTORY_LIMIT, now
+from stepfunctions.history import HISTORY_LIMIT, now
 
 
 class Journey:

@@ -11,7 +11,7 @@ import uuid
 import botocore.exceptions
 
 from clients import ACCOUNT_ID, own_client
-from templates import invalid, text_of
+from cloudformation.templates import invalid, text_of
 
 RESOURCE_TYPES = {}
 

@@ -12,10 +12,10 @@ import logging
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from functions import CODE_PATH, function_code
-from tables import TARGET, answer_update
+from awslambda.functions import CODE_PATH, function_code
+from dynamodb.update_item import TARGET, answer_update
 
-log = logging.getLogger("moto_server")
+log = logging.getLogger("carnation.moto")
 
 
 class Handler(WSGIRequestHandler):

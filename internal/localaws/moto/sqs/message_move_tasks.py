@@ -48,7 +48,7 @@ def list_message_move_tasks(self, source_arn, most):
     return TASKS.get(source_arn, [])[:most]
 
 
-def fill_move_tasks():
+def fill_message_move_tasks():
     SQSBackend.start_message_move_task = start_message_move_task
     SQSBackend.list_message_move_tasks = list_message_move_tasks
 

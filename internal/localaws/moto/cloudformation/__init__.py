@@ -1,0 +1,1 @@
+"""CloudFormation: what moto lacks or does differently."""

@@ -1,0 +1,136 @@
+// Package moto runs the moto server, a child process in Python, with what moto lacks filled in. Each folder here fills
+// the gaps of one AWS service; each file says what moto does and what AWS does.
+package moto
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// program is the folder that Python runs. It is embedded so that the carnation binary works anywhere.
+//
+//go:embed *.py awslambda/*.py cloudformation/*.py dynamodb/*.py s3/*.py sqs/*.py stepfunctions/*.py
+var program embed.FS
+
+const (
+	// startLimit is how long moto may take to load: seconds on a laptop, longer on a busy one.
+	startLimit = 60 * time.Second
+	// stopLimit is how long moto may take to end by itself before it is killed.
+	stopLimit = 2 * time.Second
+)
+
+// Server is a running moto server. It ends when its standard input does, so it cannot outlive this process.
+type Server struct {
+	Port   int
+	Exited <-chan struct{} // closed when the process has ended
+
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// Start writes the program to a folder, runs it, and waits until it serves. Stop the server to have nothing of it left
+// but the folder.
+func Start(ctx context.Context, python, dir string, environment []string, stderr io.Writer) (*Server, error) {
+	if err := os.CopyFS(dir, program); err != nil {
+		return nil, fmt.Errorf("write the moto server: %w", err)
+	}
+	cmd := exec.Command(python, "-u", dir)
+	cmd.Dir = dir
+	cmd.Env = environment
+	log := &startLog{to: stderr}
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process, which stops its children itself
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start moto: %w", err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start moto: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start moto with %s: %w; run: make tools", python, err)
+	}
+	exited := make(chan struct{})
+	s := &Server{cmd: cmd, stdin: stdin, Exited: exited}
+	ready := make(chan error, 1)
+	go func() {
+		var line struct{ Port int }
+		if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(&line); err != nil {
+			ready <- errors.New("it ended before it served")
+		} else {
+			s.Port = line.Port
+			ready <- nil
+		}
+		_, _ = io.Copy(io.Discard, stdout) // it prints nothing else
+		_ = cmd.Wait()                     // stderr says how it ended
+		close(exited)
+	}()
+	select {
+	case err = <-ready:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(startLimit):
+		err = fmt.Errorf("it did not serve within %s", startLimit)
+	}
+	if err != nil {
+		s.Stop()
+		if said := log.pass(); said != "" {
+			err = errors.New(said)
+		}
+		return nil, fmt.Errorf("start moto with %s: %w", python, err)
+	}
+	if _, err := io.WriteString(stderr, log.pass()); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("write what moto said at its start: %w", err)
+	}
+	return s, nil
+}
+
+// Stop ends the server and waits for it.
+func (s *Server) Stop() {
+	_ = s.stdin.Close() // this tells the server to end; closing twice does no harm
+	select {
+	case <-s.Exited:
+	case <-time.After(stopLimit):
+		_ = s.cmd.Process.Kill() // it may have ended by now
+		<-s.Exited
+	}
+}
+
+// startLog holds back what a starting process writes, so that it can become part of an error.
+type startLog struct {
+	mu      sync.Mutex
+	to      io.Writer
+	held    bytes.Buffer
+	passing bool
+}
+
+func (l *startLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.passing {
+		return l.to.Write(p)
+	}
+	return l.held.Write(p)
+}
+
+// pass returns what was held back. What is written from now on goes through.
+func (l *startLog) pass() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.passing = true
+	return strings.TrimSpace(l.held.String())
+}

@@ -1,0 +1,1 @@
+"""Step Functions: what moto lacks or does differently."""
