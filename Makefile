@@ -55,7 +55,9 @@ functions  := generate-data insert-data plan-shards
 out        := build/$(ARCH)
 bootstraps := $(functions:%=$(out)/%/bootstrap)
 zips       := $(functions:%=$(out)/%.zip)
-go_build    = CGO_ENABLED=0 go build -trimpath -buildvcs=false
+go_build    = CGO_ENABLED=0 go build -trimpath
+# carnation version shows the commit. go build would fail if git refuses to read the checkout.
+vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
 .DELETE_ON_ERROR:
 .PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load bench check vulncheck fmt clean go-build need-aws need-prerequisites
@@ -74,10 +76,10 @@ build: build/carnation $(bootstraps) ## Build the functions and the carnation co
 go-build:
 
 build/carnation: go-build
-	$(go_build) -o $@ ./cmd/carnation
+	$(go_build) -buildvcs=$(vcs) -o $@ ./cmd/carnation
 
 $(bootstraps): $(out)/%/bootstrap: go-build
-	GOOS=$(function_os) GOARCH=$(goarch) $(go_build) -tags lambda.norpc -ldflags '-s -w' -o $@ ./cmd/$*
+	GOOS=$(function_os) GOARCH=$(goarch) $(go_build) -buildvcs=false -tags lambda.norpc -ldflags '-s -w' -o $@ ./cmd/$*
 
 package: $(zips) ## Zip the functions, as Lambda wants them
 

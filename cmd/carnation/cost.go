@@ -18,21 +18,21 @@ const costExamples = `  carnation cost --events 1000000
   carnation cost --events 500 --output json
 `
 
-func setupCost(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) error {
+func setupCost(flags *flag.FlagSet) action {
 	events := count{most: shard.MaxEvents}
 	shardSize := count{n: shard.MaxSize, most: shard.MaxSize}
 	var rate share
 	mode := &oneOf{"", []string{cost.Inline, cost.Distributed}}
 	children := &oneOf{cost.Standard, []string{cost.Standard, cost.Express}}
-	flags.Var(&events, "events", "how `many` events the run inserts")
-	flags.Var(&rate, "failure-rate", "`share` of the inserts that fail, 0 to 1")
-	flags.Var(mode, "mode", "only this `mode`: inline or distributed")
-	flags.Var(&shardSize, "shard-size", "`events` of a shard of the distributed mode, 1 to 1000")
-	flags.Var(children, "child-type", "`type` of the distributed mode's child executions: STANDARD or EXPRESS")
+	flags.Var(&events, "events", "`number` of events to insert")
+	flags.Var(&rate, "failure-rate", "`share` of the inserts that fail, from 0 to 1")
+	flags.Var(mode, "mode", "show only this `mode`: inline or distributed")
+	flags.Var(&shardSize, "shard-size", "`number` of events in a shard of the distributed mode, from 1 to 1000")
+	flags.Var(children, "child-type", "`type` of the child executions of the distributed mode: STANDARD or EXPRESS")
 	output := outputFlag(flags)
 	return func(_ context.Context, stdout, _ io.Writer) error {
 		if events.n == 0 {
-			return fmt.Errorf("cost: --events is missing: %s", events.allowed())
+			return fmt.Errorf("cost: --events is missing: %s", events.mustBe())
 		}
 		prices, err := cost.LoadPrices()
 		if err != nil {
@@ -55,27 +55,6 @@ func setupCost(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) 
 	}
 }
 
-// count is the flag of a number from 1 to most.
-type count struct{ n, most int }
-
-func (c *count) String() string {
-	if c.n == 0 {
-		return ""
-	}
-	return strconv.Itoa(c.n)
-}
-
-func (c *count) allowed() string { return fmt.Sprintf("allowed is an integer from 1 to %d", c.most) }
-
-func (c *count) Set(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > c.most {
-		return fmt.Errorf("%s", c.allowed())
-	}
-	c.n = n
-	return nil
-}
-
 // costResult is what --output json prints.
 type costResult struct {
 	Events int                   `json:"events"`
@@ -86,7 +65,7 @@ type costResult struct {
 	Prices map[string]cost.Price `json:"prices"`
 }
 
-// text is the bills side by side, without the parts that none of them has.
+// text shows the bills side by side, without the parts that none of them uses.
 func (r costResult) text(prices cost.Prices) string {
 	var b strings.Builder
 	row := func(part, price string, cells ...string) {
@@ -100,14 +79,14 @@ func (r costResult) text(prices cost.Prices) string {
 		total = make([]float64, len(r.Bills))
 		for i, line := range lines(r.Bills[0]) {
 			var cells []string
-			var any bool
+			var used bool
 			for j, bill := range r.Bills {
 				l := lines(bill)[i]
 				cells = append(cells, quantity(l.Quantity), usd(l.USD))
 				total[j] += l.USD
-				any = any || l.Quantity > 0
+				used = used || l.Quantity > 0
 			}
-			if any {
+			if used {
 				row(line.Part, unitPrice(prices.Prices[line.Part]), cells...)
 			}
 		}
@@ -138,7 +117,7 @@ func (r costResult) text(prices cost.Prices) string {
 	return b.String()
 }
 
-// unitPrice is a price like 0.2 per 1,000,000 requests.
+// unitPrice is a price such as 0.2 per 1,000,000 requests.
 func unitPrice(p cost.Price) string {
 	per := p.Unit
 	if p.Per > 1 {
@@ -149,7 +128,7 @@ func unitPrice(p cost.Price) string {
 
 func usd(amount float64) string { return fmt.Sprintf("%.4f", amount) }
 
-// quantity is a whole number, or a small one with the digits that say something.
+// quantity is a whole number, or a small one with three significant digits.
 func quantity(n float64) string {
 	switch {
 	case n == math.Trunc(n) || n >= 1000:
@@ -160,7 +139,7 @@ func quantity(n float64) string {
 	return strconv.FormatFloat(n, 'g', 3, 64)
 }
 
-// thousands is a whole number as people read it.
+// thousands is a whole number with commas between its thousands.
 func thousands(n float64) string {
 	s := strconv.FormatFloat(n, 'f', 0, 64)
 	for i := len(s) - 3; i > 0; i -= 3 {

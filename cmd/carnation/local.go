@@ -16,7 +16,7 @@ const localExamples = `  carnation local
   carnation local --port 4566 --env-file local.env
 `
 
-func setupLocal(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer) error {
+func setupLocal(flags *flag.FlagSet) action {
 	port := flags.Int("port", 0, "`port` on the loopback interface, 0 for a free one")
 	python := flags.String("python", defaultPython(), "Python `interpreter` that has moto")
 	envFile := flags.String("env-file", "", "also write the environment to this `file`, once the endpoint serves")

@@ -1,4 +1,4 @@
-// Command carnation runs Carnation: a local AWS to deploy it to, and its executions there or on AWS.
+// Command carnation operates Carnation stacks on AWS, and runs a local AWS to try them on a laptop.
 package main
 
 import (
@@ -11,35 +11,38 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 )
 
-const usage = `carnation runs Carnation stacks, on AWS or on a laptop.
+const usage = `carnation operates Carnation stacks, on AWS or on a laptop.
 
 Usage:
   carnation local   [flags]   run a local AWS in the foreground
   carnation run     [flags]   start an execution of a deployed stack and follow it
-  carnation status  [flags]   say where the events are
+  carnation status  [flags]   show the table, the queues and the last executions
   carnation redrive [flags]   move the messages of the dead-letter queue back to the retry queue
-  carnation cost    [flags]   say what a run costs on AWS
+  carnation cost    [flags]   estimate what a run costs on AWS
+  carnation version [flags]   show the version, the commit and the Go version of this command
   carnation COMMAND -h        show the flags of a command
 
-run, status and redrive use the ordinary AWS configuration: profile, region, AWS_ENDPOINT_URL.
+run, status and redrive use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
 
 Exit codes:
-  0  done; for run: every event is in the table
-  1  run: events failed
+  0  success; for run: every event is in the table
+  1  for run: some events failed
   2  any other error
 `
 
-// errFailed ends the program with code 1 after the failure has been told.
+// errFailed ends the program with code 1. The command has already reported the failure.
 var errFailed = errors.New("events failed")
+
+// An action is what a command does once its flags are parsed.
+type action func(ctx context.Context, stdout, stderr io.Writer) error
 
 type command struct {
 	name     string
 	examples string
-	// setup defines flags and returns what runs once they are parsed.
-	setup func(flags *flag.FlagSet) func(ctx context.Context, stdout, stderr io.Writer) error
+	// setup defines the flags of the command.
+	setup func(flags *flag.FlagSet) action
 }
 
 var commands = []command{
@@ -48,6 +51,7 @@ var commands = []command{
 	{"status", statusExamples, setupStatus},
 	{"redrive", redriveExamples, setupRedrive},
 	{"cost", costExamples, setupCost},
+	{"version", versionExamples, setupVersion},
 }
 
 func main() {
@@ -66,70 +70,55 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
-		return errors.New("no command: allowed is local, run, status, redrive or cost")
+		return fmt.Errorf("command is missing: must be %s", commandNames())
 	}
 	if args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		_, err := fmt.Fprint(stdout, usage)
 		return err
 	}
 	for _, c := range commands {
-		if c.name != args[0] {
-			continue
-		}
-		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-		flags.SetOutput(io.Discard)
-		action := c.setup(flags)
-		err := flags.Parse(args[1:])
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(stdout, "Usage: carnation %s [flags]\n\nFlags:\n", c.name)
-			flags.SetOutput(stdout)
-			flags.PrintDefaults()
-			_, err = fmt.Fprintf(stdout, "\nExamples:\n%s", c.examples)
-			return err
-		}
-		if err == nil && flags.NArg() > 0 {
-			err = fmt.Errorf("unexpected argument %q: allowed are flags only", flags.Arg(0))
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w; see: carnation %s -h", c.name, err, c.name)
-		}
-		return action(ctx, stdout, stderr)
-	}
-	return fmt.Errorf("command is %q: allowed is local, run, status, redrive or cost", args[0])
-}
-
-// oneOf is a flag with a fixed set of values.
-type oneOf struct {
-	value   string
-	allowed []string
-}
-
-func (o *oneOf) String() string { return o.value }
-
-func (o *oneOf) Set(s string) error {
-	for _, a := range o.allowed {
-		if s == a {
-			o.value = s
-			return nil
+		if c.name == args[0] {
+			return c.run(ctx, args[1:], stdout, stderr)
 		}
 	}
-	return fmt.Errorf("allowed is %s", strings.Join(o.allowed, " or "))
+	return fmt.Errorf("command is %q: must be %s", args[0], commandNames())
 }
 
-// outputFlag defines --output.
-func outputFlag(flags *flag.FlagSet) *oneOf {
-	output := &oneOf{"text", []string{"text", "json"}}
-	flags.Var(output, "output", "`format` of the result: text or json")
-	return output
-}
-
-func checkTimeout(timeout time.Duration) error {
-	if timeout <= 0 {
-		return fmt.Errorf("--timeout is %s: allowed is a duration above 0, like 90s or 30m", timeout)
+func (c command) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	act := c.setup(flags)
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return c.help(flags, stdout)
 	}
-	return nil
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q: only flags are allowed", flags.Arg(0))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w; see: carnation %s -h", c.name, err, c.name)
+	}
+	return act(ctx, stdout, stderr)
 }
 
-func stackFlag(flags *flag.FlagSet) *string {
-	return flags.String("stack-name", "carnation-devl", "`name` of the deployed stack")
+func (c command) help(flags *flag.FlagSet, stdout io.Writer) error {
+	fmt.Fprintf(stdout, "Usage: carnation %s [flags]\n\nFlags:\n", c.name)
+	flags.SetOutput(stdout)
+	flags.PrintDefaults()
+	_, err := fmt.Fprintf(stdout, "\nExamples:\n%s", c.examples)
+	return err
+}
+
+func commandNames() string {
+	names := make([]string, len(commands))
+	for i, c := range commands {
+		names[i] = c.name
+	}
+	return oneOfThese(names)
+}
+
+// oneOfThese is "a, b or c".
+func oneOfThese(values []string) string {
+	last := len(values) - 1
+	return strings.Join(values[:last], ", ") + " or " + values[last]
 }

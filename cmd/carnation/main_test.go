@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,45 +16,30 @@ import (
 	"carnation/internal/operate"
 )
 
-// binary is the command as `make build` builds it.
-var binary string
+// asCommand, set in the environment, makes the test binary the carnation command. So the tests run the real command without
+// building it.
+const asCommand = "CARNATION_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	if os.Getenv(asCommand) != "" {
+		main()
+		os.Exit(0)
 	}
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
-func buildAndRun(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "carnation-test-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary = filepath.Join(dir, "carnation")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
-
-// result is what a run of the binary gave.
+// result is what the command printed, and its exit code.
 type result struct {
 	stdout, stderr string
 	code           int
 }
 
-// carnation runs the binary with no AWS configuration but the environment given.
+// carnation runs the command. Its only AWS configuration is the environment given.
 func carnation(t *testing.T, environment []string, args ...string) result {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append([]string{
-		"HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_MAX_ATTEMPTS=1",
+		asCommand + "=1", "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_MAX_ATTEMPTS=1",
 	}, environment...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -69,48 +53,50 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 }
 
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
-	const integer = "allowed is an integer from 0 to 9007199254740991"
+	const integer = "must be an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": allowed is local, run, status, redrive or cost`},
-		{"run now", `run: unexpected argument "now": allowed are flags only; see: carnation run -h`},
+		{"deploy", `command is "deploy": must be local, run, status, redrive, cost or version`},
+		{"run now", `run: unexpected argument "now": only flags are allowed; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
 		{"run", "run: --start-seq is missing: " + integer},
 		{"run --end-seq 5", "run: --start-seq is missing: " + integer},
-		{"run --start-seq 1", "run: --end-seq is missing: allowed is an integer from 1 to 9007199254740991"},
+		{"run --start-seq 1", "run: --end-seq is missing: must be an integer from 1 to 9007199254740991"},
 		{"run --start-seq -2 --end-seq 5", "run: invalid value \"-2\" for flag -start-seq: " + integer + "; see: carnation run -h"},
 		{"run --start-seq 9007199254740992 --end-seq 9007199254740993", "run: invalid value \"9007199254740992\" for flag -start-seq: " + integer + "; see: carnation run -h"},
-		{"run --start-seq 6 --end-seq 5", "run: --end-seq is 5: allowed is an integer from 6 to 9007199254740991"},
-		{"run --start-seq 1 --end-seq 9007199254740992", "run: invalid value \"9007199254740992\" for flag -end-seq: allowed is an integer from 0 to 9007199254740991; see: carnation run -h"},
+		{"run --start-seq 6 --end-seq 5", "run: --end-seq is 5: must be an integer from 6 to 9007199254740991"},
+		{"run --start-seq 1 --end-seq 9007199254740992", "run: invalid value \"9007199254740992\" for flag -end-seq: must be an integer from 0 to 9007199254740991; see: carnation run -h"},
 		{"run --until-empty --end-seq 5", "run: --start-seq is missing: " + integer},
-		{"run --start-seq 1 --end-seq 5 --failure-rate 1.1", "run: invalid value \"1.1\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation run -h"},
-		{"run --start-seq 1 --end-seq 5 --failure-rate -0.1", "run: invalid value \"-0.1\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation run -h"},
-		{"run --start-seq 1 --end-seq 5 --failure-rate NaN", "run: invalid value \"NaN\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation run -h"},
-		{"run --until-empty --failure-rate +Inf", "run: invalid value \"+Inf\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation run -h"},
-		{"run --until-empty --max-runs 0", "run: --max-runs is 0: allowed is an integer from 1"},
-		{"run --until-empty --timeout 0s", "run: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
-		{"run --until-empty --timeout -1m", "run: --timeout is -1m0s: allowed is a duration above 0, like 90s or 30m"},
-		{"run --until-empty --output yaml", `run: invalid value "yaml" for flag -output: allowed is text or json; see: carnation run -h`},
-		{"status --executions 0", "status: --executions is 0: allowed is an integer from 1 to 1000"},
-		{"status --executions 1001", "status: --executions is 1001: allowed is an integer from 1 to 1000"},
-		{"status --timeout 0s", "status: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
-		{"status --output xml", `status: invalid value "xml" for flag -output: allowed is text or json; see: carnation status -h`},
-		{"status all", `status: unexpected argument "all": allowed are flags only; see: carnation status -h`},
-		{"redrive --timeout 0s", "redrive: --timeout is 0s: allowed is a duration above 0, like 90s or 30m"},
-		{"redrive --output yaml", `redrive: invalid value "yaml" for flag -output: allowed is text or json; see: carnation redrive -h`},
-		{"redrive all", `redrive: unexpected argument "all": allowed are flags only; see: carnation redrive -h`},
-		{"cost", "cost: --events is missing: allowed is an integer from 1 to 10000000"},
-		{"cost --events 0", "cost: invalid value \"0\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
-		{"cost --events -5", "cost: invalid value \"-5\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
-		{"cost --events 10000001", "cost: invalid value \"10000001\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
-		{"cost --events 1e3", "cost: invalid value \"1e3\" for flag -events: allowed is an integer from 1 to 10000000; see: carnation cost -h"},
-		{"cost --events 5 --failure-rate NaN", "cost: invalid value \"NaN\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation cost -h"},
-		{"cost --events 5 --failure-rate -0.1", "cost: invalid value \"-0.1\" for flag -failure-rate: allowed is a number from 0 to 1; see: carnation cost -h"},
-		{"cost --events 5 --mode both", "cost: invalid value \"both\" for flag -mode: allowed is inline or distributed; see: carnation cost -h"},
-		{"cost --events 5 --shard-size 0", "cost: invalid value \"0\" for flag -shard-size: allowed is an integer from 1 to 1000; see: carnation cost -h"},
-		{"cost --events 5 --shard-size 1001", "cost: invalid value \"1001\" for flag -shard-size: allowed is an integer from 1 to 1000; see: carnation cost -h"},
-		{"cost --events 5 --child-type express", "cost: invalid value \"express\" for flag -child-type: allowed is STANDARD or EXPRESS; see: carnation cost -h"},
-		{"cost --events 5 --output yaml", "cost: invalid value \"yaml\" for flag -output: allowed is text or json; see: carnation cost -h"},
+		{"run --start-seq 1 --end-seq 5 --failure-rate 1.1", "run: invalid value \"1.1\" for flag -failure-rate: must be a number from 0 to 1; see: carnation run -h"},
+		{"run --start-seq 1 --end-seq 5 --failure-rate -0.1", "run: invalid value \"-0.1\" for flag -failure-rate: must be a number from 0 to 1; see: carnation run -h"},
+		{"run --start-seq 1 --end-seq 5 --failure-rate NaN", "run: invalid value \"NaN\" for flag -failure-rate: must be a number from 0 to 1; see: carnation run -h"},
+		{"run --until-empty --failure-rate +Inf", "run: invalid value \"+Inf\" for flag -failure-rate: must be a number from 0 to 1; see: carnation run -h"},
+		{"run --until-empty --max-runs 0", "run: --max-runs is 0: must be an integer of at least 1"},
+		{"run --until-empty --timeout 0s", "run: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
+		{"run --until-empty --timeout -1m", "run: --timeout is -1m0s: must be a duration above 0, such as 90s or 30m"},
+		{"run --until-empty --output yaml", `run: invalid value "yaml" for flag -output: must be text or json; see: carnation run -h`},
+		{"status --executions 0", "status: --executions is 0: must be an integer from 1 to 1000"},
+		{"status --executions 1001", "status: --executions is 1001: must be an integer from 1 to 1000"},
+		{"status --timeout 0s", "status: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
+		{"status --output xml", `status: invalid value "xml" for flag -output: must be text or json; see: carnation status -h`},
+		{"status all", `status: unexpected argument "all": only flags are allowed; see: carnation status -h`},
+		{"redrive --timeout 0s", "redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
+		{"redrive --output yaml", `redrive: invalid value "yaml" for flag -output: must be text or json; see: carnation redrive -h`},
+		{"version --output yaml", `version: invalid value "yaml" for flag -output: must be text or json; see: carnation version -h`},
+		{"version now", `version: unexpected argument "now": only flags are allowed; see: carnation version -h`},
+		{"redrive all", `redrive: unexpected argument "all": only flags are allowed; see: carnation redrive -h`},
+		{"cost", "cost: --events is missing: must be an integer from 1 to 10000000"},
+		{"cost --events 0", "cost: invalid value \"0\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events -5", "cost: invalid value \"-5\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events 10000001", "cost: invalid value \"10000001\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events 1e3", "cost: invalid value \"1e3\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
+		{"cost --events 5 --failure-rate NaN", "cost: invalid value \"NaN\" for flag -failure-rate: must be a number from 0 to 1; see: carnation cost -h"},
+		{"cost --events 5 --failure-rate -0.1", "cost: invalid value \"-0.1\" for flag -failure-rate: must be a number from 0 to 1; see: carnation cost -h"},
+		{"cost --events 5 --mode both", "cost: invalid value \"both\" for flag -mode: must be inline or distributed; see: carnation cost -h"},
+		{"cost --events 5 --shard-size 0", "cost: invalid value \"0\" for flag -shard-size: must be an integer from 1 to 1000; see: carnation cost -h"},
+		{"cost --events 5 --shard-size 1001", "cost: invalid value \"1001\" for flag -shard-size: must be an integer from 1 to 1000; see: carnation cost -h"},
+		{"cost --events 5 --child-type express", "cost: invalid value \"express\" for flag -child-type: must be STANDARD or EXPRESS; see: carnation cost -h"},
+		{"cost --events 5 --output yaml", "cost: invalid value \"yaml\" for flag -output: must be text or json; see: carnation cost -h"},
 		{"local --port -1", "local: --port is -1: allowed is an integer from 0 to 65535"},
 		{"local --port 65536", "local: --port is 65536: allowed is an integer from 0 to 65535"},
 	} {
@@ -123,7 +109,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: no command: allowed is local, run, status, redrive or cost\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, redrive, cost or version\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
 }
@@ -143,6 +129,7 @@ func TestHelpIsNoError(t *testing.T) {
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
 		{"redrive", redriveExamples, []string{"-stack-name", "-timeout", "-output"}},
 		{"cost", costExamples, []string{"-events", "-failure-rate", "-mode", "-shard-size", "-child-type", "-output"}},
+		{"version", versionExamples, []string{"-output"}},
 	} {
 		for _, flag := range []string{"-h", "--help"} {
 			got := carnation(t, nil, tc.command, flag)
@@ -165,7 +152,7 @@ func TestExamplesOfRunStatusAndRedriveParse(t *testing.T) {
 		words, _, _ = strings.Cut(words, "&&")
 		args := strings.Fields(words)[1:]
 		got := carnation(t, nil, args...)
-		if want := "carnation: " + args[0] + ": no AWS region is configured: set AWS_REGION, or a region in the profile\n"; got.code != 2 || got.stderr != want {
+		if want := "carnation: " + args[0] + ": AWS region is missing: set AWS_REGION, or a region in your profile\n"; got.code != 2 || got.stderr != want {
 			t.Errorf("carnation %v = %+v, want code 2 and %s", args, got, want)
 		}
 	}
@@ -190,7 +177,7 @@ func TestStackThatIsNotThereOrNotWhole(t *testing.T) {
 		{"not there", cloudFormation("carnation-test", "CREATE_COMPLETE"),
 			[]string{"find stack carnation-devl in eu-central-2: ", "Stack with id carnation-devl does not exist"}},
 		{"without outputs", cloudFormation("carnation-devl", "ROLLBACK_COMPLETE"),
-			[]string{"stack carnation-devl is ROLLBACK_COMPLETE and has no output ", "is it a Carnation stack that was created to the end?"}},
+			[]string{"stack carnation-devl is ROLLBACK_COMPLETE and has no output ", "is it a complete Carnation stack?"}},
 		{"without one output", cloudFormation("carnation-devl", "CREATE_COMPLETE", "StateMachineArn", "TableName", "RetryQueueUrl"),
 			[]string{"stack carnation-devl is CREATE_COMPLETE and has no output DeadLetterQueueUrl: "}},
 	} {
@@ -244,12 +231,12 @@ func TestTellPrintsARunAndTakesOnlyItsTwoProperEndsAsSuch(t *testing.T) {
 	} {
 		var stdout bytes.Buffer
 		r := &runner{stdout: &stdout, progress: newProgress(io.Discard), text: true}
-		err := r.tell(tc.run)
+		err := r.finished(tc.run)
 		if stdout.String() != tc.want || fmt.Sprint(err) != tc.wantErr {
-			t.Errorf("tell(%+v) = %q, %v, want %q, %s", tc.run, stdout.String(), err, tc.want, tc.wantErr)
+			t.Errorf("finished(%+v) = %q, %v, want %q, %s", tc.run, stdout.String(), err, tc.want, tc.wantErr)
 		}
 		if len(r.result.Runs) != 1 || r.result.Runs[0] != tc.run {
-			t.Errorf("tell(%+v) kept %+v, want the run", tc.run, r.result.Runs)
+			t.Errorf("finished(%+v) kept %+v, want the run", tc.run, r.result.Runs)
 		}
 	}
 }
@@ -276,8 +263,8 @@ func TestSummary(t *testing.T) {
 	} {
 		var stdout bytes.Buffer
 		r := &runner{stdout: &stdout, text: tc.text, result: tc.result}
-		if err := r.summary(); stdout.String() != tc.want || err != nil {
-			t.Errorf("%s: summary() = %q, %v, want %q", tc.name, stdout.String(), err, tc.want)
+		if err := r.printSummary(); stdout.String() != tc.want || err != nil {
+			t.Errorf("%s: printSummary() = %q, %v, want %q", tc.name, stdout.String(), err, tc.want)
 		}
 	}
 }
@@ -285,9 +272,9 @@ func TestSummary(t *testing.T) {
 func TestProgressIsALineNowAndThenWhereItCannotBeOverwritten(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out)
-	p.report(operate.Progress{Elapsed: time.Second}) // nothing known yet
+	p.showRun(operate.Progress{Elapsed: time.Second}) // nothing known yet
 	for done := range 20 {
-		p.report(operate.Progress{Total: 20, Done: done, Failed: done / 2, Elapsed: time.Duration(done) * time.Second})
+		p.showRun(operate.Progress{Total: 20, Done: done, Failed: done / 2, Elapsed: time.Duration(done) * time.Second})
 	}
 	p.clear()
 	if got, want := out.String(), "0 of 20 events done, 0 failed so far, 0s\n"; got != want {
@@ -298,8 +285,8 @@ func TestProgressIsALineNowAndThenWhereItCannotBeOverwritten(t *testing.T) {
 func TestProgressOnATerminalIsOneLineWithNoRestsOfTheLast(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{w: &out, terminal: true}
-	p.report(operate.Progress{Total: 20, Done: 10, Failed: 5, Elapsed: 119 * time.Second})
-	p.report(operate.Progress{Total: 20, Done: 11, Failed: 5, Elapsed: 120 * time.Second})
+	p.showRun(operate.Progress{Total: 20, Done: 10, Failed: 5, Elapsed: 119 * time.Second})
+	p.showRun(operate.Progress{Total: 20, Done: 11, Failed: 5, Elapsed: 120 * time.Second})
 	p.clear()
 	p.clear() // there is nothing left to clear
 	const first, second = "10 of 20 events done, 5 failed so far, 1m59s", "11 of 20 events done, 5 failed so far, 2m0s"

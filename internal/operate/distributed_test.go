@@ -15,17 +15,17 @@ import (
 const eventPlan = `{"start_seq":1,"end_seq":41,"failure_rate":0,"claimers":2,"claim_until":1795416832,"shard_size":20,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
 
 // plan adds what plan-shards answers: two shards that claim, two with 20 events each.
-func (h *history) plan() {
+func (h *fakeHistory) plan() {
 	h.add("ExecutionStarted")
 	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": `{"Payload":{"plan":` + eventPlan + `,"first":[0,1],"then":[2,3]}}`})
 }
 
-func (h *history) mapRun(arn string, shards int) {
+func (h *fakeHistory) mapRun(arn string, shards int) {
 	h.add("MapStateStarted", "mapStateStartedEventDetails", map[string]any{"length": shards})
 	h.add("MapRunStarted", "mapRunStartedEventDetails", map[string]any{"mapRunArn": arn})
 }
 
-func (h *history) outcome(inserted, failed int) {
+func (h *fakeHistory) outcome(inserted, failed int) {
 	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d}}`, inserted, failed)})
 	h.add("PassStateEntered", "stateEnteredEventDetails", map[string]any{"name": "All Inserted"})
 }
@@ -48,7 +48,7 @@ func (f *fakeAWS) shards(counts map[string]map[string]int) {
 func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newFakeAWS(t)
-		h := &history{}
+		h := &fakeHistory{}
 		e := &execution{history: h, status: "FAILED", err: eventsFailed, cause: "3 of 45 events failed and are in the retry queue", runningFor: 20}
 		e.whenDescribed = func(times int) {
 			switch times {
@@ -88,7 +88,7 @@ func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 			}
 		}
 		// AWS throttles at one call a second, in the long run.
-		if most := 2 * (1 + int(20*pollEvery/pollShardsEvery) + 1); calls > most {
+		if most := 2 * (1 + int(20*pollEvery/countShardsEvery) + 1); calls > most {
 			t.Errorf("%d calls of DescribeMapRun, want at most %d", calls, most)
 		}
 	})
@@ -98,7 +98,7 @@ func TestRunSaysWhichShardFailed(t *testing.T) {
 	for _, listable := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			f, s := newFakeAWS(t)
-			h := &history{}
+			h := &fakeHistory{}
 			h.plan()
 			h.mapRun("arn:claims", 2)
 			h.mapRun("arn:range", 2)
@@ -141,7 +141,7 @@ func TestStatusCountsTheShardsOfARunThatGoesOn(t *testing.T) {
 	s.Distributed = true
 	f.holding(Queues{})
 	f.answer["Scan"] = func(map[string]any) (any, error) { return map[string]any{"Count": 0, "ScannedCount": 0}, nil }
-	h := &history{}
+	h := &fakeHistory{}
 	h.plan()
 	h.mapRun("arn:claims", 2)
 	f.shards(map[string]map[string]int{"arn:claims": {"succeeded": 1, "running": 1}})

@@ -2,9 +2,7 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -12,22 +10,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// States of a message move task.
+// Statuses of a message move task.
 const (
 	moveRunning    = "RUNNING"
-	moveCompleted  = "COMPLETED"
 	moveCancelling = "CANCELLING"
+	moveCompleted  = "COMPLETED"
 )
 
-// Move says how far a message move task is. SQS counts approximately.
+// Move is the progress of a message move task. SQS counts approximately.
 type Move struct {
 	Moved  int
 	ToMove int // 0 until SQS has counted
 }
 
-// Redrive moves the messages of the dead-letter queue to the retry queue and answers how many. SQS does it, in a task that
-// is followed to its end; one that is on its way already is followed too, since SQS takes only one at a time. report is
-// called about every half second. When ctx ends, the task goes on.
+// Redrive moves the messages of the dead-letter queue to the retry queue, and returns the number of messages moved. SQS does
+// this in a message move task, which Redrive follows to its end. SQS allows one task at a time: if one is already running,
+// Redrive follows that one. It calls report about twice a second. If ctx ends, the task continues.
 func (s *Stack) Redrive(ctx context.Context, report func(Move)) (int, error) {
 	var from, to string
 	var group errgroup.Group
@@ -40,48 +38,57 @@ func (s *Stack) Redrive(ctx context.Context, report func(Move)) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !underWay(before) {
-		// To the retry queue by name: SQS remembers where each message came from, save those that somebody sent by hand.
-		input := &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(from), DestinationArn: aws.String(to)}
-		if _, err := s.queues.StartMessageMoveTask(ctx, input); err != nil {
-			return 0, fmt.Errorf("start moving messages: %w", err)
-		}
+	if isMoving(before) {
+		return s.followMove(ctx, from, nil, report)
 	}
+	// The destination is explicit because SQS does not know where a message came from that somebody sent by hand.
+	input := &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(from), DestinationArn: aws.String(to)}
+	if _, err := s.queues.StartMessageMoveTask(ctx, input); err != nil {
+		return 0, fmt.Errorf("start moving messages: %w", err)
+	}
+	return s.followMove(ctx, from, before, report)
+}
+
+// followMove follows the newest message move task of a queue to its end. A task that has just been started may not be listed
+// yet: before, if not nil, is the newest task that was listed until then.
+func (s *Stack) followMove(ctx context.Context, from string, before *types.ListMessageMoveTasksResultEntry, report func(Move)) (int, error) {
 	for moved := 0; ; {
 		task, err := s.lastMove(ctx, from)
 		if ctx.Err() != nil {
-			return moved, fmt.Errorf("stopped following the move, which goes on: %w", context.Cause(ctx))
+			return moved, fmt.Errorf("stopped following the move, which continues: %w", context.Cause(ctx))
 		}
 		if err != nil {
 			return moved, err
 		}
-		// A task that was just started may not be listed yet.
-		if task != nil && (before == nil || underWay(before) || task.StartedTimestamp != before.StartedTimestamp) {
+		if task != nil && (before == nil || task.StartedTimestamp != before.StartedTimestamp) {
 			moved = int(task.ApproximateNumberOfMessagesMoved)
 			report(Move{moved, int(aws.ToInt64(task.ApproximateNumberOfMessagesToMove))})
-			switch status := aws.ToString(task.Status); {
-			case status == moveCompleted:
-				return moved, nil
-			case !underWay(task):
-				err := fmt.Errorf("the move is %s after %d messages", status, moved)
-				if reason := aws.ToString(task.FailureReason); reason != "" {
-					err = fmt.Errorf("%w: %s", err, reason)
-				}
-				return moved, err
+			if !isMoving(task) {
+				return moved, moveError(task)
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pollEvery):
-		}
+		sleep(ctx, pollEvery)
 	}
 }
 
-func underWay(task *types.ListMessageMoveTasksResultEntry) bool {
+func isMoving(task *types.ListMessageMoveTasksResultEntry) bool {
 	return task != nil && (aws.ToString(task.Status) == moveRunning || aws.ToString(task.Status) == moveCancelling)
 }
 
-// lastMove is the newest message move task of a queue, nil if there was none.
+// moveError says why a task that has ended did not move all messages. It is nil if the task did.
+func moveError(task *types.ListMessageMoveTasksResultEntry) error {
+	status := aws.ToString(task.Status)
+	if status == moveCompleted {
+		return nil
+	}
+	err := fmt.Errorf("the move is %s after %d messages", status, task.ApproximateNumberOfMessagesMoved)
+	if reason := aws.ToString(task.FailureReason); reason != "" {
+		err = fmt.Errorf("%w: %s", err, reason)
+	}
+	return err
+}
+
+// lastMove is the newest message move task of a queue, or nil if there is none.
 func (s *Stack) lastMove(ctx context.Context, arn string) (*types.ListMessageMoveTasksResultEntry, error) {
 	out, err := s.queues.ListMessageMoveTasks(ctx, &sqs.ListMessageMoveTasksInput{SourceArn: aws.String(arn), MaxResults: aws.Int32(1)})
 	if err != nil {
@@ -98,11 +105,11 @@ func (s *Stack) queueARN(ctx context.Context, url string) (string, error) {
 		QueueUrl: aws.String(url), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
 	})
 	if err != nil {
-		return "", fmt.Errorf("ask for the ARN of %s: %w", url, err)
+		return "", fmt.Errorf("get the ARN of %s: %w", url, err)
 	}
 	arn := out.Attributes[string(types.QueueAttributeNameQueueArn)]
 	if arn == "" {
-		return "", errors.New("ask for the ARN of " + url + ": the answer has none")
+		return "", fmt.Errorf("get the ARN of %s: the answer has none", url)
 	}
 	return arn, nil
 }

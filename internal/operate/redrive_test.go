@@ -94,7 +94,7 @@ func TestRedriveSaysWhyAMoveDidNotReachItsEnd(t *testing.T) {
 		{"cancelled by somebody", func(f *fakeAWS) { f.moving(nil, task("CANCELLING", 2, 10, 30), task("CANCELLED", 2, 11, 30)) }, 11, []string{"the move is CANCELLED after 11 messages"}},
 		{"not allowed to start", func(f *fakeAWS) { refused(f, "StartMessageMoveTask") }, 0, []string{"start moving messages: ", "AccessDenied"}},
 		{"not allowed to list", func(f *fakeAWS) { refused(f, "ListMessageMoveTasks") }, 0, []string{"list message move tasks: ", "AccessDenied"}},
-		{"not allowed to see the queue", func(f *fakeAWS) { refused(f, "GetQueueAttributes") }, 0, []string{"ask for the ARN of https://sqs/", "AccessDenied"}},
+		{"not allowed to see the queue", func(f *fakeAWS) { refused(f, "GetQueueAttributes") }, 0, []string{"get the ARN of https://sqs/", "AccessDenied"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestRedriveThatIsNotFollowedToTheEndSaysThatItGoesOn(t *testing.T) {
 		if moved != 10 {
 			t.Errorf("Redrive() = %d, want the 10 that are moved by now", moved)
 		}
-		if want := "stopped following the move, which goes on: --timeout of 1m0s is over"; fmt.Sprint(err) != want {
+		if want := "stopped following the move, which continues: --timeout of 1m0s is over"; fmt.Sprint(err) != want {
 			t.Errorf("Redrive() error = %v, want %s", err, want)
 		}
 		if n := f.count("ListMessageMoveTasks"); n < 100 || n > 130 {

@@ -34,23 +34,23 @@ func TestCountKnowsTheEventsOfTheMap(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		events []types.HistoryEvent
-		want   historyCounter
+		want   history
 	}{
-		{"nothing yet", []types.HistoryEvent{{Type: types.HistoryEventTypeExecutionStarted}}, historyCounter{}},
-		{"map started", []types.HistoryEvent{mapStarted(20)}, historyCounter{total: 20}},
+		{"nothing yet", []types.HistoryEvent{{Type: types.HistoryEventTypeExecutionStarted}}, history{}},
+		{"map started", []types.HistoryEvent{mapStarted(20)}, history{total: 20}},
 		{"one inserted", []types.HistoryEvent{mapStarted(20), iteration(types.HistoryEventTypeMapIterationStarted, ProcessEvents),
-			entered(pass, "Event Inserted"), iteration(succeeded, ProcessEvents)}, historyCounter{total: 20, done: 1}},
+			entered(pass, "Event Inserted"), iteration(succeeded, ProcessEvents)}, history{total: 20, done: 1}},
 		{"one answered as failed", []types.HistoryEvent{mapStarted(20), entered(pass, EventFailed), iteration(succeeded, ProcessEvents)},
-			historyCounter{total: 20, done: 1, failed: 1}},
+			history{total: 20, done: 1, failed: 1}},
 		{"one invocation failed", []types.HistoryEvent{mapStarted(20), entered(pass, InvocationFailed), iteration(succeeded, ProcessEvents)},
-			historyCounter{total: 20, done: 1, failed: 1}},
+			history{total: 20, done: 1, failed: 1}},
 		{"failed ones returned", []types.HistoryEvent{mapStarted(2), entered(pass, EventFailed), iteration(succeeded, ProcessEvents),
 			iteration(succeeded, ProcessEvents), mapStarted(1), iteration(succeeded, "Return Failed Events"), entered(pass, "Comes Back By Itself")},
-			historyCounter{total: 2, done: 2, failed: 1}},
+			history{total: 2, done: 2, failed: 1}},
 		{"entered by another kind of state", []types.HistoryEvent{entered(types.HistoryEventTypeTaskStateEntered, "Insert Data"),
-			entered(types.HistoryEventTypePassStateExited, "")}, historyCounter{}},
+			entered(types.HistoryEventTypePassStateExited, "")}, history{}},
 	} {
-		var got historyCounter
+		var got history
 		for _, e := range tc.events {
 			got.count(e)
 		}
@@ -96,15 +96,15 @@ func TestStateNamesAreInTheStateMachine(t *testing.T) {
 	}
 }
 
-// history is an execution that the fake plays: it answers pages of its events from either end.
-type history struct {
+// fakeHistory is an execution that the fake plays: it answers pages of its events from either end.
+type fakeHistory struct {
 	events   []map[string]any
 	pageSize int
 	// between, where set, is called after each page.
 	between func()
 }
 
-func (h *history) add(kind string, details ...any) {
+func (h *fakeHistory) add(kind string, details ...any) {
 	e := map[string]any{"id": len(h.events) + 1, "type": kind, "timestamp": 1795416822}
 	for i := 0; i+1 < len(details); i += 2 {
 		e[details[i].(string)] = details[i+1]
@@ -113,7 +113,7 @@ func (h *history) add(kind string, details ...any) {
 }
 
 // start adds what generate-data answers, and the start of the Map.
-func (h *history) start(generated, claimed int) {
+func (h *fakeHistory) start(generated, claimed int) {
 	h.add("ExecutionStarted")
 	h.add("TaskStateEntered", "stateEnteredEventDetails", map[string]any{"name": "Generate Data"})
 	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{
@@ -124,7 +124,7 @@ func (h *history) start(generated, claimed int) {
 }
 
 // iterate adds iterations of the Map that end in the Pass state.
-func (h *history) iterate(n int, pass string) {
+func (h *fakeHistory) iterate(n int, pass string) {
 	for range n {
 		h.add("PassStateEntered", "stateEnteredEventDetails", map[string]any{"name": pass})
 		h.add("MapIterationSucceeded", "mapIterationSucceededEventDetails", map[string]any{"name": ProcessEvents})
@@ -133,7 +133,7 @@ func (h *history) iterate(n int, pass string) {
 
 // page answers GetExecutionHistory. The token is how many events come before the page, as counted from the newest:
 // events that are new by then shift old ones onto the next page.
-func (h *history) page(input map[string]any) (any, error) {
+func (h *fakeHistory) page(input map[string]any) (any, error) {
 	events := slices.Clone(h.events)
 	if input["reverseOrder"] == true {
 		slices.Reverse(events)
@@ -162,17 +162,17 @@ func (h *history) page(input map[string]any) (any, error) {
 func TestReadCountsEveryEventOnce(t *testing.T) {
 	for _, pageSize := range []int{1, 2, 3, 7, 1000} {
 		f, s := newFakeAWS(t)
-		h := &history{pageSize: pageSize}
+		h := &fakeHistory{pageSize: pageSize}
 		f.answer["GetExecutionHistory"] = h.page
 		h.start(20, 0)
-		c := &historyCounter{arn: "arn:execution"}
-		want := historyCounter{arn: c.arn, total: 20}
+		c := &history{arn: "arn:execution"}
+		want := history{arn: c.arn, total: 20}
 		for step := range 5 {
 			h.iterate(step, EventFailed)
 			h.iterate(2, "Event Inserted")
 			want.done += step + 2
 			want.failed += step
-			want.seen = int64(len(h.events))
+			want.newest = int64(len(h.events))
 			if err := c.read(t.Context(), s.executions); err != nil || !reflect.DeepEqual(*c, want) {
 				t.Fatalf("page size %d, step %d: read() = %+v, %v, want %+v", pageSize, step, *c, err, want)
 			}
@@ -183,11 +183,11 @@ func TestReadCountsEveryEventOnce(t *testing.T) {
 func TestReadCountsEventsOnceThatShiftOntoTheNextPage(t *testing.T) {
 	for _, pageSize := range []int{2, 3, 4, 5, 9} {
 		f, s := newFakeAWS(t)
-		h := &history{pageSize: pageSize}
+		h := &fakeHistory{pageSize: pageSize}
 		f.answer["GetExecutionHistory"] = h.page
 		h.start(20, 0)
 		h.iterate(3, EventFailed)
-		c := &historyCounter{arn: "arn:execution"}
+		c := &history{arn: "arn:execution"}
 		pages := 0
 		h.between = func() {
 			if pages++; pages < 4 {
@@ -212,11 +212,11 @@ func TestReadCountsEventsOnceThatShiftOntoTheNextPage(t *testing.T) {
 
 func TestReadStopsAtWhatItKnows(t *testing.T) {
 	f, s := newFakeAWS(t)
-	h := &history{pageSize: 10}
+	h := &fakeHistory{pageSize: 10}
 	f.answer["GetExecutionHistory"] = h.page
 	h.start(500, 0)
 	h.iterate(500, "Event Inserted")
-	c := &historyCounter{arn: "arn:execution"}
+	c := &history{arn: "arn:execution"}
 	if err := c.read(t.Context(), s.executions); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestReadStopsAtWhatItKnows(t *testing.T) {
 
 // executions has the fake run executions one after the other. Each is told by its history and how it ends.
 type execution struct {
-	history          *history
+	history          *fakeHistory
 	status           string
 	err, cause       string
 	runningFor       int // descriptions that say RUNNING
@@ -274,7 +274,7 @@ func (f *fakeAWS) executing(list ...*execution) {
 
 // ended is an execution that has inserted and failed events.
 func ended(inserted, failed int) *execution {
-	h := &history{}
+	h := &fakeHistory{}
 	h.start(inserted+failed, 0)
 	h.iterate(inserted, "Event Inserted")
 	h.iterate(failed, EventFailed)
@@ -287,7 +287,7 @@ func ended(inserted, failed int) *execution {
 func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newFakeAWS(t)
-		h := &history{}
+		h := &fakeHistory{}
 		e := &execution{history: h, status: "FAILED", err: eventsFailed, cause: "2 of 5 events failed and are in the retry queue", runningFor: 3}
 		e.whenDescribed = func(times int) {
 			switch times {
@@ -328,7 +328,7 @@ func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 
 func TestARunThatWasStoppedHasNoNegativeFigures(t *testing.T) {
 	f, s := newFakeAWS(t)
-	h := &history{}
+	h := &fakeHistory{}
 	h.start(3, 0)
 	// Stopped while two iterations were in their last state.
 	for range 2 {
@@ -346,7 +346,7 @@ func TestARunThatWasStoppedHasNoNegativeFigures(t *testing.T) {
 
 func TestARunWhoseInputIsRefusedIsToldAsItIs(t *testing.T) {
 	f, s := newFakeAWS(t)
-	h := &history{}
+	h := &fakeHistory{}
 	h.add("ExecutionStarted")
 	h.add("TaskFailed", "taskFailedEventDetails", map[string]any{"error": "InvalidInputError", "resource": "invoke", "resourceType": "lambda"})
 	f.executing(&execution{history: h, status: "FAILED", err: "InvalidInputError", cause: "end_seq is missing"})
@@ -360,11 +360,11 @@ func TestARunWhoseInputIsRefusedIsToldAsItIs(t *testing.T) {
 func TestRunThatIsNotFollowedToItsEndNamesTheExecution(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newFakeAWS(t)
-		f.executing(&execution{history: &history{}, runningFor: 1000})
+		f.executing(&execution{history: &fakeHistory{}, runningFor: 1000})
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("--timeout of 2s is over"))
 		defer cancel()
 		run, err := s.Run(ctx, event.Run{}, func(Progress) {})
-		if want := "stopped following arn:execution:0, which goes on: --timeout of 2s is over"; fmt.Sprint(err) != want || run.Arn != "arn:execution:0" {
+		if want := "stopped following arn:execution:0, which continues: --timeout of 2s is over"; fmt.Sprint(err) != want || run.Arn != "arn:execution:0" {
 			t.Errorf("Run() = %+v, %v, want %s", run, err, want)
 		}
 	})
@@ -386,7 +386,7 @@ func TestRunErrorsSayWhatWasBeingDone(t *testing.T) {
 
 func TestGeneratedReadsPastTheRetriesOfGenerateData(t *testing.T) {
 	f, s := newFakeAWS(t)
-	h := &history{}
+	h := &fakeHistory{}
 	h.add("ExecutionStarted")
 	h.add("TaskStateEntered")
 	for range 4 { // all the retries that the state machine allows
@@ -398,8 +398,8 @@ func TestGeneratedReadsPastTheRetriesOfGenerateData(t *testing.T) {
 	h.add("TaskStarted")
 	h.start(7, 2)
 	f.answer["GetExecutionHistory"] = h.page
-	if first, err := s.firstAnswer(t.Context(), "arn:execution"); first != (answer{Generated: 7, Claimed: 2}) || err != nil {
-		t.Errorf("firstAnswer() = %+v, %v, want 7 and 2", first, err)
+	if first, err := s.readFirstAnswer(t.Context(), "arn:execution"); first != (firstAnswer{Generated: 7, Claimed: 2}) || err != nil {
+		t.Errorf("readFirstAnswer() = %+v, %v, want 7 and 2", first, err)
 	}
 }
 
@@ -420,7 +420,7 @@ func TestDrainRunsUntilTheQueueIsEmpty(t *testing.T) {
 		{"not counted yet", []Queues{empty}, true, 3, []*execution{ended(1, 1), ended(1, 0)}, []string{"FAILED", "SUCCEEDED"}, ""},
 		{"claims of a dead run", []Queues{{InFlight: 2}, {InFlight: 2}, {Retry: 2}, empty}, false, 3, []*execution{ended(2, 0)}, []string{"SUCCEEDED"}, ""},
 		{"too many runs", []Queues{{Retry: 3}, {Retry: 2}, {Retry: 1, InFlight: 4}}, false, 2, []*execution{ended(1, 2), ended(1, 1)}, []string{"FAILED", "FAILED"},
-			"the retry queue is not empty after 2 retry-only runs: 1 events waiting, 4 in flight"},
+			"the retry queue is not empty after 2 runs that only retry: 1 events waiting, 4 in flight"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -435,7 +435,7 @@ func TestDrainRunsUntilTheQueueIsEmpty(t *testing.T) {
 				if !slices.Equal(got, tc.want) {
 					t.Errorf("Drain() ran %v, want %v", got, tc.want)
 				}
-				if tc.wantErr == "" && err != nil || tc.wantErr != "" && (fmt.Sprint(err) != tc.wantErr || !errors.Is(err, ErrLeft)) {
+				if tc.wantErr == "" && err != nil || tc.wantErr != "" && (fmt.Sprint(err) != tc.wantErr || !errors.Is(err, ErrNotEmpty)) {
 					t.Errorf("Drain() error = %v, want %s", err, tc.wantErr)
 				}
 				for _, e := range tc.executions {
@@ -467,7 +467,7 @@ func TestDrainWaitsForClaimsNoLongerThanItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 3*pollEvery+time.Millisecond, errors.New("--timeout is over"))
 		defer cancel()
 		err := s.Drain(ctx, 0, 5, false, func(Progress) {}, func(Run) error { return nil })
-		if want := "the retry queue is not empty: 2 in flight: --timeout is over"; fmt.Sprint(err) != want || !errors.Is(err, ErrLeft) {
+		if want := "the retry queue is not empty: 2 in flight: --timeout is over"; fmt.Sprint(err) != want || !errors.Is(err, ErrNotEmpty) {
 			t.Errorf("Drain() error = %v, want %s", err, want)
 		}
 	})

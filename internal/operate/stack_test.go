@@ -139,7 +139,7 @@ func TestStatusCountsEveryRowOnce(t *testing.T) {
 	f.holding(Queues{Retry: 3, InFlight: 2, DeadLetter: 1})
 	// Each segment has three pages: 10, 20 and 30 rows, and one more for each segment's number.
 	f.answer["Scan"] = func(input map[string]any) (any, error) {
-		if input["TableName"] != "events" || input["Select"] != "COUNT" || input["TotalSegments"] != float64(tableSegments) || input["ConsistentRead"] != true {
+		if input["TableName"] != "events" || input["Select"] != "COUNT" || input["TotalSegments"] != float64(scanSegments) || input["ConsistentRead"] != true {
 			return nil, fmt.Errorf("ValidationException: %v", input)
 		}
 		page := 0
@@ -225,7 +225,7 @@ func TestOpenWithoutARegionSaysWhatToSet(t *testing.T) {
 	}
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	_, err := Open(t.Context(), "carnation-devl")
-	if want := "no AWS region is configured: set AWS_REGION, or a region in the profile"; fmt.Sprint(err) != want {
+	if want := "AWS region is missing: set AWS_REGION, or a region in your profile"; fmt.Sprint(err) != want {
 		t.Errorf("Open() error = %v, want %s", err, want)
 	}
 }

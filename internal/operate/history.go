@@ -1,0 +1,107 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/function/shard"
+)
+
+// Names of states in the state machine's file that the progress of a run is read from.
+const (
+	ProcessEvents    = "Process Events"
+	EventFailed      = "Event Failed"
+	InvocationFailed = "Invocation Failed"
+)
+
+// history is what the history of one execution says so far. Each history event is read once.
+type history struct {
+	arn                 string
+	newest              int64 // id of the newest history event that has been counted
+	total, done, failed int
+	mapRuns             []string    // ARNs, in a distributed run
+	plan                *shard.Plan // in a distributed run, once it has been read
+}
+
+// read counts the history events since the last read. It reads from the newest event back, because a history can be read
+// from its two ends only.
+func (h *history) read(ctx context.Context, client *sfn.Client) error {
+	newest, oldest := h.newest, int64(math.MaxInt64)
+	pages := sfn.NewGetExecutionHistoryPaginator(client, &sfn.GetExecutionHistoryInput{
+		ExecutionArn: aws.String(h.arn), ReverseOrder: true, MaxResults: 1000, IncludeExecutionData: aws.Bool(false),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("read history: %w", err)
+		}
+		for _, e := range page.Events {
+			if e.Id <= h.newest {
+				h.newest = newest
+				return nil
+			}
+			if e.Id < oldest { // events that are new by now may have moved older ones to this page
+				newest, oldest = max(newest, e.Id), e.Id
+				h.count(e)
+			}
+		}
+	}
+	h.newest = newest
+	return nil
+}
+
+func (h *history) count(e types.HistoryEvent) {
+	switch e.Type {
+	case types.HistoryEventTypeMapRunStarted:
+		h.mapRuns = append(h.mapRuns, aws.ToString(e.MapRunStartedEventDetails.MapRunArn))
+	case types.HistoryEventTypeMapStateStarted:
+		// The first Map state has all the events of the run, and the second one at most as many.
+		h.total = max(h.total, int(e.MapStateStartedEventDetails.Length))
+	case types.HistoryEventTypeMapIterationSucceeded:
+		if aws.ToString(e.MapIterationSucceededEventDetails.Name) == ProcessEvents {
+			h.done++
+		}
+	case types.HistoryEventTypePassStateEntered:
+		if name := aws.ToString(e.StateEnteredEventDetails.Name); name == EventFailed || name == InvocationFailed {
+			h.failed++
+		}
+	}
+}
+
+// firstAnswer is what the first function of a run answered: generate-data, or plan-shards in the distributed mode.
+type firstAnswer struct {
+	Generated, Claimed int
+	Plan               *shard.Plan
+}
+
+// readFirstAnswer finds the answer of the run's first function. It is empty if the run ended before that.
+func (s *Stack) readFirstAnswer(ctx context.Context, arn string) (firstAnswer, error) {
+	answer, _, err := findAnswer[firstAnswer](ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)})
+	return answer, err
+}
+
+// findAnswer returns the first answer of a function on the first page of a history, and whether there is one.
+func findAnswer[T any](ctx context.Context, client *sfn.Client, input *sfn.GetExecutionHistoryInput) (answer T, found bool, err error) {
+	input.MaxResults = 25 // more than all retries of the first function take
+	out, err := client.GetExecutionHistory(ctx, input)
+	if err != nil {
+		return answer, false, fmt.Errorf("read history: %w", err)
+	}
+	for _, e := range out.Events {
+		if e.Type != types.HistoryEventTypeTaskSucceeded {
+			continue
+		}
+		var output struct{ Payload T } // as Step Functions wraps the answer of a function
+		if err := json.Unmarshal([]byte(aws.ToString(e.TaskSucceededEventDetails.Output)), &output); err != nil {
+			return answer, false, fmt.Errorf("read the answer of a function: %w", err)
+		}
+		return output.Payload, true, nil
+	}
+	return answer, false, nil
+}

@@ -1,0 +1,83 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/function/shard"
+)
+
+// shardFailed is the error of a distributed run in which a shard failed.
+const shardFailed = "States.ExceedToleratedFailureThreshold"
+
+// Shards is the progress of the shards of a distributed run. Step Functions stops the other shards as soon as one fails, and
+// Failed counts those too.
+type Shards struct {
+	Total  int `json:"total"`
+	Done   int `json:"done"`
+	Failed int `json:"failed"`
+}
+
+// countShards counts the shards of a distributed run. It reads the plan into h if h does not have it yet.
+func (s *Stack) countShards(ctx context.Context, h *history) (*Shards, error) {
+	if h.plan == nil {
+		answer, err := s.readFirstAnswer(ctx, h.arn)
+		if err != nil {
+			return nil, err
+		}
+		if answer.Plan == nil {
+			return nil, fmt.Errorf("the history of %s has a Map Run but no plan", h.arn)
+		}
+		h.plan = answer.Plan
+	}
+	shards := &Shards{Total: h.plan.Shards()}
+	for _, arn := range h.mapRuns {
+		out, err := s.executions.DescribeMapRun(ctx, &sfn.DescribeMapRunInput{MapRunArn: aws.String(arn)})
+		if err != nil {
+			return nil, fmt.Errorf("count shards: %w", err)
+		}
+		shards.Done += int(out.ItemCounts.Succeeded)
+		shards.Failed += int(out.ItemCounts.Failed + out.ItemCounts.TimedOut + out.ItemCounts.Aborted)
+	}
+	return shards, nil
+}
+
+// readOutcome sets the number of events of a distributed run whose shards have all ended.
+func (s *Stack) readOutcome(ctx context.Context, run *Run) error {
+	outcome, found, err := findAnswer[shard.Outcome](ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("the history of %s has no outcome", run.Arn)
+	}
+	run.Inserted, run.Failed = int(outcome.Inserted), int(outcome.Failed)
+	run.Claimed = run.Inserted + run.Failed - run.Generated
+	return nil
+}
+
+// explainFailure adds to the cause of a run which shard failed, and why.
+func (s *Stack) explainFailure(ctx context.Context, run *Run, mapRuns []string) error {
+	for _, mapRun := range mapRuns {
+		list, err := s.executions.ListExecutions(ctx, &sfn.ListExecutionsInput{
+			MapRunArn: aws.String(mapRun), StatusFilter: types.ExecutionStatusFailed, MaxResults: 1,
+		})
+		if err != nil {
+			run.Cause += fmt.Sprintf("; its shards cannot be listed: %v", err) // Express children never can
+			continue
+		}
+		if len(list.Executions) == 0 {
+			continue
+		}
+		out, err := s.executions.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: list.Executions[0].ExecutionArn})
+		if err != nil {
+			return fmt.Errorf("describe the shard that failed: %w", err)
+		}
+		run.Cause += fmt.Sprintf("; shard %s failed: %s: %s", aws.ToString(out.Name), aws.ToString(out.Error), aws.ToString(out.Cause))
+	}
+	return nil
+}
