@@ -17,7 +17,7 @@ import (
 
 // whole is a stack in the distributed mode as it is by default, with shards of 1,000 events.
 var whole = sync.OnceValues(func() (*deployed, error) {
-	return local.createStack("whole-devl", append([]string{"ProjectName=whole", "MapMode=DISTRIBUTED"}, local.code...)...)
+	return local.createStack("whole-devl", append([]string{"ProjectName=whole", "MapMode=DISTRIBUTED"}, code...)...)
 })
 
 var nextSeq = int64(10_000_000) // no range is run twice

@@ -44,54 +44,48 @@ const (
 	chaosVisibility = 35 * time.Second
 )
 
-// TestChaos plays seeded scenarios of overlapping runs under faults, and draws up an account of every event.
+// TestChaos plays seeded scenarios of overlapping runs under faults, and accounts for every event. Each has a stack of its own.
 func TestChaos(t *testing.T) {
-	t.Parallel() // it mostly waits, as the tests of deployments do
-	var next sync.Mutex
-	queue := make([]int64, *seeds)
-	for i := range queue {
-		queue[i] = *firstSeed + int64(i)
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("needs a local AWS, and this is go test -short")
 	}
+	var mu sync.Mutex
+	next := *firstSeed
 	var reports []report
 	var group sync.WaitGroup
 	started := time.Now()
 	for range min(*workers, *seeds) {
 		group.Go(func() {
-			w, err := newWorld()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer func() {
-				if err := w.cloud.endpoint.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
 			for {
-				next.Lock()
-				if len(queue) == 0 {
-					next.Unlock()
+				mu.Lock()
+				seed := next
+				next++
+				mu.Unlock()
+				if seed >= *firstSeed+int64(*seeds) {
 					return
 				}
-				seed := queue[0]
-				queue = queue[1:]
-				next.Unlock()
-
-				r, err := w.play(t.Context(), seed)
-				next.Lock()
-				reports = append(reports, r)
-				mode := map[bool]string{false: "inline", true: "distributed"}[r.sharded]
-				fmt.Printf("chaos: %d of %d, seed %d, %s: %d runs, %d events, %s\n", len(reports), *seeds, seed, mode, r.runs, r.events, r.took.Round(100*time.Millisecond))
-				if err != nil {
-					t.Errorf("seed %d: %v", seed, err)
-				}
-				for _, problem := range slices.Concat(r.lost, r.duplicated, r.wrong) {
-					t.Errorf("seed %d: %s", seed, problem)
-				}
-				if err != nil || r.failed() {
-					fmt.Printf("chaos: seed %d failed; alone: make chaos SEEDS=1 SEED=%d\n", seed, seed)
-				}
-				next.Unlock()
+				t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+					s := plan(seed)
+					p, err := newPlayer(t, s.mode())
+					if err != nil {
+						t.Fatal(err)
+					}
+					r, err := p.play(t.Context(), s)
+					if err != nil {
+						t.Error(err)
+					}
+					for _, problem := range slices.Concat(r.lost, r.duplicated, r.wrong) {
+						t.Error(problem)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					reports = append(reports, r)
+					fmt.Printf("chaos: %d of %d, seed %d, %s: %d runs, %d events, %s\n", len(reports), *seeds, seed, s.mode().name, r.runs, r.events, r.took.Round(100*time.Millisecond))
+					if t.Failed() {
+						fmt.Printf("chaos: seed %d failed; to play it alone: make chaos SEEDS=1 SEED=%d\n", seed, seed)
+					}
+				})
 			}
 		})
 	}
@@ -101,15 +95,11 @@ func TestChaos(t *testing.T) {
 
 // report is the account of one scenario.
 type report struct {
-	seed                                   int64
-	sharded                                bool
 	took                                   time.Duration
 	runs, events, inserted, dead, redriven int
 	lost, duplicated, wrong                []string
 	faults                                 map[string]int
 }
-
-func (r report) failed() bool { return len(r.lost)+len(r.duplicated)+len(r.wrong) > 0 }
 
 func printTable(w io.Writer, reports []report, took time.Duration) {
 	var sum report
@@ -137,55 +127,26 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 	fmt.Fprintf(w, "\n%s\n", took.Round(time.Second))
 }
 
-// world is a local AWS with two stacks whose times are short, one in each mode.
-type world struct {
-	cloud   *cloud
-	stack   *deployed // of the scenario being played
-	sharded bool      // whether that is the one in the distributed mode
-	stacks  map[bool]*deployed
-	lambda  *lambda.Client
-
-	mu    sync.Mutex
-	calls []localaws.Call // with a fault, of the scenario being played
+// mode of a stack, with its state machine and the parameters that choose it.
+type mode struct {
+	name, machine, parameter string
+	parameters               []string
 }
 
-func newWorld() (*world, error) {
-	w := &world{}
-	var err error
-	w.cloud, err = newCloud(func(c localaws.Call) {
-		if c.Fault != "" {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.calls = append(w.calls, c)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := w.deploy(); err != nil {
-		return nil, errors.Join(err, w.cloud.endpoint.Close())
-	}
-	return w, nil
+var (
+	inlineMode      = &mode{"inline", "carnation-state-machine", "StateMachineS3Key", nil}
+	distributedMode = &mode{"distributed", "carnation-distributed", "DistributedStateMachineS3Key",
+		[]string{"MapMode=DISTRIBUTED", "ShardSize=8", "ShardConcurrency=3"}}
+)
+
+// player plays a scenario on a stack whose runs and claims are short.
+type player struct {
+	*deployed
+	mode *mode
 }
 
-func (w *world) deploy() error {
-	inline, err := w.deployMachine(stackName, "carnation-state-machine", "StateMachineS3Key")
-	if err != nil {
-		return err
-	}
-	sharded, err := w.deployMachine("sharded-devl", "carnation-distributed", "DistributedStateMachineS3Key",
-		"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=8", "ShardConcurrency=3")
-	if err != nil {
-		return err
-	}
-	w.stacks = map[bool]*deployed{false: inline, true: sharded}
-	w.lambda = lambda.New(lambda.Options{BaseEndpoint: aws.String(w.cloud.endpoint.URL), Region: localaws.Region, Credentials: inline.keys})
-	return nil
-}
-
-// deployMachine deploys a stack whose runs and claims are short.
-func (w *world) deployMachine(name, file, parameter string, parameters ...string) (*deployed, error) {
-	machine, err := os.ReadFile(root + "/state-machine/" + file + ".asl.json")
+func newPlayer(t *testing.T, m *mode) (*player, error) {
+	machine, err := os.ReadFile(root + "/state-machine/" + m.machine + ".asl.json")
 	if err != nil {
 		return nil, err
 	}
@@ -193,29 +154,19 @@ func (w *world) deployMachine(name, file, parameter string, parameters ...string
 	runs := regexp.MustCompile(`"TimeoutSeconds": \d+`).FindString(string(machine))
 	changed := strings.Replace(string(machine), runs, fmt.Sprintf(`"TimeoutSeconds": %d`, chaosRunTimeout/time.Second), 1)
 	if runs == "" || strings.Index(changed, "TimeoutSeconds") > strings.Index(changed, "States") {
-		return nil, fmt.Errorf("%s has no TimeoutSeconds of its own", file)
+		return nil, fmt.Errorf("%s has no TimeoutSeconds of its own", m.machine)
 	}
-	dir, err := os.MkdirTemp("", "carnation-chaos-")
-	if err != nil {
+	c := newCloud(t)
+	key := "chaos-" + m.machine + ".asl.json"
+	if err := c.put(key, []byte(changed)); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	if err := os.WriteFile(dir+"/chaos.asl.json", []byte(changed), 0o600); err != nil {
-		return nil, err
-	}
-	key := "carnation/code/state-machine/chaos-" + file + ".asl.json"
-	if out := w.cloud.command(nil, "aws", "s3", "cp", dir+"/chaos.asl.json", "s3://"+bucket+"/"+key); out.code != 0 {
-		return nil, fmt.Errorf("upload the state machine: %s", out)
-	}
-	d, err := w.cloud.createStack(name, append(parameters, with(w.cloud.code, parameter+"="+key)...)...)
-	if err != nil {
-		return nil, err
-	}
-	_, err = d.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
-		QueueUrl:   aws.String(d.outputs["RetryQueueUrl"]),
+	p := &player{c.newStack(t, append(m.parameters, m.parameter+"="+key)...), m}
+	_, err = p.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
+		QueueUrl:   aws.String(p.outputs["RetryQueueUrl"]),
 		Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int(chaosVisibility / time.Second))},
 	})
-	return d, err
+	return p, err
 }
 
 // scenario is what one seed plays.
@@ -225,6 +176,13 @@ type scenario struct {
 	sharded bool // in the distributed mode
 	runs    []plannedRun
 	rules   []localaws.Rule
+}
+
+func (s scenario) mode() *mode {
+	if s.sharded {
+		return distributedMode
+	}
+	return inlineMode
 }
 
 type plannedRun struct {
@@ -315,33 +273,30 @@ func init() {
 	}
 }
 
-// play plays the scenario of a seed and draws up its account.
-func (w *world) play(ctx context.Context, seed int64) (report, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+// play plays a scenario and draws up its account.
+func (p *player) play(ctx context.Context, s scenario) (report, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	started := time.Now()
-	r := report{seed: seed, faults: map[string]int{}}
-	s := plan(seed)
-	w.stack, w.sharded, r.sharded = w.stacks[s.sharded], s.sharded, s.sharded
-	w.mu.Lock()
-	w.calls = nil
-	w.mu.Unlock()
-	if err := w.cloud.endpoint.SetFaults(localaws.Faults{Seed: seed, Rules: s.rules}); err != nil {
+	r := report{faults: map[string]int{}}
+	if err := p.endpoint.SetFaults(localaws.Faults{Seed: s.seed, Rules: s.rules}); err != nil {
 		return r, err
 	}
-	arns, err := w.run(ctx, s)
-	faultsOff := w.cloud.endpoint.SetFaults(localaws.Faults{})
+	before := p.recorded()
+	arns, err := p.runAll(ctx, s)
+	faultsOff := p.endpoint.SetFaults(localaws.Faults{})
 	if err := errors.Join(err, faultsOff); err != nil {
 		return r, err
 	}
-	w.mu.Lock()
-	faulty := slices.Clone(w.calls)
-	w.mu.Unlock()
-	for _, call := range faulty {
-		r.faults[call.Fault]++
+	var faulty []localaws.Call
+	for call, n := range p.recorded() {
+		if n -= before[call]; n > 0 && call.Fault != "" {
+			r.faults[call.Fault] += n
+			faulty = append(faulty, call)
+		}
 	}
 	if s.calm {
-		inFlight, err := w.stack.attribute(ctx, "RetryQueueUrl", "ApproximateNumberOfMessagesNotVisible")
+		inFlight, err := p.attribute(ctx, "RetryQueueUrl", "ApproximateNumberOfMessagesNotVisible")
 		if err != nil {
 			return r, err
 		}
@@ -349,31 +304,27 @@ func (w *world) play(ctx context.Context, seed int64) (report, error) {
 			r.wrong = append(r.wrong, fmt.Sprintf("%d failed events were not released", inFlight))
 		}
 	}
-	if arns, err = w.drain(arns); err != nil {
+	if arns, err = p.drain(arns); err != nil {
 		return r, err
 	}
 	dead := map[event.Event]bool{}
-	stopped, err := w.redrive(ctx, &r, arns, dead)
+	stopped, err := p.redrive(ctx, &r, arns, dead)
 	if err != nil {
 		return r, err
 	}
 	if r.redriven > 0 {
-		if arns, err = w.drain(arns); err != nil {
+		if arns, err = p.drain(arns); err != nil {
 			return r, err
 		}
 	}
-	err = w.account(ctx, &r, s, arns, dead, stopped || mayLoseClaims(faulty))
+	err = p.account(ctx, &r, s, arns, dead, stopped || mayLoseClaims(faulty))
 	r.took = time.Since(started)
 	return r, err
 }
 
 // drain runs until the retry queue is empty, and adds those runs to others.
-func (w *world) drain(arns []string) ([]string, error) {
-	name := stackName
-	if w.sharded {
-		name = "sharded-devl"
-	}
-	out := w.cloud.command(nil, carnation, "run", "--stack-name", name, "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "170s")
+func (p *player) drain(arns []string) ([]string, error) {
+	out := p.command(nil, carnation, "run", "--until-empty", "--output", "json", "--max-runs", "40", "--timeout", "280s")
 	var drained struct {
 		Runs   []operate.Run
 		Queues operate.Queues
@@ -389,16 +340,16 @@ func (w *world) drain(arns []string) ([]string, error) {
 
 // redrive redrives the runs that were stopped, timed out or failed while they parked, and whose history alone has new
 // events. It tells whether any run ended before it had tried its claims.
-func (w *world) redrive(ctx context.Context, r *report, arns []string, dead map[event.Event]bool) (stopped bool, err error) {
-	rows, err := w.stack.scan(ctx, 0, math.MaxInt64)
+func (p *player) redrive(ctx context.Context, r *report, arns []string, dead map[event.Event]bool) (stopped bool, err error) {
+	rows, err := p.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return false, err
 	}
-	if err := w.takeDead(ctx, dead); err != nil {
+	if err := p.takeDead(ctx, dead); err != nil {
 		return false, err
 	}
 	for _, arn := range arns {
-		e, err := w.read(ctx, arn)
+		e, err := p.read(ctx, arn)
 		if err != nil {
 			return false, err
 		}
@@ -419,10 +370,10 @@ func (w *world) redrive(ctx context.Context, r *report, arns []string, dead map[
 			continue
 		}
 		r.redriven += alone
-		if _, err := w.stack.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn), ClientToken: aws.String(uuid.NewString())}); err != nil {
+		if _, err := p.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn), ClientToken: aws.String(uuid.NewString())}); err != nil {
 			return false, err
 		}
-		if err := w.wait(ctx, arn); err != nil {
+		if err := p.waitForEnd(ctx, arn); err != nil {
 			return false, err
 		}
 	}
@@ -430,8 +381,8 @@ func (w *world) redrive(ctx context.Context, r *report, arns []string, dead map[
 }
 
 // takeDead empties the dead-letter queue.
-func (w *world) takeDead(ctx context.Context, dead map[event.Event]bool) error {
-	messages, err := w.stack.receiveAll(ctx, "DeadLetterQueueUrl")
+func (p *player) takeDead(ctx context.Context, dead map[event.Event]bool) error {
+	messages, err := p.receiveAll(ctx, "DeadLetterQueueUrl")
 	for _, message := range messages {
 		e, err := event.Parse([]byte(*message.Body), "")
 		if err != nil {
@@ -442,28 +393,28 @@ func (w *world) takeDead(ctx context.Context, dead map[event.Event]bool) error {
 	return err
 }
 
-// run starts the scenario's executions, stops those that are to be stopped, and waits for all to end.
-func (w *world) run(ctx context.Context, s scenario) ([]string, error) {
+// runAll starts the scenario's executions, stops those that are to be stopped, and waits for all to end.
+func (p *player) runAll(ctx context.Context, s scenario) ([]string, error) {
 	arns := make([]string, len(s.runs))
 	errs := make([]error, len(s.runs))
 	var group sync.WaitGroup
 	for i, planned := range s.runs {
 		group.Go(func() {
-			arns[i], errs[i] = w.execute(ctx, planned)
+			arns[i], errs[i] = p.runPlanned(ctx, planned)
 		})
 	}
 	group.Wait()
 	return arns, errors.Join(errs...)
 }
 
-func (w *world) execute(ctx context.Context, planned plannedRun) (string, error) {
+func (p *player) runPlanned(ctx context.Context, planned plannedRun) (string, error) {
 	time.Sleep(planned.after)
 	input, err := json.Marshal(planned.input)
 	if err != nil {
 		return "", err
 	}
-	started, err := w.stack.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(w.stack.outputs["StateMachineArn"]), Input: aws.String(string(input)),
+	started, err := p.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(p.outputs["StateMachineArn"]), Input: aws.String(string(input)),
 		Name: aws.String(uuid.NewString()), // the same when an outage makes it start again
 	})
 	if err != nil {
@@ -472,17 +423,17 @@ func (w *world) execute(ctx context.Context, planned plannedRun) (string, error)
 	arn := *started.ExecutionArn
 	if planned.stop > 0 {
 		time.Sleep(planned.stop)
-		if _, err := w.stack.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		if _, err := p.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 			return arn, err
 		}
 	}
-	return arn, w.wait(ctx, arn)
+	return arn, p.waitForEnd(ctx, arn)
 }
 
 // wait waits for an execution to end.
-func (w *world) wait(ctx context.Context, arn string) error {
+func (p *player) waitForEnd(ctx context.Context, arn string) error {
 	for {
-		out, err := w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
+		out, err := p.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
 		if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
 			return err
 		}
@@ -505,19 +456,19 @@ type execution struct {
 	returned int         // failed events that a shard has returned
 }
 
-func (w *world) read(ctx context.Context, arn string) (execution, error) {
+func (p *player) read(ctx context.Context, arn string) (execution, error) {
 	e := execution{inserted: map[event.Item]time.Time{}, failed: map[event.Item]bool{}}
 	var err error
-	if e.out, err = w.stack.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+	if e.out, err = p.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 		return e, err
 	}
 	e.released = aws.ToTime(e.out.StopDate)
-	if w.sharded {
-		err = w.readShards(ctx, &e)
+	if p.mode == distributedMode {
+		err = p.readShards(ctx, &e)
 		return e, err
 	}
 	mapped := false
-	err = w.eachEvent(ctx, arn, func(h sfntypes.HistoryEvent) error {
+	err = p.eachEvent(ctx, arn, func(h sfntypes.HistoryEvent) error {
 		switch {
 		case h.Type == sfntypes.HistoryEventTypeTaskSucceeded && !mapped:
 			var output struct{ Payload struct{ Items []event.Item } }
@@ -549,9 +500,9 @@ func (w *world) read(ctx context.Context, arn string) (execution, error) {
 
 // readShards reads the plan of a distributed run, whose history has its new events for a redrive in any case, and what its
 // shards claimed and returned.
-func (w *world) readShards(ctx context.Context, e *execution) error {
+func (p *player) readShards(ctx context.Context, e *execution) error {
 	planned := false
-	err := w.eachEvent(ctx, *e.out.ExecutionArn, func(h sfntypes.HistoryEvent) error {
+	err := p.eachEvent(ctx, *e.out.ExecutionArn, func(h sfntypes.HistoryEvent) error {
 		var answer struct{ Payload shard.Planned }
 		if planned || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil {
 			return nil
@@ -565,18 +516,18 @@ func (w *world) readShards(ctx context.Context, e *execution) error {
 	if err != nil {
 		return err
 	}
-	mapRuns, err := w.stack.sfn.ListMapRuns(ctx, &sfn.ListMapRunsInput{ExecutionArn: e.out.ExecutionArn})
+	mapRuns, err := p.sfn.ListMapRuns(ctx, &sfn.ListMapRunsInput{ExecutionArn: e.out.ExecutionArn})
 	if err != nil {
 		return err
 	}
 	for _, mapRun := range mapRuns.MapRuns {
-		children, err := w.stack.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{MapRunArn: mapRun.MapRunArn, MaxResults: 1000})
+		children, err := p.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{MapRunArn: mapRun.MapRunArn, MaxResults: 1000})
 		if err != nil {
 			return err
 		}
 		for _, child := range children.Executions {
 			s := execution{out: e.out}
-			err := w.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) error {
+			err := p.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) error {
 				var answer struct {
 					Payload struct {
 						Items    []event.Item
@@ -609,8 +560,8 @@ func (w *world) readShards(ctx context.Context, e *execution) error {
 }
 
 // eachEvent calls visit with the events of an execution's history, in order.
-func (w *world) eachEvent(ctx context.Context, arn string, visit func(h sfntypes.HistoryEvent) error) error {
-	pages := sfn.NewGetExecutionHistoryPaginator(w.stack.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
+func (p *player) eachEvent(ctx context.Context, arn string, visit func(h sfntypes.HistoryEvent) error) error {
+	pages := sfn.NewGetExecutionHistoryPaginator(p.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 1000})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -626,17 +577,17 @@ func (w *world) eachEvent(ctx context.Context, arn string, visit func(h sfntypes
 }
 
 // account looks for every event of the scenario, and checks what the design promises of each and of every run.
-func (w *world) account(ctx context.Context, r *report, s scenario, arns []string, dead map[event.Event]bool, mayLoseClaims bool) error {
-	rows, err := w.stack.scan(ctx, 0, math.MaxInt64)
+func (p *player) account(ctx context.Context, r *report, s scenario, arns []string, dead map[event.Event]bool, mayLoseClaims bool) error {
+	rows, err := p.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}
-	if err := w.takeDead(ctx, dead); err != nil {
+	if err := p.takeDead(ctx, dead); err != nil {
 		return err
 	}
 	executions := make([]execution, len(arns))
 	for i, arn := range arns {
-		if executions[i], err = w.read(ctx, arn); err != nil {
+		if executions[i], err = p.read(ctx, arn); err != nil {
 			return err
 		}
 	}
@@ -673,7 +624,7 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s, is nowhere", item.Event.SequenceNo, name, e.out.Status, aws.ToString(e.out.Error)))
 			}
 		}
-		r.wrong = append(r.wrong, w.judge(e, rows)...)
+		r.wrong = append(r.wrong, p.judge(e, rows)...)
 	}
 	for _, e := range inserted {
 		row := rows[e.SequenceNo][0]
@@ -696,7 +647,7 @@ func (w *world) account(ctx context.Context, r *report, s scenario, arns []strin
 		}
 		r.wrong = append(r.wrong, sharedClaims(executions)...)
 	}
-	return w.insertAgain(ctx, r, inserted, rows)
+	return p.insertAgain(ctx, r, inserted, rows)
 }
 
 // sharedClaims finds events that two runs held at once: where no answer was lost and no message delivered twice, a claim
@@ -719,7 +670,7 @@ func sharedClaims(executions []execution) (wrong []string) {
 }
 
 // judge checks that a run's status says what became of its events.
-func (w *world) judge(e execution, rows map[int64][]row) (wrong []string) {
+func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 	name := *e.out.Name
 	started := *e.out.StartDate
 	if e.out.RedriveDate != nil {
@@ -758,7 +709,7 @@ func mayLoseClaims(faulty []localaws.Call) bool {
 }
 
 // insertAgain inserts the events of the table once more: every row must stay the one it was, and keep its first time.
-func (w *world) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row) error {
+func (p *player) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -771,11 +722,11 @@ func (w *world) insertAgain(ctx context.Context, r *report, events []event.Event
 	if err != nil {
 		return err
 	}
-	out, err := w.lambda.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(w.stack.outputs["InsertDataFunctionArn"]), Payload: payload})
+	out, err := p.lambda.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(p.outputs["InsertDataFunctionArn"]), Payload: payload})
 	if err != nil || out.FunctionError != nil {
 		return fmt.Errorf("insert again: %w %s", err, out.Payload)
 	}
-	after, err := w.stack.scan(ctx, 0, math.MaxInt64)
+	after, err := p.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}

@@ -233,14 +233,7 @@ func stackParameter(t *testing.T, name, key string) string {
 
 // countUpdates is the updates of stacks that the shared local AWS was asked for so far.
 func countUpdates() (n int) {
-	callsMu.Lock()
-	defer callsMu.Unlock()
-	for call, times := range calls {
-		if call.Operation == "UpdateStack" {
-			n += times
-		}
-	}
-	return n
+	return local.count("UpdateStack", "")
 }
 
 // causes is the lines in which make says why a stack's operation failed.

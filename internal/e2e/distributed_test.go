@@ -22,7 +22,7 @@ import (
 // distributed is the stack in the distributed mode that the tests here share, beside the inline one. Its shards are
 // small, so that a few events are several shards, and runs that overlap are throttled.
 var distributed = sync.OnceValues(func() (*deployed, error) {
-	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=10", "LambdaReservedConcurrency=4"}, local.code...)...)
+	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=10", "LambdaReservedConcurrency=4"}, code...)...)
 })
 
 func distributedStack(t *testing.T) *deployed {
@@ -293,14 +293,7 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 
 // invocations counts the invocations of a function on the shared local AWS.
 func invocations(function string) (n int) {
-	callsMu.Lock()
-	defer callsMu.Unlock()
-	for call, times := range calls {
-		if call.Operation == "Invoke" && strings.Contains(call.Function, function) {
-			n += times
-		}
-	}
-	return n
+	return local.count("Invoke", function)
 }
 
 func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
@@ -333,7 +326,7 @@ func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
 
 // The stack's shards are Express: a redrive starts one from its beginning, and it makes the same events again.
 func TestFiveThousandEventsInOneDistributedRun(t *testing.T) {
-	d, err := local.createStack("large-devl", append([]string{"ProjectName=large", "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS"}, local.code...)...)
+	d, err := local.createStack("large-devl", append([]string{"ProjectName=large", "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS"}, code...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,16 @@
-// Package e2e tests Carnation as its users meet it: the real templates, state machine file and binaries, created with
-// the aws command on a local AWS, and the carnation command and the make targets beside it.
+// Package e2e tests Carnation the way its users meet it: the real templates, state machines and binaries on a local AWS,
+// with the carnation command and the make targets.
+//
+// A test has a local AWS to itself. newStack(t) takes one, creates a stack there, and deletes it when the test ends:
+//
+//	func TestRetryInsertsTheFailedEvents(t *testing.T) {
+//		t.Parallel()
+//		s := newStack(t)
+//		s.execute(t, `{"start_seq":1,"end_seq":5,"failure_rate":1}`)
+//		...
+//
+// A test that makes its own stacks takes the local AWS alone: newCloud(t). The tests build nothing that is in build/, and
+// none of them changes a file there; a test that runs make does so in a copy of the project: cloud.newProject(t).
 package e2e
 
 import (
@@ -9,6 +20,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +39,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -37,67 +54,153 @@ import (
 )
 
 const (
-	root   = "../.."
-	bucket = "carnation-e2e"
-	// stackName is of the stack that most tests share. Each leaves its queues empty.
-	stackName = "carnation-devl"
+	root = "../.."
+	// patience is how long anything may take that a test waits for. A busy machine is slow, so a test fails by what it sees,
+	// and by time only where something hangs.
+	patience = 5 * time.Minute
+	// buildTime is how long the build before all tests may take, with empty caches on a busy machine.
+	buildTime = 20 * time.Minute
 )
 
-var (
-	local     *cloud    // the local AWS that most tests share
-	shared    *deployed // the stack there that most tests share
-	carnation string    // path of the built command
+// carnation is the path of the built command.
+var carnation = absolute("build/carnation")
 
-	callsMu sync.Mutex
-	calls   = map[localaws.Call]int{} // to the shared local AWS, without status and duration
-)
+func absolute(path string) string {
+	absolute, err := filepath.Abs(filepath.Join(root, path))
+	if err != nil {
+		panic(err) // there is no working directory
+	}
+	return absolute
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	code, err := runTests(m)
-	if err != nil {
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := clouds.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func runTests(m *testing.M) (code int, err error) {
-	if carnation, err = filepath.Abs(filepath.Join(root, "build/carnation")); err != nil {
-		return 1, err
+// prepare builds what the tests use, and starts the first local AWS, so that what is missing is said once and not by every test.
+func prepare() error {
+	if testing.Short() {
+		return nil // without a local AWS
 	}
-	local, err = newCloud(func(c localaws.Call) {
-		c.Status, c.Duration = 0, 0
-		callsMu.Lock()
-		defer callsMu.Unlock()
-		calls[c]++
-	})
-	if err != nil {
-		return 1, err
-	}
-	defer func() {
-		if closeErr := local.endpoint.Close(); err == nil {
-			err = closeErr
+	// Most of a test's time is waiting. One that computes shares the processors with the others.
+	parallel := "8"
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "test.parallel" {
+			parallel = f.Value.String()
 		}
-	}()
-	if shared, err = local.createStack(stackName, local.code...); err != nil {
-		return 1, err
+	})
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		return err
 	}
-	return m.Run(), nil
+	if _, err := exec.LookPath("aws"); err != nil {
+		return errors.New("there is no aws on PATH; run: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...")
+	}
+	first, err := startCloud() // before the build, which takes longer
+	if err != nil {
+		return fmt.Errorf("%w; then: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
+	defer cancel()
+	build := exec.CommandContext(ctx, "make", "--no-print-directory", "build", "package", "ARCH="+arch())
+	build.Dir, build.Env = root, first.environment()
+	build.WaitDelay = 5 * time.Second
+	if out, err := build.CombinedOutput(); err != nil {
+		return errors.Join(fmt.Errorf("make build package: %w\n%s", err, out), first.endpoint.Close())
+	}
+	if err := first.upload(); err != nil {
+		return errors.Join(err, first.endpoint.Close())
+	}
+	clouds.free = append(clouds.free, first)
+	return prepareShared()
 }
 
-// cloud is a local AWS with a key, and a bucket that has the templates and the code.
+// arch is the LambdaArchitecture of functions that run on this machine.
+func arch() string {
+	if runtime.GOARCH == "arm64" {
+		return "arm64"
+	}
+	return "x86_64"
+}
+
+// bucket has the templates and the code, in each local AWS.
+const bucket = "carnation-e2e"
+
+// basics makes the key and the bucket that a deployment needs.
+const basics = `
+Resources:
+  Key:
+    Type: AWS::KMS::Key
+    Properties:
+      KeyPolicy: { Version: '2012-10-17', Statement: [] }
+  Bucket:
+    Type: AWS::S3::Bucket
+    Properties:
+      BucketName: ` + bucket + `
+Outputs:
+  KeyId:
+    Value: !Ref Key
+`
+
+// code is the parameters that name what upload puts into the bucket.
+var code = []string{
+	"TemplatesFolder=cft",
+	"GenerateDataS3Key=generate-data.zip",
+	"InsertDataS3Key=insert-data.zip",
+	"PlanShardsS3Key=plan-shards.zip",
+	"StateMachineS3Key=carnation-state-machine.asl.json",
+	"DistributedStateMachineS3Key=carnation-distributed.asl.json",
+}
+
+// cloud is a local AWS.
 type cloud struct {
-	endpoint  *localaws.Endpoint
-	keyID     string
-	templates string   // folder in the bucket
-	code      []string // parameters that name what make upload copied
+	endpoint       *localaws.Endpoint
+	config         aws.Config
+	cloudformation *cloudformation.Client
+	keyID          string // of the KMS key
+
+	mu    sync.Mutex
+	calls map[localaws.Call]int // how often each was made, without its status and duration
 }
 
-// newCloud starts a local AWS and uploads what is built now. The caller closes its endpoint.
-func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
-	c := &cloud{}
-	c.endpoint, err = localaws.Start(context.Background(), localaws.Options{Python: os.Getenv("CARNATION_PYTHON"), OnCall: onCall})
+// newCloud is a local AWS that this test has to itself until it ends.
+func newCloud(t testing.TB) *cloud {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a local AWS, and this is go test -short")
+	}
+	c, err := clouds.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := clouds.giveBack(c, !t.Failed()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// startCloud starts a local AWS and makes the key and the bucket.
+func startCloud() (_ *cloud, err error) {
+	c := &cloud{calls: map[localaws.Call]int{}}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c.endpoint, err = localaws.Start(ctx, localaws.Options{Python: python(), OnCall: func(call localaws.Call) {
+		call.Status, call.Duration = 0, 0
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.calls[call]++
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -106,39 +209,160 @@ func newCloud(onCall func(localaws.Call)) (_ *cloud, err error) {
 			err = errors.Join(err, c.endpoint.Close())
 		}
 	}()
-	return c, c.upload()
+	c.config, err = config.LoadDefaultConfig(ctx, config.WithRegion(localaws.Region), config.WithBaseEndpoint(c.endpoint.URL),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "local", "")),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { // longer than an outage on purpose
+				o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 20, time.Second, ratelimit.None
+			})
+		}))
+	if err != nil {
+		return nil, err
+	}
+	c.cloudformation = cloudformation.NewFromConfig(c.config)
+	made, err := c.create(ctx, &cloudformation.CreateStackInput{StackName: aws.String(bucket), TemplateBody: aws.String(basics)})
+	if err != nil {
+		return nil, err
+	}
+	c.keyID = outputs(made)["KeyId"]
+	return c, nil
 }
 
-// One uploads at a time: they share the folder that make builds in.
-var uploading sync.Mutex
+// python is the interpreter that scripts/python-tools found or made.
+func python() string {
+	if found := os.Getenv("CARNATION_PYTHON"); found != "" {
+		return found
+	}
+	venv := absolute(".venv/bin/python3")
+	if _, err := os.Stat(venv); err == nil {
+		return venv
+	}
+	return "python3"
+}
 
-// upload builds, and makes the key and the bucket with what is built.
+// upload puts the templates and what make package built into the bucket.
 func (c *cloud) upload() error {
-	uploading.Lock()
-	defer uploading.Unlock()
-	for _, step := range [][]string{
-		{"make", "--no-print-directory", "build"},
-		{"aws", "s3", "mb", "s3://" + bucket},
-	} {
-		if out := c.command(nil, step...); out.code != 0 {
-			return fmt.Errorf("%v: %s", step, out)
+	for _, from := range []string{"cft/*.yaml", "cft/nested-stacks/*.yaml", "state-machine/*.asl.json", "build/" + arch() + "/*.zip"} {
+		files, err := filepath.Glob(filepath.Join(root, from))
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("upload %s: %d files: %w", from, len(files), err)
 		}
-	}
-	key := c.command(nil, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
-	c.keyID = strings.TrimSpace(key.stdout)
-	upload := c.command(nil, "make", "--no-print-directory", "upload", "BUCKET="+bucket, "KMS_KEY_ID="+c.keyID)
-	for _, line := range strings.Fields(upload.stdout) {
-		if folder, found := strings.CutPrefix(line, "TemplatesFolder="); found {
-			c.templates = folder
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			key := filepath.Base(file)
+			if strings.HasPrefix(from, "cft/") {
+				key = strings.TrimPrefix(filepath.ToSlash(file), root+"/")
+			}
+			if err := c.put(key, content); err != nil {
+				return err
+			}
 		}
-		if strings.Contains(line, "=carnation/") {
-			c.code = append(c.code, line)
-		}
-	}
-	if c.keyID == "" || c.templates == "" || len(c.code) != 6 {
-		return fmt.Errorf("create-key: %s; make upload: %s", key, upload)
 	}
 	return nil
+}
+
+// put puts an object into the bucket.
+func (c *cloud) put(key string, content []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, c.endpoint.URL+"/"+bucket+"/"+key, bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("put %s: %s", key, response.Status)
+	}
+	return nil
+}
+
+// clouds is the local AWSs that no test has at the moment. There are never more of them than tests that run at once.
+var clouds pool
+
+type pool struct {
+	mu   sync.Mutex
+	free []*cloud
+}
+
+func (p *pool) take() (*cloud, error) {
+	p.mu.Lock()
+	if n := len(p.free); n > 0 {
+		c := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.mu.Unlock()
+	c, err := startCloud()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.upload(); err != nil {
+		return nil, errors.Join(err, c.endpoint.Close())
+	}
+	return c, nil
+}
+
+// giveBack keeps a local AWS for the next test, unless it is not as that test expects it: after a test that failed or left a stack.
+func (p *pool) giveBack(c *cloud, reuse bool) error {
+	if reuse {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		stacks, err := c.cloudformation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{})
+		reuse = err == nil && len(stacks.Stacks) == 1
+	}
+	if !reuse {
+		return c.endpoint.Close()
+	}
+	if err := c.endpoint.SetFaults(localaws.Faults{}); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, c)
+	return nil
+}
+
+func (p *pool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, c := range p.free {
+		errs = append(errs, c.endpoint.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// setFaults has the local AWS fail as the rules say, or work again without any.
+func (c *cloud) setFaults(t testing.TB, rules ...localaws.Rule) {
+	t.Helper()
+	if err := c.endpoint.SetFaults(localaws.Faults{Seed: 1, Rules: rules}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorded is the calls so far, and how often each was made.
+func (c *cloud) recorded() map[localaws.Call]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.calls)
+}
+
+// count is how many of the calls so far are of an operation, and, of invocations, of a function whose name contains a part.
+func (c *cloud) count(operation, function string) (n int) {
+	for call, times := range c.recorded() {
+		if call.Operation == operation && strings.Contains(call.Function, function) {
+			n += times
+		}
+	}
+	return n
 }
 
 // result of a command.
@@ -165,9 +389,9 @@ func (c *cloud) environment(extra ...string) []string {
 	return slices.Concat(env, []string{"AWS_PAGER="}, c.endpoint.Environment(), extra)
 }
 
-// command runs a command in the project's folder, at most three minutes.
+// command runs a command in the project's folder.
 func (c *cloud) command(extra []string, args ...string) result {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = root
@@ -182,73 +406,142 @@ func (c *cloud) command(extra []string, args ...string) result {
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// run runs a command that must succeed on the shared local AWS.
-func run(t *testing.T, args ...string) string {
+// run runs a command that must succeed, in the project's folder, and returns what it prints.
+func (c *cloud) run(t testing.TB, args ...string) string {
 	t.Helper()
-	out := local.command(nil, args...)
+	out := c.command(nil, args...)
 	if out.code != 0 {
 		t.Fatalf("%v: %s", args, out)
 	}
 	return strings.TrimSpace(out.stdout)
 }
 
-// arch is what LambdaArchitecture has to be for functions to run here.
-func arch() string {
-	if runtime.GOARCH == "arm64" {
-		return "arm64"
+// waitFor returns once done says so. It asks often at first, and then four times a second.
+func waitFor(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	wait := 10 * time.Millisecond
+	for deadline := time.Now().Add(patience); !done(); wait = min(2*wait, 250*time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+		time.Sleep(wait)
 	}
-	return "x86_64"
 }
 
 // deployed is a stack with clients for its parts.
 type deployed struct {
+	*cloud
+	name    string
 	outputs map[string]string
 	sfn     *sfn.Client
 	sqs     *sqs.Client
 	table   *dynamodb.Client
-	keys    aws.CredentialsProvider
+	lambda  *lambda.Client
 }
 
-func (c *cloud) parameterFlags(parameters []string) []string {
-	var flags []string
-	for _, p := range append([]string{"CodeRepositoryS3Bucket=" + bucket, "KmsMasterKeyId=" + c.keyID, "LambdaArchitecture=" + arch()}, parameters...) {
-		name, value, _ := strings.Cut(p, "=")
-		flags = append(flags, "ParameterKey="+name+",ParameterValue="+value)
-	}
-	return flags
+// newStack creates a stack in a local AWS, which no other test has, until the test ends.
+func newStack(t testing.TB, parameters ...string) *deployed {
+	t.Helper()
+	return newCloud(t).newStack(t, parameters...)
 }
 
-// createStack does what the README says to do by hand.
-func (c *cloud) createStack(name string, parameters ...string) (*deployed, error) {
-	create := append([]string{"aws", "cloudformation", "create-stack", "--stack-name", name,
-		"--template-url", fmt.Sprintf("https://%s.s3.%s.amazonaws.com/%s/carnation-root-stack.yaml", bucket, localaws.Region, c.templates),
-		"--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"}, c.parameterFlags(parameters)...)
-	for _, args := range [][]string{create, {"aws", "cloudformation", "wait", "stack-create-complete", "--stack-name", name}} {
-		if out := c.command(nil, args...); out.code != 0 {
-			return nil, fmt.Errorf("%v: %s", args, out)
+// newStack creates a stack until the test ends. Its name is what its ProjectName and Environment make it.
+func (c *cloud) newStack(t testing.TB, parameters ...string) *deployed {
+	t.Helper()
+	parameters = slices.Concat(code, parameters)
+	project, environment := "carnation", "devl"
+	for _, p := range parameters {
+		if value, ok := strings.CutPrefix(p, "ProjectName="); ok {
+			project = value
+		}
+		if value, ok := strings.CutPrefix(p, "Environment="); ok {
+			environment = value
 		}
 	}
-	out := c.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].Outputs", "--output", "json")
-	var outputs []struct{ OutputKey, OutputValue string }
-	if err := json.Unmarshal([]byte(out.stdout), &outputs); err != nil {
-		return nil, fmt.Errorf("outputs of %s: %s", name, out)
+	d, err := c.createStack(project+"-"+environment, parameters...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	d := &deployed{outputs: map[string]string{}}
-	for _, o := range outputs {
-		d.outputs[o.OutputKey] = o.OutputValue
+	t.Cleanup(func() { d.delete(t) })
+	return d
+}
+
+// delete deletes the stack and waits until it is gone.
+func (d *deployed) delete(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	// Log lines that the endpoint still has would come up in the next stack's log group of that name.
+	if _, err := cloudwatchlogs.NewFromConfig(d.config).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{}); err != nil {
+		t.Error(err)
 	}
-	d.keys = credentials.NewStaticCredentialsProvider("test", "local", "")
-	cfg, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(localaws.Region), config.WithBaseEndpoint(c.endpoint.URL),
-		config.WithCredentialsProvider(d.keys), config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { // longer than an outage on purpose
-				o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 20, time.Second, ratelimit.None
-			})
-		}))
+	if _, err := d.cloudformation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: aws.String(d.name)}); err != nil {
+		t.Error(err)
+	}
+	if left, err := d.settled(ctx, d.name); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("stack %s is %s (%s), want it deleted: %v", d.name, left.StackStatus, aws.ToString(left.StackStatusReason), err)
+	}
+}
+
+// createStack creates a stack of the root template, and waits until it is complete.
+func (c *cloud) createStack(name string, parameters ...string) (*deployed, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	made, err := c.create(ctx, &cloudformation.CreateStackInput{
+		StackName:    aws.String(name),
+		TemplateURL:  aws.String(fmt.Sprintf("https://%s.s3.%s.amazonaws.com/cft/carnation-root-stack.yaml", bucket, localaws.Region)),
+		Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
+		Parameters:   c.parameters(parameters),
+	})
 	if err != nil {
 		return nil, err
 	}
-	d.sfn, d.sqs, d.table = sfn.NewFromConfig(cfg), sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
-	return d, nil
+	return &deployed{
+		cloud: c, name: name, outputs: outputs(made),
+		sfn: sfn.NewFromConfig(c.config), sqs: sqs.NewFromConfig(c.config), table: dynamodb.NewFromConfig(c.config), lambda: lambda.NewFromConfig(c.config),
+	}, nil
+}
+
+// parameters is those of a stack in this local AWS, with those that are given as Name=Value.
+func (c *cloud) parameters(given []string) (list []cfntypes.Parameter) {
+	for _, p := range slices.Concat([]string{"CodeRepositoryS3Bucket=" + bucket, "KmsMasterKeyId=" + c.keyID, "LambdaArchitecture=" + arch()}, given) {
+		name, value, _ := strings.Cut(p, "=")
+		list = append(list, cfntypes.Parameter{ParameterKey: aws.String(name), ParameterValue: aws.String(value)})
+	}
+	return list
+}
+
+func (c *cloud) create(ctx context.Context, in *cloudformation.CreateStackInput) (cfntypes.Stack, error) {
+	if _, err := c.cloudformation.CreateStack(ctx, in); err != nil {
+		return cfntypes.Stack{}, err
+	}
+	made, err := c.settled(ctx, *in.StackName)
+	if err == nil && made.StackStatus != cfntypes.StackStatusCreateComplete {
+		err = fmt.Errorf("stack %s is %s: %s", *in.StackName, made.StackStatus, aws.ToString(made.StackStatusReason))
+	}
+	return made, err
+}
+
+// settled is a stack once nothing is under way.
+func (c *cloud) settled(ctx context.Context, name string) (cfntypes.Stack, error) {
+	for {
+		out, err := c.cloudformation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
+		if err != nil {
+			return cfntypes.Stack{}, err
+		}
+		if stack := out.Stacks[0]; !strings.HasSuffix(string(stack.StackStatus), "_IN_PROGRESS") {
+			return stack, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func outputs(stack cfntypes.Stack) map[string]string {
+	values := map[string]string{}
+	for _, o := range stack.Outputs {
+		values[*o.OutputKey] = *o.OutputValue
+	}
+	return values
 }
 
 // start starts an execution.
@@ -264,28 +557,15 @@ func (d *deployed) start(t testing.TB, input string) string {
 // wait waits for an execution to end.
 func (d *deployed) wait(t testing.TB, arn string) *sfn.DescribeExecutionOutput {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		out, err := d.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
-		if err != nil {
+	var out *sfn.DescribeExecutionOutput
+	waitFor(t, "execution "+arn+" to end", func() bool {
+		var err error
+		if out, err = d.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 			t.Fatal(err)
 		}
-		if out.Status != sfntypes.ExecutionStatusRunning {
-			return out
-		}
-	}
-	t.Fatalf("execution %s did not end within two minutes", arn)
-	return nil
-}
-
-// setFaults has the shared local AWS fail as the rules say, or work again without any: at the latest when the test ends.
-func setFaults(t *testing.T, rules ...localaws.Rule) {
-	t.Helper()
-	if err := local.endpoint.SetFaults(localaws.Faults{Seed: 1, Rules: rules}); err != nil {
-		t.Fatal(err)
-	}
-	if len(rules) > 0 {
-		t.Cleanup(func() { setFaults(t) })
-	}
+		return out.Status != sfntypes.ExecutionStatusRunning
+	})
+	return out
 }
 
 // execute runs an execution to its end.

@@ -288,7 +288,7 @@ func (a audited) everyShardedPath(t *testing.T) {
 	first := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultDelay, Nth: 1, For: localaws.Duration(time.Millisecond)}
 	others := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultError}
 	setFaults(t, first, others)
-	client := lambda.New(lambda.Options{BaseEndpoint: aws.String(local.endpoint.URL), Region: localaws.Region, Credentials: a.keys})
+	client := lambda.New(lambda.Options{BaseEndpoint: aws.String(local.endpoint.URL), Region: localaws.Region, Credentials: a.config.Credentials})
 	out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"start_seq":0,"end_seq":0}`)})
 	setFaults(t)
 	if err != nil || !strings.Contains(string(out.Payload), "ClaimError") {
@@ -308,15 +308,10 @@ func (a audited) executionsARN(end string) string {
 // usesOf is what the roles of the shared stack do meanwhile.
 func (a audited) usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 	t.Helper()
-	recorded := func() map[localaws.Call]int {
-		callsMu.Lock()
-		defer callsMu.Unlock()
-		return maps.Clone(calls)
-	}
-	before := recorded()
+	before := a.recorded()
 	meanwhile(t)
 	uses := map[use]bool{}
-	for call, n := range recorded() {
+	for call, n := range a.recorded() {
 		caller := call.Caller
 		if caller == localaws.EngineKeyID {
 			caller = a.roleName("state-machine")

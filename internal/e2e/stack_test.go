@@ -40,7 +40,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 }
 
 func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
-	prod, err := local.createStack("carnation-prod", append(slices.Clone(local.code), "Environment=prod")...)
+	prod, err := local.createStack("carnation-prod", append(slices.Clone(code), "Environment=prod")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestMakeDestroyRemovesAProdThatWasNeverCreated(t *testing.T) {
 	group := "/aws/lambda/failed-generate-data-prod-" + localaws.Region
 	run(t, "aws", "logs", "create-log-group", "--log-group-name", group)
 	defer run(t, "aws", "logs", "delete-log-group", "--log-group-name", group)
-	if _, err := local.createStack(name, append(slices.Clone(local.code), "Environment=prod", "ProjectName=failed")...); err == nil {
+	if _, err := local.createStack(name, append(slices.Clone(code), "Environment=prod", "ProjectName=failed")...); err == nil {
 		t.Fatal("a stack was created though its log group exists")
 	}
 	if status := run(t, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].StackStatus", "--output", "text"); strings.TrimSpace(status) != "ROLLBACK_FAILED" {
@@ -104,7 +104,7 @@ func deleteStack(t *testing.T, name string) {
 
 func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *testing.T) {
 	const name, project = "blue-devl", "blue"
-	code := append(slices.Clone(local.code), "ProjectName="+project)
+	code := append(slices.Clone(code), "ProjectName="+project)
 	blue, err := local.createStack(name, code...)
 	if err != nil {
 		t.Fatal(err)
@@ -170,18 +170,6 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 			}
 		}
 	}
-}
-
-// with is parameters with one of them replaced.
-func with(parameters []string, replacement string) []string {
-	name, _, _ := strings.Cut(replacement, "=")
-	result := []string{replacement}
-	for _, p := range parameters {
-		if !strings.HasPrefix(p, name+"=") {
-			result = append(result, p)
-		}
-	}
-	return result
 }
 
 func TestSizeLimits(t *testing.T) {
