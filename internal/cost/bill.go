@@ -44,7 +44,8 @@ const (
 	mapConcurrency   = 10   // MapMaxConcurrency
 	shardConcurrency = 10   // ShardConcurrency
 	queueKeySeconds  = 3600 // KmsDataKeyReusePeriodSeconds
-	alarms           = 15
+	functionAlarms   = 5    // of each function
+	otherAlarms      = 5    // of the state machine and the queues
 	dashboards       = 1
 )
 
@@ -117,8 +118,12 @@ func (p Prices) Bill(r Run) Bill {
 	b.Ratio = b.USD / b.Floor
 	const giga = 1 << 30
 	stored := float64(c.Writes*(ItemBytes+itemOverhead)) / giga
+	functions := 2.0
+	if r.Mode == Distributed {
+		functions = 3
+	}
 	b.Monthly = []Line{
-		p.line("alarms", alarms),
+		p.line("alarms", functions*functionAlarms+otherAlarms),
 		p.line("dashboard", dashboards),
 		p.line("KMS key", 1),
 		p.line("table", stored),

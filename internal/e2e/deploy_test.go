@@ -207,7 +207,7 @@ func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
 		t.Errorf("after the update the queue's data keys are reused for %s s, want 600", reuse)
 	}
 	p.replace(t, "cmd/insert-data/main.go", "package main", "// Changed.\n\npackage main")
-	p.make(t, "deploy", 0, "update-stack green-test", "LambdaFunctionStack", "UPDATE_COMPLETE")
+	p.make(t, "deploy", 0, "update-stack green-test", "GenerateDataStack", "UPDATE_COMPLETE")
 	p.replace(t, "state-machine/carnation-state-machine.asl.json", `"failed": 0`, `"failed": 0, "new": true`)
 	p.make(t, "deploy", 0, "update-stack green-test", "StateMachine", "UPDATE_COMPLETE")
 	p.make(t, "deploy", 0, "stack green-test is up to date")
@@ -314,11 +314,11 @@ func TestFailedUpdateIsMendedByTheNextDeploy(t *testing.T) {
 	run(t, "aws", "s3", "rm", "s3://"+bucket+"/"+key)
 	out = p.make(t, "deploy", 2, "update-stack gold-devl")
 	expectCauses(t, out, "make: stack gold-devl is UPDATE_ROLLBACK_FAILED: CloudWatchStack/Clash CREATE_FAILED: ",
-		"make: stack gold-devl is UPDATE_ROLLBACK_FAILED: LambdaFunctionStack/GenerateDataFunction UPDATE_FAILED: ")
+		"make: stack gold-devl is UPDATE_ROLLBACK_FAILED: GenerateDataStack/Function UPDATE_FAILED: ")
 
 	restore()
 	out = p.make(t, "deploy", 2, "its rollback is continued first")
-	expectCauses(t, out, "make: stack gold-devl is UPDATE_ROLLBACK_FAILED: LambdaFunctionStack/GenerateDataFunction UPDATE_FAILED: ")
+	expectCauses(t, out, "make: stack gold-devl is UPDATE_ROLLBACK_FAILED: GenerateDataStack/Function UPDATE_FAILED: ")
 	run(t, "aws", "s3", "cp", saved, "s3://"+bucket+"/"+key)
 	p.make(t, "deploy", 0, "continue-update-rollback gold-devl", "UPDATE_ROLLBACK_COMPLETE", "update-stack gold-devl", "UPDATE_COMPLETE", "StateMachineArn")
 	p.make(t, "run START=1 END=3", 0, "2 inserted, 0 failed")

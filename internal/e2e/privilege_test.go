@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -547,53 +545,5 @@ func (a audited) eachChange(held permissions, do func(what string, changed permi
 				}
 			}
 		}
-	}
-}
-
-func TestWildcardResourceNamesThePageThatSaysWhy(t *testing.T) {
-	template, err := os.ReadFile(filepath.Join(root, "cft/nested-stacks/iam-role-stack.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	statements := regexp.MustCompile(`((?: *#.*\n)*) *- Sid: (\w+)\n((?: {16}.*\n)*)`).FindAllStringSubmatch(string(template), -1)
-	wildcards := 0
-	for _, s := range statements {
-		comment, sid, body := s[1], s[2], s[3]
-		if regexp.MustCompile(`(Resource:|-) *'?\*'?\n`).MatchString(body) {
-			wildcards++
-			if !strings.Contains(comment, "https://docs.aws.amazon.com/service-authorization/latest/reference/") {
-				t.Errorf("statement %s has the resource *, and no comment above it that links AWS's list of what can be named", sid)
-			}
-		}
-	}
-	if all := strings.Count(string(template), "'*'"); wildcards != all || all == 0 {
-		t.Errorf("%d of %d wildcards are resources of a statement", wildcards, all)
-	}
-}
-
-// TestNoOtherPolicies keeps permissions where the tests above look for them.
-func TestNoOtherPolicies(t *testing.T) {
-	policies := regexp.MustCompile(`\bAWS::(IAM::\w+|\w+::\w*(Policy|Permission))\b|\bResourcePolicy:`)
-	var found list
-	for _, pattern := range []string{"cft/carnation-root-stack.yaml", "cft/nested-stacks/*.yaml"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, files, err)
-		}
-		for _, file := range files {
-			template, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, kind := range policies.FindAllString(string(template), -1) {
-				found = append(found, filepath.Base(file)+" "+kind)
-			}
-		}
-	}
-	slices.Sort(found)
-	want := list{"iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role", "iam-role-stack.yaml AWS::IAM::Role",
-		"sns-stack.yaml AWS::SNS::TopicPolicy", "sqs-stack.yaml AWS::SQS::QueuePolicy", "sqs-stack.yaml AWS::SQS::QueuePolicy"}
-	if !slices.Equal(found, want) {
-		t.Errorf("the templates have %v, want %v", found, want)
 	}
 }
