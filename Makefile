@@ -49,7 +49,7 @@ export PATH := $(PATH):$(CURDIR)/.venv/bin
 function_os   = $(if $(AWS_ENDPOINT_URL),$(shell uname -s | tr A-Z a-z),linux)
 goarch.arm64  = arm64
 goarch.x86_64 = amd64
-goarch        = $(or $(goarch.$(ARCH)),$(error ARCH is "$(ARCH)", and can be arm64 or x86_64))
+goarch        = $(or $(goarch.$(ARCH)),$(error ARCH is "$(ARCH)": must be arm64 or x86_64))
 
 functions  := generate-data insert-data plan-shards
 out        := build/$(ARCH)
@@ -60,7 +60,7 @@ go_build    = CGO_ENABLED=0 go build -trimpath
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load bench check vulncheck fmt clean go-build need-aws need-prerequisites
+.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load bench check vulncheck fmt clean go-build need-aws upload-package deploy-package
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
@@ -89,18 +89,21 @@ $(zips): %.zip: %/bootstrap
 prerequisites: need-aws ## Create or update the stack of the KMS key and the bucket that deploy takes
 	@echo "ProjectName=$(or $(PROJECT),carnation)" | scripts/apply-stack "$(or $(PROJECT),carnation)-prerequisites" cft/carnation-prerequisites-stack.yaml
 
-upload: need-aws need-prerequisites package ## Copy templates, state machine and zips to s3://BUCKET/PREFIX
-	@scripts/with-prerequisites scripts/upload $(out)
+# Both look up the bucket and the key before anything is built: if they are missing, the error comes at once.
+upload: need-aws ## Copy templates, state machine and zips to s3://BUCKET/PREFIX
+	@scripts/with-prerequisites $(MAKE) --no-print-directory upload-package
 
-deploy: need-aws need-prerequisites package ## Upload, then create or update the stack and follow it
-	@scripts/with-prerequisites scripts/deploy $(out)
+deploy: need-aws ## Upload, then create or update the stack and follow it
+	@scripts/with-prerequisites $(MAKE) --no-print-directory deploy-package
 
-# Said before anything is built.
+upload-package: package
+	@scripts/upload $(out)
+
+deploy-package: package
+	@scripts/deploy $(out)
+
 need-aws:
-	@command -v aws >/dev/null || { echo "make $(MAKECMDGOALS): there is no aws on PATH: install the AWS CLI, https://aws.amazon.com/cli/" >&2; exit 1; }
-
-need-prerequisites: need-aws
-	@scripts/with-prerequisites true
+	@command -v aws >/dev/null || { echo "make $(MAKECMDGOALS): aws is not on PATH: install the AWS CLI, https://aws.amazon.com/cli/" >&2; exit 1; }
 
 run: build/carnation ## Start an execution and follow it (START=1 END=21 RATE=0.5)
 	@build/carnation run --stack-name "$$STACK_NAME" $${START:+--start-seq "$$START"} $${END:+--end-seq "$$END"} $${RATE:+--failure-rate "$$RATE"}
@@ -111,10 +114,10 @@ status: build/carnation ## Show the table, the queues and the last executions
 destroy: need-aws ## Delete the stack and follow it until it is gone (YES=1: without asking)
 	@scripts/destroy
 
-local: tools build/carnation ## Run local AWS in the foreground
+local: build/carnation ## Run local AWS in the foreground
 	@scripts/python-tools build/carnation local
 
-demo: tools build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed)
+demo: build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed)
 	@scripts/python-tools scripts/demo $(or $(MODE),inline)
 
 test: check ## Check, then run all tests

@@ -74,11 +74,11 @@ func stackOutput(t *testing.T, name, key string) string {
 func TestMakeDeployNeedsPrerequisitesOrNames(t *testing.T) {
 	p := newProject(t, "PROJECT=pink")
 	for _, test := range []struct{ target, want string }{
-		{"deploy", "BUCKET is not set, and there is no stack pink-prerequisites that has it: run make prerequisites first"},
-		{"upload", "BUCKET is not set, and there is no stack pink-prerequisites that has it: run make prerequisites first"},
-		{"deploy BUCKET=x", "KMS_KEY_ID is not set, and there is no stack pink-prerequisites that has it: run make prerequisites first"},
+		{"deploy", "BUCKET is missing, and so is stack pink-prerequisites: run make prerequisites first"},
+		{"upload", "BUCKET is missing, and so is stack pink-prerequisites: run make prerequisites first"},
+		{"deploy BUCKET=x", "KMS_KEY_ID is missing, and so is stack pink-prerequisites: run make prerequisites first"},
 		{"deploy BUCKET=no-such-bucket-here KMS_KEY_ID=" + local.keyID, "there is no bucket no-such-bucket-here"},
-		{"deploy BUCKET=" + bucket + " KMS_KEY_ID=alias/x", "KMS_KEY_ID is alias/x, and has to be a key id"},
+		{"deploy BUCKET=" + bucket + " KMS_KEY_ID=alias/x", "KMS_KEY_ID is alias/x: must be a key ID"},
 	} {
 		p.make(t, test.target, 2, test.want)
 	}
@@ -215,11 +215,11 @@ func TestMakeDeployCreatesUpdatesAndDestroys(t *testing.T) {
 
 	name := stackOutput(t, "green-prerequisites", "BucketName")
 	run(t, "aws", "s3", "cp", "go.mod", "s3://"+name+"/mine")
-	p.make(t, "destroy", 2, "stack green-test is to be deleted, and nobody is here to confirm it: set YES=1")
+	p.make(t, "destroy", 2, "there is no terminal to ask whether to delete stack green-test: set YES=1")
 	if got := stackStatus(t, "green-test"); got != "UPDATE_COMPLETE" {
 		t.Errorf("after a refused destroy the stack is %s", got)
 	}
-	p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE", "left, as they are yours", name+"/carnation", "KMS key")
+	p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE", "kept: the templates and the code", name+"/carnation", "KMS key")
 	p.make(t, "destroy", 0, "there is no stack green-test")
 	run(t, "aws", "s3", "ls", "s3://"+name+"/mine")
 	p.make(t, "prerequisites", 0, "stack green-prerequisites is up to date")
@@ -366,5 +366,5 @@ sys.stdout.write(said.decode())
 	if got := stackStatus(t, "grey-devl"); got != "CREATE_COMPLETE" {
 		t.Errorf("after three times no the stack is %s", got)
 	}
-	expectInOrder(t, answer("y\n"), "[y/N]", "DELETE_COMPLETE", "left, as they are yours")
+	expectInOrder(t, answer("y\n"), "[y/N]", "DELETE_COMPLETE", "kept: the templates and the code")
 }

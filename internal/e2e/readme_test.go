@@ -90,11 +90,11 @@ func TestReadmePlayAndLargerRanges(t *testing.T) {
 	output := runCommands(t, strings.Replace(section(t, "Play with it"), "make destroy\n", larger+"make destroy\n", 1))
 	expectInOrder(t, output, "CREATE_COMPLETE", "20 new and 0 claimed events, 9 inserted, 11 failed", "9 rows", "11 inserted, 0 failed", "retry queue: 0 waiting",
 		"UPDATE_COMPLETE", "5000 new and 0 claimed events, 4747 inserted, 253 failed", "UPDATE_COMPLETE", "0 new and 253 claimed events, 253 inserted, 0 failed",
-		"left, as they are yours")
+		"kept: the templates and the code")
 }
 
 func TestReadmeDeploy(t *testing.T) {
 	output := runCommands(t, section(t, "Deploy it to AWS"))
 	expectInOrder(t, output, "carnation-prerequisites", "CREATE_COMPLETE", "carnation-devl", "CREATE_COMPLETE", "9 inserted, 11 failed",
-		"DELETE_COMPLETE", "left, as they are yours", "DeletionDate")
+		"DELETE_COMPLETE", "kept: the templates and the code", "DeletionDate")
 }

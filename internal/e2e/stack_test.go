@@ -53,7 +53,7 @@ func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)
 	destroyed := local.command([]string{"STACK_NAME=carnation-prod", "YES=1"}, "make", "--no-print-directory", "destroy")
 	for _, want := range []string{"table carnation-events-prod-", "queue carnation-retry-queue-prod-", "queue carnation-dead-letter-queue-prod-"} {
-		if destroyed.code != 0 || !strings.Contains(destroyed.stdout, "left, with its events, as this was prod: "+want) {
+		if destroyed.code != 0 || !strings.Contains(destroyed.stdout, "kept, because this was prod: "+want) {
 			t.Errorf("make destroy in prod: %s, want it to leave the %s", destroyed, want)
 		}
 	}

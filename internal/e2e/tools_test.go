@@ -403,5 +403,5 @@ func demoStory(total int, rate float64, lone int64) (lines []string) {
 	run("--start-seq 0 --end-seq 0", "SUCCEEDED", 0, 0, 0)
 	left(total, 0, 1)
 	return append(lines, fmt.Sprintf("\n  %d\n", total), fmt.Sprintf(`{"sequence_no":%d,`, lone),
-		fmt.Sprintf("%d of %d events are in the table, and the one that failed for good is in the dead-letter queue. Nothing is lost.\n", total, total))
+		fmt.Sprintf("All %d events are in the table. The event that failed every time is in the dead-letter queue. Nothing is lost.\n", total))
 }
