@@ -9,6 +9,7 @@ import io
 import json
 import logging
 
+import moto.core.utils
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -119,6 +120,8 @@ def parse_headers(lines, _class=http.client.HTTPMessage):
 
 def bind():
     """A server of moto's services on a free port of the loopback interface."""
+    # moto has a loader list all of botocore's services for each service that it serves.
+    moto.core.utils.create_loader = functools.cache(moto.core.utils.create_loader)
     # moto reads its own source directory, twice and under a lock, to route each request.
     find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
     DomainDispatcherApplication.get_backend_for_host = find_backend

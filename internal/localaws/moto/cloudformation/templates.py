@@ -19,7 +19,7 @@ def invalid(message):
     return ValidationError(message=message)
 
 
-class TemplateLoader(yaml.SafeLoader):
+class TemplateLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML as CloudFormation reads it: `!Ref x` is {"Ref": x}, and a date stays the text it is."""
 
 
