@@ -145,13 +145,13 @@ func TestDocsSayWhatIsAssumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, seconds := range map[string]float64{
-		"finding the retry queue empty":          longPollSeconds,
-		"generate-data and plan-shards besides":  smallSeconds,
-		"insert-data of one event":               insertSeconds,
-		"insert-data of a shard, for each event": shardEventSeconds,
-		"cold start of an environment":           coldStartSeconds,
-		"an event in the inline Map":             eventSeconds,
-		"an execution or child besides":          betweenSeconds,
+		"finding the retry queue empty":             longPollSeconds,
+		"generate-data and plan-shards, other work": smallSeconds,
+		"insert-data of one event":                  insertSeconds,
+		"insert-data of a shard, for each event":    shardEventSeconds,
+		"cold start of an environment":              coldStartSeconds,
+		"an event in the inline Map":                eventSeconds,
+		"an execution or child, other time":         betweenSeconds,
 	} {
 		if row := fmt.Sprintf("\n| %s | %g ms |", what, 1000*seconds); !strings.Contains(string(docs), row) {
 			t.Errorf("docs/cost.md has no row %s", row)

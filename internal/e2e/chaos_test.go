@@ -117,7 +117,7 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 			sum.faults[kind] += n
 		}
 	}
-	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | of them by redrive of a stopped run | lost | duplicated | wrong status |\n")
+	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | by redrive of a stopped run | lost | duplicated | wrong status |\n")
 	fmt.Fprintf(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n| %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n",
 		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.redriven, len(sum.lost), len(sum.duplicated), len(sum.wrong))
 	fmt.Fprintf(w, "| fault | times |\n| --- | --- |\n")
