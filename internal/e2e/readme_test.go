@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"carnation/internal/localaws"
 )
 
 var (
@@ -49,23 +48,18 @@ func commands(text string) string {
 
 var simulated = regexp.MustCompile(`(?m) --failure-rate 0\.\d+$`)
 
-// runCommands runs documented commands on a new local AWS of their own and returns what they print. A run with simulated failures
-// exits with code 1, as it should. YES=1 answers make destroy.
+// runCommands runs documented commands in a copy of the project, on a local AWS that has nothing else, and returns what they print. A run
+// with simulated failures exits with code 1, as it should. YES=1 answers make destroy.
 func runCommands(t *testing.T, commands string, extra ...string) string {
 	t.Helper()
-	fresh, err := localaws.Start(t.Context(), localaws.Options{Python: os.Getenv("CARNATION_PYTHON")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := fresh.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	c := newCloud(t)
+	dir := newProject(t).dir
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // dozens of commands
+	defer cancel()
 	script := simulated.ReplaceAllString(commands, "$0 || [ $$? = 1 ]")
-	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
-	cmd.Dir = root
-	cmd.Env = append(local.environment(append(extra, "YES=1")...), fresh.Environment()...)
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = c.environment(append(extra, "YES=1")...)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -88,6 +82,7 @@ func expectInOrder(t *testing.T, output string, wants ...string) {
 
 // The README's commands run in its own order, and print what it says that one sees.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	readme := document(t, "README.md")
 	output := runCommands(t, commands(section(t, readme, "Deploy it")+section(t, readme, "How it works")+section(t, readme, "Clean up")))
 	wants := []string{"carnation-prerequisites", "CREATE_COMPLETE", "carnation-devl", "CREATE_COMPLETE"}
@@ -104,6 +99,7 @@ func TestReadme(t *testing.T) {
 }
 
 func TestWalkthrough(t *testing.T) {
+	t.Parallel()
 	output := runCommands(t, commands(document(t, "docs/walkthrough.md")), "ARCH="+arch())
 	expectInOrder(t, output,
 		"FAILED None Carnation.EventsFailed 11 of 20 events failed and are in the retry queue",
