@@ -94,7 +94,7 @@ func TestReadme(t *testing.T) {
 		}
 	}
 	wants = append(wants, "UPDATE_COMPLETE", "5000 new and 0 claimed events, 4747 inserted, 253 failed", "UPDATE_COMPLETE", "0 new and 253 claimed events, 253 inserted, 0 failed",
-		"DELETE_COMPLETE", "left, as they are yours", "DeletionDate")
+		"DELETE_COMPLETE", "kept: the templates and the code", "DeletionDate")
 	expectInOrder(t, output, wants...)
 }
 
