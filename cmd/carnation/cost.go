@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"carnation/internal/cost"
-	"carnation/internal/function/shard"
+	"carnation/internal/event"
 )
 
 const costExamples = `  carnation cost --events 1000000
@@ -19,8 +19,8 @@ const costExamples = `  carnation cost --events 1000000
 `
 
 func setupCost(flags *flag.FlagSet) action {
-	events := count{most: shard.MaxEvents}
-	shardSize := count{n: shard.MaxSize, most: shard.MaxSize}
+	events := count{most: event.MaxEvents}
+	shardSize := count{n: event.MaxShardSize, most: event.MaxShardSize}
 	var rate share
 	mode := &oneOf{"", []string{cost.Inline, cost.Distributed}}
 	children := &oneOf{cost.Standard, []string{cost.Standard, cost.Express}}

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"carnation/internal/cost"
-	"carnation/internal/function/shard"
+	"carnation/internal/event"
 )
 
 var update = flag.Bool("update", false, "write docs/cost.md anew, with what the command prints")
@@ -52,7 +52,7 @@ func TestCostDocsShowWhatTheCommandPrints(t *testing.T) {
 	}
 	totals := "| events | DynamoDB alone | distributed | | inline | |\n| --- | --- | --- | --- | --- | --- |\n"
 	for _, events := range []int{1000, 1_000_000, 10_000_000} {
-		distributed := prices.Bill(cost.Run{Mode: cost.Distributed, Events: events, ShardSize: shard.MaxSize, ChildType: cost.Standard})
+		distributed := prices.Bill(cost.Run{Mode: cost.Distributed, Events: events, ShardSize: event.MaxShardSize, ChildType: cost.Standard})
 		inline := prices.Bill(cost.Run{Mode: cost.Inline, Events: events})
 		totals += fmt.Sprintf("| %s | %s | %s | %.2f times | %s | %.1f times |\n", thousands(float64(events)),
 			usd(inline.Floor), usd(distributed.USD), distributed.Ratio, usd(inline.USD), inline.Ratio)

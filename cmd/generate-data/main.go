@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -13,10 +14,11 @@ import (
 func main() {
 	logger := environment.NewLogger()
 	s, err := environment.Load(logger)
-	if err != nil {
+	concurrency, concurrencyErr := environment.RequireConcurrency(logger, "MAP_MAX_CONCURRENCY", generate.MaxConcurrency)
+	if err := errors.Join(err, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
-	handler := &generate.Handler{Queue: s.Queue, Metrics: s.Metrics, FailureInjection: s.FailureInjection}
+	handler := &generate.Handler{Queue: s.Queue, Metrics: s.Metrics, Concurrency: concurrency, FailureInjection: s.FailureInjection}
 	lambda.Start(handler.Handle)
 }

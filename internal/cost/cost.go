@@ -3,8 +3,8 @@
 package cost
 
 import (
+	"carnation/internal/event"
 	"carnation/internal/function/generate"
-	"carnation/internal/function/shard"
 )
 
 // The modes of a run.
@@ -22,9 +22,9 @@ const (
 // Run is what is to be priced: a range of events, each tried once, where the retry queue was empty.
 type Run struct {
 	Mode      string
-	Events    int    // 1 to shard.MaxEvents
+	Events    int    // 1 to event.MaxEvents
 	Failed    int    // how many of them fail on purpose, 0 to Events
-	ShardSize int    // events of a shard, 1 to shard.MaxSize; distributed mode only
+	ShardSize int    // events of a shard, 1 to event.MaxShardSize; distributed mode only
 	ChildType string // Standard or Express; distributed mode only
 }
 
@@ -92,7 +92,7 @@ func (r Run) distributed() Counts {
 
 // shards is into how many the range is split, at most 10,000.
 func (r Run) shards() int {
-	return ceil(r.Events, int(shard.SizeFor(int64(r.Events), int64(r.ShardSize))))
+	return ceil(r.Events, int(event.ShardSize(int64(r.Events), int64(r.ShardSize))))
 }
 
 func ceil(n, size int) int { return (n + size - 1) / size }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"carnation/internal/function/shard"
+	"carnation/internal/event"
 )
 
 func prices(t *testing.T) Prices {
@@ -97,7 +97,7 @@ func TestCountsOfRunsThatAreCountedByHand(t *testing.T) {
 
 func TestAMillionEventsInTheDistributedModeCostLittleMoreThanTheirWrites(t *testing.T) {
 	for _, children := range []string{Standard, Express} {
-		bill := prices(t).Bill(Run{Mode: Distributed, Events: 1_000_000, ShardSize: shard.MaxSize, ChildType: children})
+		bill := prices(t).Bill(Run{Mode: Distributed, Events: 1_000_000, ShardSize: event.MaxShardSize, ChildType: children})
 		if bill.Floor != 0.625 || bill.USD > 0.80 || bill.Ratio > 1.25 {
 			t.Errorf("with %s children they cost %.4f USD, %.2f times the %.4f of their writes: want at most 0.80, and 1.25 times 0.625",
 				children, bill.USD, bill.Ratio, bill.Floor)
@@ -121,7 +121,7 @@ func TestTemplatesSayWhatIsPriced(t *testing.T) {
 			text += string(data)
 		}
 	}
-	for name, want := range map[string]int{"LambdaMemorySize": memoryMB, "MapMaxConcurrency": mapConcurrency, "ShardConcurrency": shardConcurrency, "ShardSize": shard.MaxSize} {
+	for name, want := range map[string]int{"LambdaMemorySize": memoryMB, "MapMaxConcurrency": mapConcurrency, "ShardConcurrency": shardConcurrency, "ShardSize": event.MaxShardSize} {
 		match := regexp.MustCompile(`(?m)^  ` + name + `:\n(?:    .*\n)*?    Default: (\d+)$`).FindStringSubmatch(text)
 		if match == nil || match[1] != strconv.Itoa(want) {
 			t.Errorf("default of %s is %v, %d is priced", name, match, want)

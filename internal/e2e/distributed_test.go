@@ -224,8 +224,8 @@ func TestDistributedRunClaimsOnlyWhatWasThereBeforeIt(t *testing.T) {
 func TestBadInputOfADistributedRunIsRefused(t *testing.T) {
 	d := distributedStack(t)
 	for _, test := range []struct{ input, kind, cause string }{
-		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: allowed is an integer from 0 to 9007199254740991"},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: allowed is a number from 0 to 1"},
+		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: must be an integer from 0 to 9007199254740991"},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: must be a number from 0 to 1"},
 		{`{"start_seq":1,"end_seq":10000002}`, "RangeTooLargeError", "end_seq is 10000002: the range of 10000001 events does not fit one run: the largest that fits is 10000000 events (end_seq 10000001); split it into several runs"},
 	} {
 		out := d.execute(t, test.input)

@@ -287,7 +287,7 @@ func (a audited) everyShardedPath(t *testing.T) {
 	others := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultError}
 	setFaults(t, first, others)
 	client := lambda.New(lambda.Options{BaseEndpoint: aws.String(local.endpoint.URL), Region: localaws.Region, Credentials: a.config.Credentials})
-	out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"start_seq":0,"end_seq":0}`)})
+	out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"operation":"GenerateRun","input":{"start_seq":0,"end_seq":0}}`)})
 	setFaults(t)
 	if err != nil || !strings.Contains(string(out.Payload), "ClaimError") {
 		t.Errorf("generate-data that could not claim answered %s, %v", out.Payload, err)

@@ -105,6 +105,6 @@ func TestWalkthrough(t *testing.T) {
 		"FAILED None Carnation.EventsFailed 11 of 20 events failed and are in the retry queue",
 		"\n9\n", `"ApproximateNumberOfMessages": "11"`,
 		`SUCCEEDED {"inserted":11,"failed":0}`, "\n20\n",
-		"FAILED None InvalidInputError", "end_seq is 5: ", "an integer from 9 to 9007199254740991",
+		"FAILED None InvalidInputError", "end_seq is 5: must be an integer from 9 to 9007199254740991",
 		"FAILED None RangeTooLargeError", "the largest that fits is 541 events")
 }

@@ -169,13 +169,13 @@ func TestOverlappingRunsShareTheQueueAndLoseNothing(t *testing.T) {
 
 func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 	for _, test := range []struct{ input, kind, cause string }{
-		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: allowed is an integer from 0 to 9007199254740991"},
-		{`{"start_seq":"1","end_seq":5}`, "InvalidInputError", `start_seq is "1": allowed is an integer from 0 to 9007199254740991`},
-		{`{"start_seq":9,"end_seq":5}`, "InvalidInputError", "end_seq is 5: allowed is an integer from 9 to 9007199254740991"},
-		{`{"start_seq":-1,"end_seq":5}`, "InvalidInputError", "start_seq is -1: allowed is an integer from 0 to 9007199254740991"},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: allowed is a number from 0 to 1"},
-		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: allowed is a JSON object of start_seq, end_seq, failure_rate"},
-		{`[1,5]`, "InvalidInputError", "the input is [1,5]: allowed is a JSON object of start_seq, end_seq, failure_rate"},
+		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: must be an integer from 0 to 9007199254740991"},
+		{`{"start_seq":"1","end_seq":5}`, "InvalidInputError", `start_seq is "1": must be an integer from 0 to 9007199254740991`},
+		{`{"start_seq":9,"end_seq":5}`, "InvalidInputError", "end_seq is 5: must be an integer from 9 to 9007199254740991"},
+		{`{"start_seq":-1,"end_seq":5}`, "InvalidInputError", "start_seq is -1: must be an integer from 0 to 9007199254740991"},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: must be a number from 0 to 1"},
+		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: must be one of start_seq, end_seq, failure_rate"},
+		{`[1,5]`, "InvalidInputError", "the input is [1,5]: must be a JSON object with the fields start_seq, end_seq, failure_rate"},
 		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode", generate.MaxItems, generate.MaxItems+1)},
 	} {
 		out := shared.execute(t, test.input)
@@ -313,10 +313,10 @@ func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
 	if _, answer := invoke("InsertDataFunctionArn", `{"items":[`+other+`]}`); !strings.Contains(answer, `"error":"ConditionalCheckFailedException"`) {
 		t.Errorf("insert-data answers %s", answer)
 	}
-	if failure, answer := invoke("InsertDataFunctionArn", `{"items":7}`); failure != "Unhandled" || !equalJSON(t, answer, `{"errorMessage":"items is 7: allowed is a list of items","errorType":"InvalidInputError"}`) {
+	if failure, answer := invoke("InsertDataFunctionArn", `{"items":7}`); failure != "Unhandled" || !equalJSON(t, answer, `{"errorMessage":"items is 7: must be a list of items","errorType":"InvalidInputError"}`) {
 		t.Errorf("insert-data answers %s %s", failure, answer)
 	}
-	if failure, answer := invoke("GenerateDataFunctionArn", `{"start_seq":1,"end_seq":1}`); failure != "None" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0}`) {
+	if failure, answer := invoke("GenerateDataFunctionArn", `{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":1}}`); failure != "None" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0,"max_concurrency":10}`) {
 		t.Errorf("generate-data answers %s %s", failure, answer)
 	}
 

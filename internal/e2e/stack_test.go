@@ -47,7 +47,7 @@ func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 	}
 	out := prod.execute(t, `{"start_seq":1,"end_seq":2,"failure_rate":0.5}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	if got := *out.Cause; !strings.Contains(got, "failure_rate is 0.5: allowed is 0, because the stack's parameter FailureInjection is disabled") {
+	if got := *out.Cause; !strings.Contains(got, "failure_rate is 0.5: must be 0, because the stack's parameter FailureInjection is disabled") {
 		t.Errorf("cause is %s", got)
 	}
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)

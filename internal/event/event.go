@@ -1,17 +1,19 @@
-// Package event holds the records that Carnation moves: the event to insert, the item that carries it through a Map
-// state, and the strict reading of both. docs/design.md gives the JSON shapes.
+// Package event has the records that travel through a run: the event, the item that carries it through a Map state, the
+// input of a run, and the plan of its shards. It reads all of them strictly. docs/design.md shows their JSON.
 package event
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 )
 
-// MaxSequenceNo is the largest sequence number, 2^53-1: every JSON implementation holds it exactly.
+// MaxSequenceNo is the largest sequence number, 2^53-1. Every JSON implementation can represent it exactly.
 const MaxSequenceNo = 1<<53 - 1
 
 // Event is one record to insert. It is also the body of its message in the retry queue.
@@ -19,18 +21,18 @@ type Event struct {
 	SequenceNo   int64  `json:"sequence_no"`
 	RandomValue  string `json:"random_value"` // UUID version 4
 	CurrentTime  int64  `json:"current_time"` // when it was generated, Unix seconds
-	StartSeq     int64  `json:"start_seq"`    // of the range it was generated in
+	StartSeq     int64  `json:"start_seq"`    // of the range that the event belongs to
 	EndSeq       int64  `json:"end_seq"`      // exclusive
 	RetryAttempt int    `json:"retry_attempt"`
 }
 
-// Item is an event on its way through a Map state. ReceiptHandle is set for a claimed event only.
+// Item is an event on its way through a Map state. Only a claimed event has a ReceiptHandle.
 type Item struct {
 	Event         Event  `json:"event"`
 	ReceiptHandle string `json:"receipt_handle,omitempty"`
 }
 
-// Size is the bytes of the item as JSON.
+// Size is the size of the item as JSON, in bytes.
 func (i Item) Size() (int, error) {
 	data, err := json.Marshal(i)
 	if err != nil {
@@ -39,54 +41,71 @@ func (i Item) Size() (int, error) {
 	return len(data), nil
 }
 
-// InvalidInputError says which field of an input is wrong, its value, and what is allowed. The state machine sees its
-// type name as the error name.
+// InvalidInputError names a field of an input, its value, and what the value must be. The state machine sees its type name as
+// the error name.
 type InvalidInputError struct {
-	Field   string // path in the input, e.g. items[3].event.sequence_no
-	Value   string // as JSON, shortened; empty when the field is missing
-	Allowed string
+	Field  string // path in the input, such as items[3].event.sequence_no
+	Value  string // as JSON, shortened; empty if the field is missing
+	MustBe string
 }
 
 func (e *InvalidInputError) Error() string {
 	if e.Value == "" {
-		return fmt.Sprintf("%s is missing: allowed is %s", e.Field, e.Allowed)
+		return fmt.Sprintf("%s is missing: must be %s", e.Field, e.MustBe)
 	}
-	return fmt.Sprintf("%s is %s: allowed is %s", e.Field, e.Value, e.Allowed)
+	return fmt.Sprintf("%s is %s: must be %s", e.Field, e.Value, e.MustBe)
 }
 
-// Object is a JSON object that is read field by field, so that every error can name its field.
+// Object is a JSON object that is read field by field, so that every error names its field.
 type Object struct {
 	path   string
 	fields map[string]json.RawMessage
 }
 
-// ReadObject reads data as an object that has no fields but the ones named. path is "" for a whole input.
-// The error is an *InvalidInputError.
+// ReadObject reads data as an object that may have the named fields and no others. path is where the object stands in the
+// input, "" for the whole input. The error is an *InvalidInputError.
 func ReadObject(data []byte, path string, names ...string) (Object, error) {
 	o := Object{path: path}
 	what := path
 	if what == "" {
 		what = "the input"
 	}
-	allowed := "a JSON object of " + strings.Join(names, ", ")
 	if err := json.Unmarshal(data, &o.fields); err != nil || o.fields == nil {
-		return o, &InvalidInputError{what, shorten(data), allowed}
+		return o, &InvalidInputError{what, shorten(data), "a JSON object with the fields " + strings.Join(names, ", ")}
 	}
-	var unknown []string
-	for name := range o.fields {
+	return o, o.only(names)
+}
+
+// only checks that o has no other fields than the named ones.
+func (o Object) only(names []string) error {
+	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
 		if !slices.Contains(names, name) {
-			unknown = append(unknown, name)
+			name = cmp.Or(shorten([]byte(name)), `""`)
+			return &InvalidInputError{o.field(name), "unknown", "one of " + strings.Join(names, ", ")}
 		}
 	}
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		name := shorten([]byte(unknown[0]))
-		if name == "" {
-			name = `""`
-		}
-		return o, &InvalidInputError{o.field(name), "unknown", allowed}
+	return nil
+}
+
+// Operations is what a function can do: the fields of each operation's request, by the name of the operation.
+type Operations map[string][]string
+
+// ReadRequest reads the request of a function with several operations, such as {"operation": "GenerateRun", "input": {...}}.
+// The error is an *InvalidInputError.
+func ReadRequest(payload []byte, operations Operations) (operation string, request Object, err error) {
+	if err := json.Unmarshal(payload, &request.fields); err != nil || request.fields == nil {
+		return "", request, &InvalidInputError{"the request", shorten(payload), "a JSON object with the field operation"}
 	}
-	return o, nil
+	names := slices.Sorted(maps.Keys(operations))
+	operation, err = request.String("operation", strings.Join(names, " or "))
+	if err != nil {
+		return "", request, err
+	}
+	fields, ok := operations[operation]
+	if !ok {
+		return "", request, request.Invalid("operation", strings.Join(names, " or "))
+	}
+	return operation, request, request.only(append([]string{"operation"}, fields...))
 }
 
 // Has tells whether the field is there.
@@ -95,7 +114,7 @@ func (o Object) Has(name string) bool {
 	return ok
 }
 
-// Raw is the field's JSON, nil when it is missing.
+// Raw is the field's JSON, nil if the field is missing.
 func (o Object) Raw(name string) json.RawMessage {
 	return o.fields[name]
 }
@@ -103,14 +122,14 @@ func (o Object) Raw(name string) json.RawMessage {
 // Int reads a required integer from least to most.
 func (o Object) Int(name string, least, most int64) (int64, error) {
 	var n int64
-	// A null would leave n at 0, and 1.0 or 1e3 are no integers here.
+	// json.Unmarshal ignores a null, and fails for 1.0 and 1e3, which are not integers here.
 	if raw := o.fields[name]; json.Unmarshal(raw, &n) != nil || string(raw) == "null" || n < least || n > most {
 		return 0, o.Invalid(name, fmt.Sprintf("an integer from %d to %d", least, most))
 	}
 	return n, nil
 }
 
-// rate reads an optional number from 0 to 1, default 0.
+// rate reads an optional number from 0 to 1. The default is 0.
 func (o Object) rate(name string) (float64, error) {
 	if !o.Has(name) {
 		return 0, nil
@@ -122,18 +141,18 @@ func (o Object) rate(name string) (float64, error) {
 	return rate, nil
 }
 
-// String reads a required string that is not empty. allowed describes it in the error.
-func (o Object) String(name, allowed string) (string, error) {
+// String reads a required string that is not empty. mustBe describes it in the error.
+func (o Object) String(name, mustBe string) (string, error) {
 	var s string
 	if json.Unmarshal(o.fields[name], &s) != nil || s == "" {
-		return "", o.Invalid(name, allowed)
+		return "", o.Invalid(name, mustBe)
 	}
 	return s, nil
 }
 
-// Invalid is the error for a field of o that is not what is allowed.
-func (o Object) Invalid(name, allowed string) error {
-	return &InvalidInputError{o.field(name), shorten(o.fields[name]), allowed}
+// Invalid is the error for a field with a wrong value.
+func (o Object) Invalid(name, mustBe string) error {
+	return &InvalidInputError{o.field(name), shorten(o.fields[name]), mustBe}
 }
 
 func (o Object) field(name string) string {
@@ -143,13 +162,13 @@ func (o Object) field(name string) string {
 	return o.path + "." + name
 }
 
-// isUUIDv4 is no regular expression, since compiling one takes long at cold start.
+// isUUIDv4 does not use a regular expression: compiling one at cold start takes too long.
 func isUUIDv4(s string) bool {
 	id, err := uuid.Parse(s)
 	return err == nil && id.Version() == 4 && id.Variant() == uuid.RFC4122 && id.String() == s
 }
 
-// Parse reads an event and checks every field of it. path is where it stands in an input, for the error, which is an
+// Parse reads an event and checks every field of it. path is where the event stands in an input. The error is an
 // *InvalidInputError.
 func Parse(data []byte, path string) (Event, error) {
 	var e Event
@@ -203,7 +222,7 @@ func ParseItems(o Object, name string) ([]Item, error) {
 			return nil, err
 		}
 		if item.Has("receipt_handle") {
-			if items[i].ReceiptHandle, err = item.String("receipt_handle", "a receipt handle that is not empty"); err != nil {
+			if items[i].ReceiptHandle, err = item.String("receipt_handle", "a non-empty receipt handle"); err != nil {
 				return nil, err
 			}
 		}
@@ -211,7 +230,7 @@ func ParseItems(o Object, name string) ([]Item, error) {
 	return items, nil
 }
 
-// shorten keeps an error readable, and inside what Lambda passes on, whatever was sent.
+// shorten keeps an error message short and valid, whatever the input was.
 func shorten(data []byte) string {
 	const most = 100
 	s := strings.ToValidUTF8(string(data), "?")
@@ -221,8 +240,8 @@ func shorten(data []byte) string {
 	return s
 }
 
-// FailureRate reads the optional failure_rate of an input, the share of inserts that fail on purpose. A rate above 0 is
-// an error where failures must not be simulated.
+// FailureRate reads the optional failure_rate of an input, the share of inserts that fail on purpose. A rate above 0 is an
+// error unless injection is true.
 func FailureRate(input Object, injection bool) (float64, error) {
 	rate, err := input.rate("failure_rate")
 	if err == nil && rate > 0 && !injection {

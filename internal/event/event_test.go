@@ -28,7 +28,7 @@ var (
 	}
 )
 
-const eventFields = "a JSON object of sequence_no, random_value, current_time, start_seq, end_seq, retry_attempt"
+const eventFields = "a JSON object with the fields sequence_no, random_value, current_time, start_seq, end_seq, retry_attempt"
 
 // eventWith is the event of testdata as JSON with one field changed, or left out where raw is "".
 func eventWith(t *testing.T, field, raw string) []byte {
@@ -110,7 +110,7 @@ func TestParseNamesTheFieldTheValueAndWhatIsAllowed(t *testing.T) {
 		"random_value":  "a UUID version 4 in lower case",
 	} {
 		if _, err := Parse(eventWith(t, field, ""), ""); true {
-			wantInvalid(t, "Parse() without "+field, err, field+" is missing: allowed is "+allowed)
+			wantInvalid(t, "Parse() without "+field, err, field+" is missing: must be "+allowed)
 		}
 		wrong := []string{
 			"null", "true", "[]", "[7]", "{}", `""`, `"7"`, "7.0", "1.0", "1e3", "7.5", "-1",
@@ -130,16 +130,16 @@ func TestParseNamesTheFieldTheValueAndWhatIsAllowed(t *testing.T) {
 		}
 		for _, raw := range wrong {
 			_, err := Parse(eventWith(t, field, raw), "")
-			wantInvalid(t, fmt.Sprintf("Parse() with %s %s", field, raw), err, field+" is "+raw+": allowed is "+allowed)
+			wantInvalid(t, fmt.Sprintf("Parse() with %s %s", field, raw), err, field+" is "+raw+": must be "+allowed)
 		}
 	}
 }
 
 func TestParseHoldsTheSequenceNumberInsideItsRange(t *testing.T) {
 	for _, tc := range []struct{ field, raw, want string }{
-		{"start_seq", "8", "sequence_no is 7: allowed is an integer from 8 to 20"},
-		{"end_seq", "7", "sequence_no is 7: allowed is an integer from 1 to 6"},
-		{"end_seq", "1", "start_seq is 1: allowed is an integer from 0 to 0"},
+		{"start_seq", "8", "sequence_no is 7: must be an integer from 8 to 20"},
+		{"end_seq", "7", "sequence_no is 7: must be an integer from 1 to 6"},
+		{"end_seq", "1", "start_seq is 1: must be an integer from 0 to 0"},
 	} {
 		_, err := Parse(eventWith(t, tc.field, tc.raw), "")
 		wantInvalid(t, fmt.Sprintf("Parse() with %s %s", tc.field, tc.raw), err, tc.want)
@@ -148,26 +148,26 @@ func TestParseHoldsTheSequenceNumberInsideItsRange(t *testing.T) {
 
 func TestParsePutsThePathBeforeTheField(t *testing.T) {
 	_, err := Parse(eventWith(t, "sequence_no", `"x"`), "items[3].event")
-	wantInvalid(t, "Parse()", err, `items[3].event.sequence_no is "x": allowed is an integer from 1 to 20`)
+	wantInvalid(t, "Parse()", err, `items[3].event.sequence_no is "x": must be an integer from 1 to 20`)
 	_, err = Parse([]byte("7"), "items[3].event")
-	wantInvalid(t, "Parse()", err, "items[3].event is 7: allowed is "+eventFields)
+	wantInvalid(t, "Parse()", err, "items[3].event is 7: must be "+eventFields)
 }
 
 func TestReadObjectRefusesWhatIsNoObjectOfKnownFields(t *testing.T) {
-	const allowed = ": allowed is a JSON object of a, b"
+	const object, names = ": must be a JSON object with the fields a, b", ": must be one of a, b"
 	for _, tc := range []struct{ data, path, want string }{
-		{"", "", "the input is missing" + allowed},
-		{"", "x.y", "x.y is missing" + allowed},
-		{"null", "", "the input is null" + allowed},
-		{"[]", "", "the input is []" + allowed},
-		{`"a"`, "x.y", `x.y is "a"` + allowed},
-		{"7", "", "the input is 7" + allowed},
-		{`{"a":NaN}`, "", `the input is {"a":NaN}` + allowed},
-		{`{"a":1} {"b":2}`, "", `the input is {"a":1} {"b":2}` + allowed},
-		{`{"a":1,"c":2}`, "", "c is unknown" + allowed},
-		{`{"a":1,"c":2}`, "x.y", "x.y.c is unknown" + allowed},
-		{`{"d":1,"c":2}`, "", "c is unknown" + allowed}, // the same one every time
-		{`{"A":1}`, "", "A is unknown" + allowed},
+		{"", "", "the input is missing" + object},
+		{"", "x.y", "x.y is missing" + object},
+		{"null", "", "the input is null" + object},
+		{"[]", "", "the input is []" + object},
+		{`"a"`, "x.y", `x.y is "a"` + object},
+		{"7", "", "the input is 7" + object},
+		{`{"a":NaN}`, "", `the input is {"a":NaN}` + object},
+		{`{"a":1} {"b":2}`, "", `the input is {"a":1} {"b":2}` + object},
+		{`{"a":1,"c":2}`, "", "c is unknown" + names},
+		{`{"a":1,"c":2}`, "x.y", "x.y.c is unknown" + names},
+		{`{"d":1,"c":2}`, "", "c is unknown" + names}, // the same one every time
+		{`{"A":1}`, "", "A is unknown" + names},
 	} {
 		_, err := ReadObject([]byte(tc.data), tc.path, "a", "b")
 		wantInvalid(t, fmt.Sprintf("ReadObject(%s, %q)", tc.data, tc.path), err, tc.want)
@@ -176,7 +176,7 @@ func TestReadObjectRefusesWhatIsNoObjectOfKnownFields(t *testing.T) {
 
 func TestAnUnknownFieldWithoutANameIsNamedReadably(t *testing.T) {
 	_, err := ReadObject([]byte(`{"":1}`), "", "a")
-	wantInvalid(t, `ReadObject({"":1})`, err, `"" is unknown: allowed is a JSON object of a`)
+	wantInvalid(t, `ReadObject({"":1})`, err, `"" is unknown: must be one of a`)
 }
 
 func TestTheLastOfDuplicateFieldsCounts(t *testing.T) {
@@ -212,9 +212,34 @@ func TestErrorsStayShortAndValidText(t *testing.T) {
 		}
 	}
 	_, err := ReadObject([]byte(strings.Repeat("x", 101)), "", "a")
-	wantInvalid(t, "ReadObject()", err, "the input is "+strings.Repeat("x", 100)+"...: allowed is a JSON object of a")
+	wantInvalid(t, "ReadObject()", err, "the input is "+strings.Repeat("x", 100)+"...: must be a JSON object with the fields a")
 	_, err = ReadObject([]byte(strings.Repeat("x", 100)), "", "a")
-	wantInvalid(t, "ReadObject()", err, "the input is "+strings.Repeat("x", 100)+": allowed is a JSON object of a")
+	wantInvalid(t, "ReadObject()", err, "the input is "+strings.Repeat("x", 100)+": must be a JSON object with the fields a")
+}
+
+func TestARequestNamesItsOperation(t *testing.T) {
+	operations := Operations{"Plan": {"input"}, "AddUp": {"plan", "results"}}
+	for _, tc := range []struct{ payload, want string }{
+		{`{}`, "operation is missing: must be AddUp or Plan"},
+		{`{"input":{}}`, "operation is missing: must be AddUp or Plan"},
+		{`{"Operation":"Plan","input":{}}`, "operation is missing: must be AddUp or Plan"},
+		{`{"operation":""}`, `operation is "": must be AddUp or Plan`},
+		{`{"operation":null}`, "operation is null: must be AddUp or Plan"},
+		{`{"operation":7}`, "operation is 7: must be AddUp or Plan"},
+		{`{"operation":"plan"}`, `operation is "plan": must be AddUp or Plan`},
+		{`{"operation":"Plan","plan":{}}`, "plan is unknown: must be one of operation, input"},
+		{`{"operation":"AddUp","plan":{},"input":{}}`, "input is unknown: must be one of operation, plan, results"},
+		{`[]`, "the request is []: must be a JSON object with the field operation"},
+		{`null`, "the request is null: must be a JSON object with the field operation"},
+		{``, "the request is missing: must be a JSON object with the field operation"},
+	} {
+		_, _, err := ReadRequest([]byte(tc.payload), operations)
+		wantInvalid(t, fmt.Sprintf("ReadRequest(%s)", tc.payload), err, tc.want)
+	}
+	operation, request, err := ReadRequest([]byte(`{"operation":"AddUp","plan":7}`), operations)
+	if operation != "AddUp" || err != nil || string(request.Raw("plan")) != "7" || request.Has("results") {
+		t.Errorf("ReadRequest() = %s, %v, %v, want AddUp with the plan", operation, request, err)
+	}
 }
 
 func TestParseItems(t *testing.T) {
@@ -222,21 +247,21 @@ func TestParseItems(t *testing.T) {
 	good := string(contract(t, "item"))
 	event := string(contract(t, "event"))
 	for _, tc := range []struct{ input, want string }{
-		{`{}`, "items is missing: allowed is a list of items"},
-		{`{"items":null}`, "items is null: allowed is a list of items"},
-		{`{"items":{}}`, "items is {}: allowed is a list of items"},
-		{`{"items":"[]"}`, `items is "[]": allowed is a list of items`},
-		{items("null"), "items[0] is null: allowed is a JSON object of event, receipt_handle"},
-		{items(good, "7"), "items[1] is 7: allowed is a JSON object of event, receipt_handle"},
-		{items(good, `{"evnt":1}`), "items[1].evnt is unknown: allowed is a JSON object of event, receipt_handle"},
-		{items(`{}`), "items[0].event is missing: allowed is an event"},
-		{items(`{"event":null}`), "items[0].event is null: allowed is " + eventFields},
-		{items(`{"event":{}}`), "items[0].event.end_seq is missing: allowed is an integer from 1 to 9007199254740991"},
+		{`{}`, "items is missing: must be a list of items"},
+		{`{"items":null}`, "items is null: must be a list of items"},
+		{`{"items":{}}`, "items is {}: must be a list of items"},
+		{`{"items":"[]"}`, `items is "[]": must be a list of items`},
+		{items("null"), "items[0] is null: must be a JSON object with the fields event, receipt_handle"},
+		{items(good, "7"), "items[1] is 7: must be a JSON object with the fields event, receipt_handle"},
+		{items(good, `{"evnt":1}`), "items[1].evnt is unknown: must be one of event, receipt_handle"},
+		{items(`{}`), "items[0].event is missing: must be an event"},
+		{items(`{"event":null}`), "items[0].event is null: must be " + eventFields},
+		{items(`{"event":{}}`), "items[0].event.end_seq is missing: must be an integer from 1 to 9007199254740991"},
 		{items(good, `{"event":`+string(eventWith(t, "retry_attempt", "1.0"))+`}`),
-			"items[1].event.retry_attempt is 1.0: allowed is an integer from 0 to 2147483647"},
-		{items(`{"event":` + event + `,"receipt_handle":""}`), `items[0].receipt_handle is "": allowed is a receipt handle that is not empty`},
-		{items(`{"event":` + event + `,"receipt_handle":null}`), "items[0].receipt_handle is null: allowed is a receipt handle that is not empty"},
-		{items(`{"event":` + event + `,"receipt_handle":7}`), "items[0].receipt_handle is 7: allowed is a receipt handle that is not empty"},
+			"items[1].event.retry_attempt is 1.0: must be an integer from 0 to 2147483647"},
+		{items(`{"event":` + event + `,"receipt_handle":""}`), `items[0].receipt_handle is "": must be a non-empty receipt handle`},
+		{items(`{"event":` + event + `,"receipt_handle":null}`), "items[0].receipt_handle is null: must be a non-empty receipt handle"},
+		{items(`{"event":` + event + `,"receipt_handle":7}`), "items[0].receipt_handle is 7: must be a non-empty receipt handle"},
 	} {
 		o, err := ReadObject([]byte(tc.input), "", "items")
 		if err != nil {
@@ -312,16 +337,16 @@ func TestFailureRate(t *testing.T) {
 		{`{"failure_rate":1}`, true, 1, ""},
 		{`{"failure_rate":1.0}`, true, 1, ""},
 		{`{"failure_rate":1e-3}`, true, 0.001, ""},
-		{`{"failure_rate":0.1}`, false, 0, "failure_rate is 0.1: allowed is " + disabled},
-		{`{"failure_rate":1}`, false, 0, "failure_rate is 1: allowed is " + disabled},
-		{`{"failure_rate":1.1}`, false, 0, "failure_rate is 1.1: allowed is " + number},
-		{`{"failure_rate":1.0000001}`, true, 0, "failure_rate is 1.0000001: allowed is " + number},
-		{`{"failure_rate":-0.1}`, true, 0, "failure_rate is -0.1: allowed is " + number},
-		{`{"failure_rate":1e400}`, true, 0, "failure_rate is 1e400: allowed is " + number},
-		{`{"failure_rate":null}`, true, 0, "failure_rate is null: allowed is " + number},
-		{`{"failure_rate":"0.5"}`, true, 0, `failure_rate is "0.5": allowed is ` + number},
-		{`{"failure_rate":"NaN"}`, true, 0, `failure_rate is "NaN": allowed is ` + number},
-		{`{"failure_rate":[0.5]}`, true, 0, "failure_rate is [0.5]: allowed is " + number},
+		{`{"failure_rate":0.1}`, false, 0, "failure_rate is 0.1: must be " + disabled},
+		{`{"failure_rate":1}`, false, 0, "failure_rate is 1: must be " + disabled},
+		{`{"failure_rate":1.1}`, false, 0, "failure_rate is 1.1: must be " + number},
+		{`{"failure_rate":1.0000001}`, true, 0, "failure_rate is 1.0000001: must be " + number},
+		{`{"failure_rate":-0.1}`, true, 0, "failure_rate is -0.1: must be " + number},
+		{`{"failure_rate":1e400}`, true, 0, "failure_rate is 1e400: must be " + number},
+		{`{"failure_rate":null}`, true, 0, "failure_rate is null: must be " + number},
+		{`{"failure_rate":"0.5"}`, true, 0, `failure_rate is "0.5": must be ` + number},
+		{`{"failure_rate":"NaN"}`, true, 0, `failure_rate is "NaN": must be ` + number},
+		{`{"failure_rate":[0.5]}`, true, 0, "failure_rate is [0.5]: must be " + number},
 	} {
 		o, err := ReadObject([]byte(tc.input), "", "failure_rate")
 		if err != nil {

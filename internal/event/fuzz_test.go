@@ -19,7 +19,7 @@ func FuzzParse(f *testing.F) {
 		var invalid *InvalidInputError
 		switch {
 		case errors.As(err, &invalid):
-			if invalid.Field == "" || invalid.Allowed == "" || len(err.Error()) > 1000 {
+			if invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000 {
 				t.Errorf("error %q names no field, or not what is allowed, or is too long", err)
 			}
 		case err != nil:

@@ -9,8 +9,8 @@ type Run struct {
 	FailureRate float64 `json:"failure_rate"`
 }
 
-// RangeTooLargeError says that a range does not fit one run, and which does. The state machine sees its type name as
-// the error name.
+// RangeTooLargeError says that a range does not fit one run, and names the largest range that does. The state machine sees
+// its type name as the error name.
 type RangeTooLargeError struct {
 	StartSeq, EndSeq int64
 	Most             int64  // events that fit
@@ -22,17 +22,13 @@ func (e *RangeTooLargeError) Error() string {
 		e.EndSeq, e.EndSeq-e.StartSeq, e.Most, e.StartSeq+e.Most, e.Instead)
 }
 
-// ParseRun reads the input of a run. A failure_rate above 0 is an error where failures must not be simulated.
-// The error is an *InvalidInputError.
-func ParseRun(payload []byte, injection bool) (Run, error) {
-	input, err := ReadObject(payload, "", "start_seq", "end_seq", "failure_rate")
+// ParseRun reads the input of a run. A failure_rate above 0 is an error unless injection is true. The error is an
+// *InvalidInputError.
+func ParseRun(data []byte, injection bool) (r Run, err error) {
+	input, err := ReadObject(data, "", "start_seq", "end_seq", "failure_rate")
 	if err != nil {
-		return Run{}, err
+		return r, err
 	}
-	return readRun(input, injection)
-}
-
-func readRun(input Object, injection bool) (r Run, err error) {
 	if r.StartSeq, err = input.Int("start_seq", 0, MaxSequenceNo); err != nil {
 		return r, err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"carnation/internal/function/shard"
+	"carnation/internal/event"
 )
 
 // Names of states in the state machine's file that the progress of a run is read from.
@@ -26,7 +26,7 @@ type history struct {
 	newest              int64 // id of the newest history event that has been counted
 	total, done, failed int
 	mapRuns             []string    // ARNs, in a distributed run
-	plan                *shard.Plan // in a distributed run, once it has been read
+	plan                *event.Plan // in a distributed run, once it has been read
 }
 
 // read counts the history events since the last read. It reads from the newest event back, because a history can be read
@@ -77,7 +77,7 @@ func (h *history) count(e types.HistoryEvent) {
 // firstAnswer is what the first function of a run answered: generate-data, or plan-shards in the distributed mode.
 type firstAnswer struct {
 	Generated, Claimed int
-	Plan               *shard.Plan
+	Plan               *event.Plan
 }
 
 // readFirstAnswer finds the answer of the run's first function. It is empty if the run ended before that.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -56,7 +57,7 @@ func Load(logger *slog.Logger) (Settings, error) {
 	return s, nil
 }
 
-// Require is the value of an environment variable that has to be set.
+// Require is the value of an environment variable that must be set.
 func Require(name string) (string, error) {
 	value := os.Getenv(name)
 	if value == "" {
@@ -65,7 +66,7 @@ func Require(name string) (string, error) {
 	return value, nil
 }
 
-// RequireInt is the value of an environment variable that has to be an integer from 1 to most.
+// RequireInt is the value of an environment variable that must be an integer from 1 to most.
 func RequireInt(name string, most int64) (int64, error) {
 	value, err := Require(name)
 	if err != nil {
@@ -73,12 +74,27 @@ func RequireInt(name string, most int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < 1 || n > most {
-		return 0, fmt.Errorf("environment variable %s is %q: allowed is an integer from 1 to %d", name, value, most)
+		return 0, fmt.Errorf("environment variable %s is %q: must be an integer from 1 to %d", name, value, most)
 	}
 	return n, nil
 }
 
-// RequireURL is the value of an environment variable that has to be a URL.
+// RequireConcurrency is the value of an environment variable that must be an integer from 1 to most, lowered to the functions'
+// reserved concurrency, if there is one: above it Lambda throttles. A lowered value is logged.
+func RequireConcurrency(logger *slog.Logger, name string, most int64) (int64, error) {
+	concurrency, err := RequireInt(name, most)
+	if err != nil || os.Getenv("RESERVED_CONCURRENCY") == "" {
+		return concurrency, err
+	}
+	reserved, err := RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
+	if err == nil && reserved < concurrency {
+		logger.Warn("concurrency lowered to the functions' reserved concurrency", "variable", name, "value", concurrency, "reserved", reserved)
+		concurrency = reserved
+	}
+	return concurrency, err
+}
+
+// RequireURL is the value of an environment variable that must be a URL.
 func RequireURL(name string) (*url.URL, error) {
 	value, err := Require(name)
 	if err != nil {
@@ -86,7 +102,7 @@ func RequireURL(name string) (*url.URL, error) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("environment variable %s is %q: allowed is a URL that begins with https://", name, value)
+		return nil, fmt.Errorf("environment variable %s is %q: must be a URL that begins with https://", name, value)
 	}
 	return u, nil
 }
@@ -97,7 +113,7 @@ func failureInjection() (bool, error) {
 		return false, err
 	}
 	if value != "enabled" && value != "disabled" {
-		return false, fmt.Errorf("environment variable FAILURE_INJECTION is %q: allowed is enabled or disabled", value)
+		return false, fmt.Errorf("environment variable FAILURE_INJECTION is %q: must be enabled or disabled", value)
 	}
 	return value == "enabled", nil
 }

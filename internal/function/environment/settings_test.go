@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -41,11 +42,11 @@ func TestLoadNamesTheVariableThatIsMissingOrWrong(t *testing.T) {
 		{"AWS_REGION", "", "environment variable AWS_REGION is not set"},
 		{"AWS_ACCESS_KEY_ID", "", "environment variable AWS_ACCESS_KEY_ID is not set"},
 		{"AWS_SECRET_ACCESS_KEY", "", "environment variable AWS_SECRET_ACCESS_KEY is not set"},
-		{"RETRY_QUEUE_URL", "retry", `environment variable RETRY_QUEUE_URL is "retry": allowed is a URL that begins with https://`},
-		{"RETRY_QUEUE_URL", "sqs://host/retry", `environment variable RETRY_QUEUE_URL is "sqs://host/retry": allowed is a URL that begins with https://`},
-		{"RETRY_QUEUE_URL", "://", `environment variable RETRY_QUEUE_URL is "://": allowed is a URL that begins with https://`},
-		{"FAILURE_INJECTION", "yes", `environment variable FAILURE_INJECTION is "yes": allowed is enabled or disabled`},
-		{"FAILURE_INJECTION", "Enabled", `environment variable FAILURE_INJECTION is "Enabled": allowed is enabled or disabled`},
+		{"RETRY_QUEUE_URL", "retry", `environment variable RETRY_QUEUE_URL is "retry": must be a URL that begins with https://`},
+		{"RETRY_QUEUE_URL", "sqs://host/retry", `environment variable RETRY_QUEUE_URL is "sqs://host/retry": must be a URL that begins with https://`},
+		{"RETRY_QUEUE_URL", "://", `environment variable RETRY_QUEUE_URL is "://": must be a URL that begins with https://`},
+		{"FAILURE_INJECTION", "yes", `environment variable FAILURE_INJECTION is "yes": must be enabled or disabled`},
+		{"FAILURE_INJECTION", "Enabled", `environment variable FAILURE_INJECTION is "Enabled": must be enabled or disabled`},
 	} {
 		setEnvironment(t, map[string]string{tc.name: tc.value})
 		if _, err := Load(slog.Default()); fmt.Sprint(err) != tc.want {
@@ -149,14 +150,42 @@ func TestRequireInt(t *testing.T) {
 	for value, want := range map[string]string{
 		"1": "1 <nil>", "1000": "1000 <nil>",
 		"":     "0 environment variable SHARD_SIZE is not set",
-		"0":    `0 environment variable SHARD_SIZE is "0": allowed is an integer from 1 to 1000`,
-		"1001": `0 environment variable SHARD_SIZE is "1001": allowed is an integer from 1 to 1000`,
-		"1e2":  `0 environment variable SHARD_SIZE is "1e2": allowed is an integer from 1 to 1000`,
+		"0":    `0 environment variable SHARD_SIZE is "0": must be an integer from 1 to 1000`,
+		"1001": `0 environment variable SHARD_SIZE is "1001": must be an integer from 1 to 1000`,
+		"1e2":  `0 environment variable SHARD_SIZE is "1e2": must be an integer from 1 to 1000`,
 	} {
 		t.Setenv("SHARD_SIZE", value)
 		n, err := RequireInt("SHARD_SIZE", 1000)
 		if got := fmt.Sprint(n, " ", err); got != want {
 			t.Errorf("RequireInt() of %q = %s, want %s", value, got, want)
+		}
+	}
+}
+
+func TestConcurrencyIsLoweredToTheReservedConcurrencyAndLogged(t *testing.T) {
+	const lowered = `{"level":"WARN","msg":"concurrency lowered to the functions' reserved concurrency","variable":"MAP_MAX_CONCURRENCY","value":10,"reserved":4}` + "\n"
+	for _, tc := range []struct{ value, reserved, want, log string }{
+		{"10", "", "10 <nil>", ""},
+		{"10", "10", "10 <nil>", ""},
+		{"4", "1000", "4 <nil>", ""},
+		{"10", "4", "4 <nil>", lowered},
+		{"", "4", "0 environment variable MAP_MAX_CONCURRENCY is not set", ""},
+		{"41", "4", `0 environment variable MAP_MAX_CONCURRENCY is "41": must be an integer from 1 to 40`, ""},
+		{"10", "none", `10 environment variable RESERVED_CONCURRENCY is "none": must be an integer from 1 to 2147483647`, ""},
+		{"10", "0", `10 environment variable RESERVED_CONCURRENCY is "0": must be an integer from 1 to 2147483647`, ""},
+	} {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		t.Setenv("MAP_MAX_CONCURRENCY", tc.value)
+		t.Setenv("RESERVED_CONCURRENCY", tc.reserved)
+		n, err := RequireConcurrency(logger, "MAP_MAX_CONCURRENCY", 40)
+		if got := fmt.Sprint(n, " ", err); got != tc.want || log.String() != tc.log {
+			t.Errorf("RequireConcurrency() of %q with %q reserved = %s, logs %s, want %s, %s", tc.value, tc.reserved, got, &log, tc.want, tc.log)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"carnation/internal/event"
 	"carnation/internal/function/metrics"
-	"carnation/internal/function/shard"
 )
 
 // BenchmarkHandle is generate-data with a shard of new events, as Lambda has its answer: JSON.
@@ -16,11 +15,11 @@ func BenchmarkHandle(b *testing.B) {
 	h := &Handler{Queue: &fakeQueue{}, Metrics: metrics.Counter{Logger: slog.New(slog.DiscardHandler)}}
 	for _, n := range []int64{1, 1000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := shard.New(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
+			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
 			if err != nil {
 				b.Fatal(err)
 			}
-			payload, err := json.Marshal(map[string]any{"plan": plan, "shard": 0})
+			payload, err := json.Marshal(map[string]any{"operation": GenerateShard, "plan": plan, "shard": 0})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -5,28 +5,33 @@ import (
 	"testing"
 
 	"carnation/internal/event"
-	"carnation/internal/function/shard"
 )
 
-// FuzzInput feeds execution inputs.
-func FuzzInput(f *testing.F) {
-	f.Add([]byte(`{"start_seq":1,"end_seq":21,"failure_rate":0.5}`))
-	f.Add([]byte(`{"start_seq":9,"end_seq":5}`))
-	f.Add([]byte(`{"start_seq":-1,"end_seq":1e400,"failure_rate":null,"x":{}}`))
+// FuzzHandle feeds requests: each is answered, or refused with the name of a field.
+func FuzzHandle(f *testing.F) {
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":21,"failure_rate":0.5}}`))
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":9,"end_seq":5}}`))
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":-1,"end_seq":1e400,"failure_rate":null,"x":{}}}`))
 	f.Add([]byte(`"{}"`))
-	f.Add([]byte(`{"plan":{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":0,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"},"shard":1}`))
+	f.Add([]byte(`{"operation":"GenerateShard","plan":{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":0,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"},"shard":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h := &Handler{FailureInjection: true}
-		items, room, err := h.generate(data)
+		queue := &fakeQueue{}
+		h, _ := handlerOf(queue)
+		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError
 		var tooLarge *event.RangeTooLargeError
 		switch {
 		case err == nil:
-			if len(items) > shard.MaxSize || room.Items < 0 || room.Bytes < 0 {
-				t.Errorf("%d events, room for %+v", len(items), room)
+			for _, room := range queue.rooms {
+				if room.Items < 1 || room.Bytes < 0 {
+					t.Errorf("claims into %+v", room)
+				}
+			}
+			if len(answer.Items) > event.MaxShardSize || answer.Generated != len(answer.Items) {
+				t.Errorf("%d items, %d generated", len(answer.Items), answer.Generated)
 			}
 		case errors.As(err, &invalid):
-			if invalid.Field == "" || invalid.Allowed == "" || len(err.Error()) > 1000 {
+			if invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000 {
 				t.Errorf("error %q names no field, or not what is allowed, or is too long", err)
 			}
 		case !errors.As(err, &tooLarge):

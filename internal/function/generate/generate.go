@@ -1,5 +1,5 @@
-// Package generate is the logic of the function generate-data: it checks the input of a run, claims the failed events of
-// earlier runs, and generates the run's new ones.
+// Package generate is the logic of the function generate-data: it checks the input of a run, generates the run's new events,
+// and claims failed events of earlier runs.
 package generate
 
 import (
@@ -13,30 +13,37 @@ import (
 	"carnation/internal/function/deadline"
 	"carnation/internal/function/metrics"
 	"carnation/internal/function/retryqueue"
-	"carnation/internal/function/shard"
+)
+
+// The operations of generate-data, which its requests name.
+const (
+	GenerateRun   = "GenerateRun"
+	GenerateShard = "GenerateShard"
 )
 
 const (
-	// MaxItems is how many items fit one run of the inline Map. Step Functions ends an execution at 25,000 history
-	// events; an item takes 46 when every attempt of every retry of its states fails. A test counts this in the state
-	// machine's file.
+	// MaxItems is the most items of a run in the inline mode. Step Functions ends an execution after 25,000 history events; an
+	// item takes 46 if every attempt of every retry of its states fails. A test counts them in the state machine's file.
 	MaxItems = (maxHistory - runHistory) / itemHistory
 
+	// MaxConcurrency is the most iterations that an inline Map runs at once.
+	MaxConcurrency = 40
+
 	maxHistory  = 25_000
-	runHistory  = 100 // the run's own events, and some of a redrive's
+	runHistory  = 100 // the run's own events, and some for a redrive
 	itemHistory = 46
 
-	// A state's data is limited to 256 KiB. It is largest after the Map, when every item stands in the list of failed
-	// ones, wrapped in {"failed":{"item":...,"error":"..."}}.
+	// The data of a state is limited to 256 KiB. It is largest after the Map if every event failed: each item is then in the
+	// list of failed ones, wrapped in {"failed":{"item":...,"error":"..."}}.
 	maxState     = 256 << 10
 	runState     = 4 << 10 // the envelope of Lambda's answer
 	itemOverhead = 130     // the wrapping, with an error name of 90 bytes
 
-	// releaseTime is what claiming leaves for giving everything back.
+	// releaseTime is reserved for releasing what was claimed, if claiming fails.
 	releaseTime = 5 * time.Second
 )
 
-// ClaimError says why the retry queue could not be read. What had been claimed is released. The state machine sees its
+// ClaimError says why the retry queue could not be read. Everything claimed before was released. The state machine sees its
 // type name as the error name.
 type ClaimError struct {
 	Err error
@@ -46,68 +53,81 @@ func (e *ClaimError) Error() string { return "claim failed events: " + e.Err.Err
 
 func (e *ClaimError) Unwrap() error { return e.Err }
 
-// Queue is the retry queue as a Handler uses it.
+// Queue is the part of the retry queue that a Handler uses.
 type Queue interface {
 	Claim(ctx context.Context, room retryqueue.Room) ([]event.Item, error)
 	Release(ctx context.Context, receiptHandles []string, at time.Time) error
 }
 
-// Handler serves invocations of generate-data.
+// Handler serves the invocations of generate-data.
 type Handler struct {
 	Queue            Queue
 	Metrics          metrics.Counter
-	FailureInjection bool // whether failure_rate may be above 0
+	Concurrency      int64 // events that a run of the inline mode processes at once, 1 to MaxConcurrency
+	FailureInjection bool  // whether failure_rate may be above 0
 }
 
-// Answer is what the function answers: the run's items, how many of them are new and how many were claimed.
+// Answer has the items of a run or of a shard, how many of them are new, and how many were claimed.
 type Answer struct {
-	Items     []event.Item `json:"items"`
-	Generated int          `json:"generated"`
-	Claimed   int          `json:"claimed"`
+	Items          []event.Item `json:"items"`
+	Generated      int          `json:"generated"`
+	Claimed        int          `json:"claimed"`
+	MaxConcurrency int64        `json:"max_concurrency,omitempty"` // GenerateRun only
 }
 
-// Handle takes the input of a run, {"start_seq": n, "end_seq": n, "failure_rate"?: r}, and answers its items: the new
-// events of the range, and as many failed ones as fit beside them. In the distributed mode it takes {"plan": {...},
-// "shard": n}, and answers that shard's new events, or its share of the failed ones. Errors are *event.InvalidInputError,
-// *event.RangeTooLargeError, *ClaimError, and what the system's random numbers give; after any of them nothing stays claimed.
+// Handle generates the items of a run in the inline mode, or of a shard in the distributed mode.
+//
+//	{"operation": "GenerateRun", "input": <the input of the run>}
+//	{"operation": "GenerateShard", "plan": {...}, "shard": n}
+//
+// A run has the new events of its range, and as many failed events as fit beside them. A shard has either its new events, or
+// failed ones. Errors are *event.InvalidInputError, *event.RangeTooLargeError and *ClaimError, and an error of the system's
+// random numbers. After an error nothing stays claimed.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	items, room, err := h.generate(payload)
+	operation, request, err := event.ReadRequest(payload, event.Operations{GenerateRun: {"input"}, GenerateShard: {"plan", "shard"}})
 	if err != nil {
 		return nil, err
 	}
-	var claimed []event.Item
-	if room.Items > 0 {
-		claimCtx, cancel := deadline.Reserve(ctx, releaseTime)
-		defer cancel()
-		if claimed, err = h.Queue.Claim(claimCtx, room); err != nil {
-			return nil, &ClaimError{errors.Join(err, h.release(ctx, claimed))}
-		}
+	var answer *Answer
+	var room retryqueue.Room // for claimed items
+	switch operation {
+	case GenerateRun:
+		answer, room, err = h.generateRun(request)
+	case GenerateShard:
+		answer, room, err = generateShard(request)
 	}
-	h.Metrics.Count(ctx, "events generated", map[string]int{"EventsGenerated": len(items), "EventsClaimed": len(claimed)})
-	return &Answer{Items: append(items, claimed...), Generated: len(items), Claimed: len(claimed)}, nil
+	if err != nil {
+		return nil, err
+	}
+	if room.Items > 0 {
+		claimed, err := h.claim(ctx, room)
+		if err != nil {
+			return nil, err
+		}
+		answer.Items, answer.Claimed = append(answer.Items, claimed...), len(claimed)
+	}
+	h.Metrics.Count(ctx, "events generated", map[string]int{"EventsGenerated": answer.Generated, "EventsClaimed": answer.Claimed})
+	return answer, nil
 }
 
-// generate makes the new events of a run or of a shard, and says what room they leave.
-func (h *Handler) generate(payload []byte) ([]event.Item, retryqueue.Room, error) {
-	var of struct{ Plan json.RawMessage }
-	if json.Unmarshal(payload, &of) == nil && of.Plan != nil {
-		return generateShard(payload)
-	}
-	run, err := event.ParseRun(payload, h.FailureInjection)
+// generateRun generates the new events of a run in the inline mode, and says how much room they leave.
+func (h *Handler) generateRun(request event.Object) (*Answer, retryqueue.Room, error) {
+	var room retryqueue.Room
+	run, err := event.ParseRun(request.Raw("input"), h.FailureInjection)
 	if err != nil {
-		return nil, retryqueue.Room{}, err
+		return nil, room, err
 	}
 	if run.EndSeq-run.StartSeq > MaxItems {
-		return nil, retryqueue.Room{}, &event.RangeTooLargeError{
+		return nil, room, &event.RangeTooLargeError{
 			StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: MaxItems, Instead: "split it into several runs, or use the distributed mode",
 		}
 	}
-	plan, err := shard.New(run, MaxItems)
+	plan, err := event.NewPlan(run, MaxItems)
 	if err != nil {
-		return nil, retryqueue.Room{}, fmt.Errorf("generate events: %w", err)
+		return nil, room, fmt.Errorf("generate events: %w", err)
 	}
 	items := plan.Items(0)
-	room := retryqueue.Room{Only: len(items) == 0, Items: MaxItems - len(items), Bytes: maxState - runState, Overhead: itemOverhead}
+	room = retryqueue.Room{Only: len(items) == 0, Items: MaxItems - len(items), Bytes: maxState - runState, Overhead: itemOverhead}
 	for _, item := range items {
 		size, err := item.Size()
 		if err != nil {
@@ -115,39 +135,42 @@ func (h *Handler) generate(payload []byte) ([]event.Item, retryqueue.Room, error
 		}
 		room.Bytes -= size + itemOverhead
 	}
-	return items, room, nil
+	return &Answer{Items: items, Generated: len(items), MaxConcurrency: h.Concurrency}, room, nil
 }
 
-// generateShard makes the new events of a shard. One that has none claims instead. What it answers is the largest state
-// of its run, since insert-data itself returns the events that fail.
-func generateShard(payload []byte) ([]event.Item, retryqueue.Room, error) {
+// generateShard generates the new events of a shard. Only a shard without new events has room for claimed ones. The answer is
+// the largest state of the shard, because insert-data itself returns the events that fail.
+func generateShard(request event.Object) (*Answer, retryqueue.Room, error) {
 	var room retryqueue.Room
-	input, err := event.ReadObject(payload, "", "plan", "shard")
+	plan, err := event.ParsePlan(request, "plan")
 	if err != nil {
 		return nil, room, err
 	}
-	plan, err := shard.Parse(input, "plan")
+	shard, err := request.Int("shard", 0, int64(plan.Shards()-1))
 	if err != nil {
 		return nil, room, err
 	}
-	number, err := input.Int("shard", 0, int64(plan.Shards()-1))
-	if err != nil {
-		return nil, room, err
-	}
-	if int(number) < plan.Claimers {
-		room = retryqueue.Room{Only: true, Items: shard.MaxClaims, Bytes: maxState - runState, Overhead: 1}
+	if int(shard) < plan.Claimers {
+		room = retryqueue.Room{Only: true, Items: event.MaxShardClaims, Bytes: maxState - runState, Overhead: 1}
 		if plan.ClaimUntil > 0 {
 			room.Until = time.Unix(plan.ClaimUntil, 0)
 		}
 	}
-	return plan.Items(int(number)), room, nil
+	items := plan.Items(int(shard))
+	return &Answer{Items: items, Generated: len(items)}, room, nil
 }
 
-// release gives claimed events back, in the time that claiming left.
-func (h *Handler) release(ctx context.Context, items []event.Item) error {
+// claim claims failed events. If that fails, it releases what it has claimed.
+func (h *Handler) claim(ctx context.Context, room retryqueue.Room) ([]event.Item, error) {
+	claimCtx, cancel := deadline.Reserve(ctx, releaseTime)
+	defer cancel()
+	items, err := h.Queue.Claim(claimCtx, room)
+	if err == nil {
+		return items, nil
+	}
 	handles := make([]string, len(items))
 	for i, item := range items {
 		handles[i] = item.ReceiptHandle
 	}
-	return h.Queue.Release(ctx, handles, time.Time{})
+	return nil, &ClaimError{errors.Join(err, h.Queue.Release(ctx, handles, time.Time{}))}
 }

@@ -66,7 +66,15 @@ func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, at tim
 func handlerOf(queue Queue) (*Handler, *bytes.Buffer) {
 	var log bytes.Buffer
 	counter := metrics.Counter{Logger: slog.New(slog.NewJSONHandler(&log, nil)), ProjectName: "carnation", Environment: "test"}
-	return &Handler{Queue: queue, Metrics: counter, FailureInjection: true}, &log
+	return &Handler{Queue: queue, Metrics: counter, Concurrency: 10, FailureInjection: true}, &log
+}
+
+// runOf is the request for a run with this input; "" leaves the input out.
+func runOf(input string) json.RawMessage {
+	if input == "" {
+		return json.RawMessage(`{"operation":"GenerateRun"}`)
+	}
+	return json.RawMessage(`{"operation":"GenerateRun","input":` + input + `}`)
 }
 
 var claimedItem = event.Item{
@@ -78,7 +86,7 @@ var claimedItem = event.Item{
 
 func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 	const (
-		fields   = "a JSON object of start_seq, end_seq, failure_rate"
+		names    = "start_seq, end_seq, failure_rate"
 		integer  = "an integer from 0 to 9007199254740991"
 		number   = "a number from 0 to 1"
 		disabled = "0, because the stack's parameter FailureInjection is disabled"
@@ -88,36 +96,36 @@ func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 		injection bool
 		want      string
 	}{
-		{`{}`, true, "start_seq is missing: allowed is " + integer},
-		{`{"end_seq":5}`, true, "start_seq is missing: allowed is " + integer},
-		{`{"start_seq":1}`, true, "end_seq is missing: allowed is an integer from 1 to 9007199254740991"},
-		{`{"start_seq":"1","end_seq":5}`, true, `start_seq is "1": allowed is ` + integer},
-		{`{"start_seq":1,"end_seq":"5"}`, true, `end_seq is "5": allowed is an integer from 1 to 9007199254740991`},
-		{`{"start_seq":null,"end_seq":5}`, true, "start_seq is null: allowed is " + integer},
-		{`{"start_seq":1,"end_seq":null}`, true, "end_seq is null: allowed is an integer from 1 to 9007199254740991"},
-		{`{"start_seq":1.0,"end_seq":5}`, true, "start_seq is 1.0: allowed is " + integer},
-		{`{"start_seq":1,"end_seq":1e3}`, true, "end_seq is 1e3: allowed is an integer from 1 to 9007199254740991"},
-		{`{"start_seq":-1,"end_seq":5}`, true, "start_seq is -1: allowed is " + integer},
-		{`{"start_seq":-5,"end_seq":-1}`, true, "start_seq is -5: allowed is " + integer},
-		{`{"start_seq":6,"end_seq":5}`, true, "end_seq is 5: allowed is an integer from 6 to 9007199254740991"},
-		{`{"start_seq":0,"end_seq":9007199254740992}`, true, "end_seq is 9007199254740992: allowed is " + integer},
-		{`{"start_seq":9223372036854775808,"end_seq":5}`, true, "start_seq is 9223372036854775808: allowed is " + integer},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":-0.1}`, true, "failure_rate is -0.1: allowed is " + number},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, true, "failure_rate is 1.5: allowed is " + number},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":"NaN"}`, true, `failure_rate is "NaN": allowed is ` + number},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":null}`, true, "failure_rate is null: allowed is " + number},
-		{`{"start_seq":1,"end_seq":5,"failure_rate":0.1}`, false, "failure_rate is 0.1: allowed is " + disabled},
-		{`{"start_seq":1,"end_seq":5,"failure_rat":0.1}`, true, "failure_rat is unknown: allowed is " + fields},
-		{`{"start_seq":1,"End_seq":5}`, true, "End_seq is unknown: allowed is " + fields},
-		{`[1,5]`, true, "the input is [1,5]: allowed is " + fields},
-		{`null`, true, "the input is null: allowed is " + fields},
-		{`"start_seq"`, true, `the input is "start_seq": allowed is ` + fields},
-		{``, true, "the input is missing: allowed is " + fields},
+		{`{}`, true, "start_seq is missing: must be " + integer},
+		{`{"end_seq":5}`, true, "start_seq is missing: must be " + integer},
+		{`{"start_seq":1}`, true, "end_seq is missing: must be an integer from 1 to 9007199254740991"},
+		{`{"start_seq":"1","end_seq":5}`, true, `start_seq is "1": must be ` + integer},
+		{`{"start_seq":1,"end_seq":"5"}`, true, `end_seq is "5": must be an integer from 1 to 9007199254740991`},
+		{`{"start_seq":null,"end_seq":5}`, true, "start_seq is null: must be " + integer},
+		{`{"start_seq":1,"end_seq":null}`, true, "end_seq is null: must be an integer from 1 to 9007199254740991"},
+		{`{"start_seq":1.0,"end_seq":5}`, true, "start_seq is 1.0: must be " + integer},
+		{`{"start_seq":1,"end_seq":1e3}`, true, "end_seq is 1e3: must be an integer from 1 to 9007199254740991"},
+		{`{"start_seq":-1,"end_seq":5}`, true, "start_seq is -1: must be " + integer},
+		{`{"start_seq":-5,"end_seq":-1}`, true, "start_seq is -5: must be " + integer},
+		{`{"start_seq":6,"end_seq":5}`, true, "end_seq is 5: must be an integer from 6 to 9007199254740991"},
+		{`{"start_seq":0,"end_seq":9007199254740992}`, true, "end_seq is 9007199254740992: must be " + integer},
+		{`{"start_seq":9223372036854775808,"end_seq":5}`, true, "start_seq is 9223372036854775808: must be " + integer},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":-0.1}`, true, "failure_rate is -0.1: must be " + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, true, "failure_rate is 1.5: must be " + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":"NaN"}`, true, `failure_rate is "NaN": must be ` + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":null}`, true, "failure_rate is null: must be " + number},
+		{`{"start_seq":1,"end_seq":5,"failure_rate":0.1}`, false, "failure_rate is 0.1: must be " + disabled},
+		{`{"start_seq":1,"end_seq":5,"failure_rat":0.1}`, true, "failure_rat is unknown: must be one of " + names},
+		{`{"start_seq":1,"End_seq":5}`, true, "End_seq is unknown: must be one of " + names},
+		{`[1,5]`, true, "the input is [1,5]: must be a JSON object with the fields " + names},
+		{`null`, true, "the input is null: must be a JSON object with the fields " + names},
+		{`"start_seq"`, true, `the input is "start_seq": must be a JSON object with the fields ` + names},
+		{``, true, "the input is missing: must be a JSON object with the fields " + names},
 	} {
 		queue := &fakeQueue{}
 		h, log := handlerOf(queue)
 		h.FailureInjection = tc.injection
-		answer, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		answer, err := h.Handle(t.Context(), runOf(tc.input))
 		if got := fmt.Sprint(err); got != tc.want || nameOf(err) != "InvalidInputError" || answer != nil {
 			t.Errorf("Handle(%s) = %v, %s %s, want InvalidInputError %s", tc.input, answer, nameOf(err), got, tc.want)
 		}
@@ -131,7 +139,7 @@ func TestAFailureRateOfZeroIsAllowedWhereFailuresAreNotSimulated(t *testing.T) {
 	for _, input := range []string{`{"start_seq":1,"end_seq":3}`, `{"start_seq":1,"end_seq":3,"failure_rate":0}`, `{"start_seq":1,"end_seq":3,"failure_rate":0.0}`} {
 		h, _ := handlerOf(&fakeQueue{})
 		h.FailureInjection = false
-		if answer, err := h.Handle(t.Context(), json.RawMessage(input)); err != nil || answer.Generated != 2 {
+		if answer, err := h.Handle(t.Context(), runOf(input)); err != nil || answer.Generated != 2 {
 			t.Errorf("Handle(%s) = %v, %v, want 2 events", input, answer, err)
 		}
 	}
@@ -146,13 +154,13 @@ func TestARangeThatDoesNotFitOneRunIsRefused(t *testing.T) {
 	} {
 		queue := &fakeQueue{}
 		h, _ := handlerOf(queue)
-		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		_, err := h.Handle(t.Context(), runOf(tc.input))
 		if got := fmt.Sprint(err); got != tc.want || nameOf(err) != "RangeTooLargeError" || len(queue.rooms) > 0 {
 			t.Errorf("Handle(%s) error = %s %s, want RangeTooLargeError %s", tc.input, nameOf(err), got, tc.want)
 		}
 	}
 	h, _ := handlerOf(&fakeQueue{})
-	if answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":542}`)); err != nil || len(answer.Items) != MaxItems {
+	if answer, err := h.Handle(t.Context(), runOf(`{"start_seq":1,"end_seq":542}`)); err != nil || len(answer.Items) != MaxItems {
 		t.Errorf("Handle() of the range that the error names: %v, want %d items", err, MaxItems)
 	}
 }
@@ -160,7 +168,7 @@ func TestARangeThatDoesNotFitOneRunIsRefused(t *testing.T) {
 func TestTheRangeIsHalfOpenAndEveryEventIsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := handlerOf(&fakeQueue{})
-		answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":21}`))
+		answer, err := h.Handle(t.Context(), runOf(`{"start_seq":1,"end_seq":21}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +196,7 @@ func TestAnEmptyRangeOnlyClaims(t *testing.T) {
 		for _, claimed := range [][]event.Item{nil, {claimedItem}} {
 			queue := &fakeQueue{claimed: claimed}
 			h, _ := handlerOf(queue)
-			answer, err := h.Handle(t.Context(), json.RawMessage(input))
+			answer, err := h.Handle(t.Context(), runOf(input))
 			if err != nil || !slices.Equal(answer.Items, claimed) || answer.Generated != 0 || answer.Claimed != len(claimed) {
 				t.Errorf("Handle(%s) = %+v, %v, want the %d claimed", input, answer, err, len(claimed))
 			}
@@ -205,7 +213,7 @@ func TestAnEmptyRangeOnlyClaims(t *testing.T) {
 func TestNewEventsComeFirstAndTakeTheirRoom(t *testing.T) {
 	queue := &fakeQueue{claimed: []event.Item{claimedItem}}
 	h, log := handlerOf(queue)
-	answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":101}`))
+	answer, err := h.Handle(t.Context(), runOf(`{"start_seq":1,"end_seq":101}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +251,7 @@ func TestAnErrorAfterClaimingReleasesWhatWasClaimed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			queue := &fakeQueue{claimed: tc.claimed, claimErr: denied, releaseErr: tc.releaseErr}
 			h, log := handlerOf(queue)
-			answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":3}`))
+			answer, err := h.Handle(t.Context(), runOf(`{"start_seq":1,"end_seq":3}`))
 			if got := fmt.Sprint(err); got != tc.want || nameOf(err) != "ClaimError" || !errors.Is(err, denied) || answer != nil {
 				t.Errorf("Handle() = %v, %s %s, want ClaimError %s", answer, nameOf(err), got, tc.want)
 			}
@@ -266,7 +274,7 @@ func TestClaimingLeavesTimeToRelease(t *testing.T) {
 		h, _ := handlerOf(queue)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := h.Handle(ctx, json.RawMessage(`{"start_seq":0,"end_seq":0}`)); err == nil {
+		if _, err := h.Handle(ctx, runOf(`{"start_seq":0,"end_seq":0}`)); err == nil {
 			t.Error("Handle() error = nil, want the ClaimError")
 		}
 		if queue.releaseDeadline < time.Second {
@@ -290,7 +298,7 @@ func nameOf(err error) string {
 func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
 	queue := &fakeQueue{claimed: []event.Item{claimedItem}}
 	h, _ := handlerOf(queue)
-	payload, err := lambda.NewHandler(h.Handle).Invoke(t.Context(), []byte(`{"start_seq":7,"end_seq":8}`))
+	payload, err := lambda.NewHandler(h.Handle).Invoke(t.Context(), runOf(`{"start_seq":7,"end_seq":8}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +319,7 @@ func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
 
 func TestTheContractsExecutionInputIsTaken(t *testing.T) {
 	h, _ := handlerOf(&fakeQueue{})
-	answer, err := h.Handle(t.Context(), read(t, "execution-input"))
+	answer, err := h.Handle(t.Context(), runOf(string(read(t, "execution-input"))))
 	if err != nil || answer.Generated != 20 {
 		t.Errorf("Handle(execution-input.json) = %v, %v, want 20 events", answer, err)
 	}
@@ -394,7 +402,7 @@ func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 		for _, events := range []int{0, 1, 100, 300, MaxItems - 1, MaxItems} {
 			api := &endlessSQS{handleSize: handleSize}
 			h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: api}, Logger: slog.New(slog.DiscardHandler)})
-			answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)))
+			answer, err := h.Handle(t.Context(), runOf(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,7 +12,6 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/function/awsjson/awsjsontest"
 	"carnation/internal/function/retryqueue"
-	"carnation/internal/function/shard"
 )
 
 // planOf is the plan of 25 events in shards of 10, behind two that claim.
@@ -25,7 +24,7 @@ func TestAShardHasItsPartOfTheRangeAndClaimsNothing(t *testing.T) {
 	for number, want := range map[int]int{2: 10, 3: 10, 4: 5} {
 		queue := &fakeQueue{claimed: []event.Item{claimedItem}}
 		h, log := handlerOf(queue)
-		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"plan":%s,"shard":%d}`, planOf(100), number)))
+		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"operation":"GenerateShard","plan":%s,"shard":%d}`, planOf(100), number)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,23 +48,23 @@ func TestAShardThatClaimsTakesItsShareAndGeneratesNothing(t *testing.T) {
 	for number := range 2 {
 		queue := &fakeQueue{claimed: []event.Item{claimedItem}}
 		h, _ := handlerOf(queue)
-		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"plan":%s,"shard":%d}`, planOf(100), number)))
+		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"operation":"GenerateShard","plan":%s,"shard":%d}`, planOf(100), number)))
 		if err != nil || !slices.Equal(answer.Items, queue.claimed) || answer.Generated != 0 || answer.Claimed != 1 {
 			t.Errorf("shard %d: %+v, %v, want the claimed item", number, answer, err)
 		}
-		if len(queue.rooms) != 1 || queue.rooms[0].Items != shard.MaxClaims || queue.rooms[0].Until.Unix() != 9000000000 {
-			t.Errorf("shard %d claims into %+v, want room for %d items until 9000000000", number, queue.rooms, shard.MaxClaims)
+		if len(queue.rooms) != 1 || queue.rooms[0].Items != event.MaxShardClaims || queue.rooms[0].Until.Unix() != 9000000000 {
+			t.Errorf("shard %d claims into %+v, want room for %d items until 9000000000", number, queue.rooms, event.MaxShardClaims)
 		}
 	}
 }
 
 func TestBadShardsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
 	for _, tc := range []struct{ input, want string }{
-		{`{"plan":` + planOf(1) + `}`, "shard is missing: allowed is an integer from 0 to 4"},
-		{`{"plan":` + planOf(1) + `,"shard":5}`, "shard is 5: allowed is an integer from 0 to 4"},
-		{`{"plan":` + planOf(1) + `,"shard":1,"start_seq":1}`, "start_seq is unknown: allowed is a JSON object of plan, shard"},
-		{`{"plan":7,"shard":1}`, "plan is 7: allowed is a JSON object of start_seq, end_seq, failure_rate, claimers, claim_until, shard_size, current_time, seed"},
-		{`{"plan":` + strings.Replace(planOf(1), `"claimers":2`, `"claimers":null`, 1) + `,"shard":1}`, "plan.claimers is null: allowed is an integer from 0 to 500"},
+		{`{"operation":"GenerateShard","plan":` + planOf(1) + `}`, "shard is missing: must be an integer from 0 to 4"},
+		{`{"operation":"GenerateShard","plan":` + planOf(1) + `,"shard":5}`, "shard is 5: must be an integer from 0 to 4"},
+		{`{"operation":"GenerateShard","plan":` + planOf(1) + `,"shard":1,"start_seq":1}`, "start_seq is unknown: must be one of operation, plan, shard"},
+		{`{"operation":"GenerateShard","plan":7,"shard":1}`, "plan is 7: must be a JSON object with the fields start_seq, end_seq, failure_rate, claimers, claim_until, shard_size, current_time, seed"},
+		{`{"operation":"GenerateShard","plan":` + strings.Replace(planOf(1), `"claimers":2`, `"claimers":null`, 1) + `,"shard":1}`, "plan.claimers is null: must be an integer from 0 to 500"},
 	} {
 		queue := &fakeQueue{}
 		h, _ := handlerOf(queue)
@@ -81,17 +80,17 @@ func TestBadShardsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
 // receipt handles.
 func TestItemsOfAShardFitTheState(t *testing.T) {
 	const limit, envelope = 262_144, 2048
-	start := int64(event.MaxSequenceNo - shard.MaxEvents)
+	start := int64(event.MaxSequenceNo - event.MaxEvents)
 	plan := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567,"claimers":500,"claim_until":9007199254740991,"shard_size":1000,"current_time":%d,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`,
 		start, int64(event.MaxSequenceNo), int64(event.MaxSequenceNo))
 	for _, tc := range []struct{ number, handleSize, want int }{
-		{10_499, 1, shard.MaxSize},
-		{0, 1, shard.MaxClaims},
-		{0, 400, shard.MaxClaims},
-		{0, retryqueue.MaxReceiptHandle, shard.MaxClaims},
+		{10_499, 1, event.MaxShardSize},
+		{0, 1, event.MaxShardClaims},
+		{0, 400, event.MaxShardClaims},
+		{0, retryqueue.MaxReceiptHandle, event.MaxShardClaims},
 	} {
 		h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: &endlessSQS{handleSize: tc.handleSize}}, Logger: slog.New(slog.DiscardHandler)})
-		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"plan":%s,"shard":%d}`, plan, tc.number)))
+		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"operation":"GenerateShard","plan":%s,"shard":%d}`, plan, tc.number)))
 		if err != nil {
 			t.Fatal(err)
 		}

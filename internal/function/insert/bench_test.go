@@ -9,14 +9,13 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/function/metrics"
 	"carnation/internal/function/retryqueue"
-	"carnation/internal/function/shard"
 )
 
 // BenchmarkHandle is insert-data without the SDK: its allocations are our own.
 func BenchmarkHandle(b *testing.B) {
 	for _, n := range []int64{1, 1000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := shard.New(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
+			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -39,7 +39,7 @@ func FuzzHandle(f *testing.F) {
 			if answer.Failed == nil || answer.Inserted < 0 {
 				t.Errorf("answer is %+v", answer)
 			}
-		case !errors.As(err, &invalid) || invalid.Field == "" || invalid.Allowed == "" || len(err.Error()) > 1000:
+		case !errors.As(err, &invalid) || invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000:
 			t.Errorf("error is a %T: %v", err, err)
 		}
 	})

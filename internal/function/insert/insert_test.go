@@ -381,22 +381,22 @@ func TestAnInvocationThatStartsTooLateFailsItsItemsAtOnce(t *testing.T) {
 }
 
 func TestBadInputIsRefusedBeforeAnythingIsInserted(t *testing.T) {
-	const fields = "a JSON object of items, failure_rate"
+	const names = "items, failure_rate, return_for, release_at"
 	item := string(read(t, "item"))
 	for _, tc := range []struct {
 		input     string
 		injection bool
 		want      string
 	}{
-		{`{}`, true, "items is missing: allowed is a list of items"},
-		{`{"items":null}`, true, "items is null: allowed is a list of items"},
-		{`{"items":[` + item + `,{}]}`, true, "items[1].event is missing: allowed is an event"},
-		{`{"items":[` + item + `],"failure_rate":2}`, true, "failure_rate is 2: allowed is a number from 0 to 1"},
+		{`{}`, true, "items is missing: must be a list of items"},
+		{`{"items":null}`, true, "items is null: must be a list of items"},
+		{`{"items":[` + item + `,{}]}`, true, "items[1].event is missing: must be an event"},
+		{`{"items":[` + item + `],"failure_rate":2}`, true, "failure_rate is 2: must be a number from 0 to 1"},
 		{`{"items":[` + item + `],"failure_rate":0.5}`, false,
-			"failure_rate is 0.5: allowed is 0, because the stack's parameter FailureInjection is disabled"},
-		{`{"items":[` + item + `],"rate":0.5}`, true, "rate is unknown: allowed is " + fields},
+			"failure_rate is 0.5: must be 0, because the stack's parameter FailureInjection is disabled"},
+		{`{"items":[` + item + `],"rate":0.5}`, true, "rate is unknown: must be one of " + names},
 		{`[` + item + `]`, true, "the input is ["},
-		{`null`, true, "the input is null: allowed is " + fields},
+		{`null`, true, "the input is null: must be a JSON object with the fields " + names},
 	} {
 		table := &fakeTable{}
 		h, _ := handlerOf(table, &fakeQueue{})

@@ -124,10 +124,10 @@ func TestWithoutReturnForNothingIsReturned(t *testing.T) {
 
 func TestBadReturnsAreRefused(t *testing.T) {
 	for _, tc := range []struct{ more, want string }{
-		{`"return_for":""`, `return_for is "": allowed is the ARN of an execution`},
-		{`"return_for":7`, `return_for is 7: allowed is the ARN of an execution`},
-		{`"return_for":"a","release_at":9007199254740992`, "release_at is 9007199254740992: allowed is an integer from 0 to 9007199254740991"},
-		{`"return_for":"a","release_at":-1`, "release_at is -1: allowed is an integer from 0 to 9007199254740991"},
+		{`"return_for":""`, `return_for is "": must be the ARN of an execution`},
+		{`"return_for":7`, `return_for is 7: must be the ARN of an execution`},
+		{`"return_for":"a","release_at":9007199254740992`, "release_at is 9007199254740992: must be an integer from 0 to 9007199254740991"},
+		{`"return_for":"a","release_at":-1`, "release_at is -1: must be an integer from 0 to 9007199254740991"},
 	} {
 		h, _ := handlerOf(failing(), &fakeQueue{})
 		_, err := h.Handle(t.Context(), json.RawMessage(`{"items":[],`+tc.more+`}`))

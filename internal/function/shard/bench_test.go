@@ -12,7 +12,7 @@ import (
 func BenchmarkGenerate(b *testing.B) {
 	for _, n := range []int64{1000, 100_000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := New(event.Run{StartSeq: 1, EndSeq: 1 + n}, MaxSize)
+			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, event.MaxShardSize)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -29,10 +29,10 @@ func BenchmarkGenerate(b *testing.B) {
 
 // BenchmarkPlan is plan-shards at the beginning of a run, as Lambda has its answer: JSON.
 func BenchmarkPlan(b *testing.B) {
-	for _, n := range []int64{1, 1000, MaxEvents} {
+	for _, n := range []int64{1, 1000, event.MaxEvents} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			h := &Handler{Queue: waiting(0), Logger: silent, Size: MaxSize, Concurrency: 10}
-			payload := fmt.Appendf(nil, `{"start_seq":1,"end_seq":%d}`, 1+n)
+			h := &Handler{Queue: waiting(0), Logger: silent, Size: event.MaxShardSize, Concurrency: 10}
+			payload := runOf(fmt.Sprintf(`{"start_seq":1,"end_seq":%d}`, 1+n))
 			b.ReportAllocs()
 			for b.Loop() {
 				answer, err := h.Handle(b.Context(), payload)

@@ -10,11 +10,11 @@ import (
 // FuzzHandle feeds both ends of a run: each is answered, or refused by a field.
 func FuzzHandle(f *testing.F) {
 	const plan = `{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":1,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"}`
-	f.Add([]byte(`{"start_seq":1,"end_seq":21,"failure_rate":0.5}`))
-	f.Add([]byte(`{"start_seq":0,"end_seq":10000001}`))
-	f.Add([]byte(`{"plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
-	f.Add([]byte(`{"plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
-	f.Add([]byte(`{"plan":null,"results":[[null]]}`))
+	f.Add([]byte(runOf(`{"start_seq":1,"end_seq":21,"failure_rate":0.5}`)))
+	f.Add([]byte(runOf(`{"start_seq":0,"end_seq":10000001}`)))
+	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
+	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
+	f.Add([]byte(`{"operation":"AddUpShards","plan":null,"results":[[null]]}`))
 	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: 10, FailureInjection: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		answer, err := h.Handle(t.Context(), data)
@@ -23,14 +23,14 @@ func FuzzHandle(f *testing.F) {
 		var unaccounted *UnaccountedError
 		switch {
 		case err == nil:
-			if planned, ok := answer.(*Planned); ok && len(planned.First)+len(planned.Then) != planned.Plan.Shards() {
+			if planned := answer.Planned; planned != nil && len(planned.First)+len(planned.Then) != planned.Plan.Shards() {
 				t.Errorf("%d and %d numbers of %d shards", len(planned.First), len(planned.Then), planned.Plan.Shards())
 			}
-			if outcome, ok := answer.(*Outcome); ok && (outcome.Inserted < 0 || outcome.Failed < 0) {
+			if outcome := answer.Outcome; outcome != nil && (outcome.Inserted < 0 || outcome.Failed < 0) {
 				t.Errorf("outcome is %+v", outcome)
 			}
 		case errors.As(err, &invalid):
-			if invalid.Field == "" || invalid.Allowed == "" || len(err.Error()) > 1000 {
+			if invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000 {
 				t.Errorf("error %q names no field, or not what is allowed, or is too long", err)
 			}
 		case !errors.As(err, &tooLarge) && !errors.As(err, &unaccounted):

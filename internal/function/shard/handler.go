@@ -1,3 +1,5 @@
+// Package shard is the logic of the function plan-shards: it splits a run of the distributed mode into shards, and adds up
+// their results when they have ended.
 package shard
 
 import (
@@ -11,6 +13,20 @@ import (
 	"carnation/internal/function/retryqueue"
 )
 
+// The operations of plan-shards, which its requests name.
+const (
+	PlanRun     = "PlanRun"
+	AddUpShards = "AddUpShards"
+)
+
+const (
+	// MaxConcurrency is the most child executions that a Distributed Map runs at once.
+	MaxConcurrency = 10_000
+	// claimSeconds is the time that a round of shards gets to claim, where a round is as many shards as run at once. It is also
+	// the time that the first round gets to start. Messages that no shard has claimed by then stay in the queue.
+	claimSeconds = 5
+)
+
 // CountError says why the failed events in the retry queue could not be counted. The state machine sees its type name as
 // the error name.
 type CountError struct {
@@ -21,8 +37,8 @@ func (e *CountError) Error() string { return "count failed events: " + e.Err.Err
 
 func (e *CountError) Unwrap() error { return e.Err }
 
-// UnaccountedError says that all shards ended well and yet do not say of all events what became of them. The state
-// machine sees its type name as the error name.
+// UnaccountedError says that all shards succeeded, but their results do not add up to the run's events. The state machine
+// sees its type name as the error name.
 type UnaccountedError struct {
 	Accounted, Want int64
 }
@@ -31,57 +47,76 @@ func (e *UnaccountedError) Error() string {
 	return fmt.Sprintf("the shards account for %d of %d events", e.Accounted, e.Want)
 }
 
-// Queue is the retry queue as a Handler uses it.
+// Queue is the part of the retry queue that a Handler uses.
 type Queue interface {
 	Waiting(ctx context.Context) (int, error)
 }
 
-// Handler serves invocations of plan-shards.
+// Handler serves the invocations of plan-shards.
 type Handler struct {
 	Queue            Queue
 	Logger           *slog.Logger
 	Size             int64 // events of a shard
-	Concurrency      int64 // shards that a run works on at once, 1 to MaxConcurrency
+	Concurrency      int64 // shards that a run processes at once, 1 to MaxConcurrency
 	FailureInjection bool  // whether failure_rate may be above 0
 }
 
-// Planned is a plan, and the numbers of the shards to take up first and then: plain numbers, so that 10,000 of them stay
-// small. The shards that claim come first, and have ended before any other parks an event that they could claim.
-type Planned struct {
-	Plan           Plan  `json:"plan"`
-	First          []int `json:"first"`
-	Then           []int `json:"then"`
-	MaxConcurrency int64 `json:"max_concurrency"`
+// Answer has the fields of one of the two, depending on the operation.
+type Answer struct {
+	*Planned
+	*Outcome
 }
 
-// Outcome is what became of a run's events.
+// Planned answers PlanRun: the plan, and the numbers of the shards to process first and then. The first ones are those that
+// claim: they must have ended before another shard parks an event that they could claim. Plain numbers keep the answer small
+// even for 10,000 shards.
+type Planned struct {
+	Plan           event.Plan `json:"plan"`
+	First          []int      `json:"first"`
+	Then           []int      `json:"then"`
+	MaxConcurrency int64      `json:"max_concurrency"`
+}
+
+// Outcome answers AddUpShards: how many of the run's events are in the table, and how many failed.
 type Outcome struct {
 	Inserted int64 `json:"inserted"`
 	Failed   int64 `json:"failed"`
 }
 
-// Handle serves both ends of a run. Its beginning: it takes the input of the run and answers *Planned; errors are
-// *event.InvalidInputError, *event.RangeTooLargeError and *CountError. Its end: it takes {"plan": ..., "results": [[[inserted,
-// failed], ...], ...]}, the results of the shards of First and of Then, and answers *Outcome; errors are
-// *event.InvalidInputError and *UnaccountedError.
-func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
-	var end struct{ Results json.RawMessage }
-	if json.Unmarshal(payload, &end) == nil && end.Results != nil {
-		outcome, err := addUp(payload)
-		if err != nil {
-			return nil, err
-		}
-		h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed)
-		return outcome, nil
-	}
-	run, err := event.ParseRun(payload, h.FailureInjection)
+// Handle serves both ends of a run.
+//
+//	{"operation": "PlanRun", "input": <the input of the run>}
+//	{"operation": "AddUpShards", "plan": {...}, "results": [[[inserted, failed], ...], ...]}
+//
+// The two lists of results are those of the shards in First and in Then. Errors are *event.InvalidInputError for both
+// operations, *event.RangeTooLargeError and *CountError for PlanRun, and *UnaccountedError for AddUpShards.
+func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
+	operation, request, err := event.ReadRequest(payload, event.Operations{PlanRun: {"input"}, AddUpShards: {"plan", "results"}})
 	if err != nil {
 		return nil, err
 	}
-	if run.EndSeq-run.StartSeq > MaxEvents {
-		return nil, &event.RangeTooLargeError{StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: MaxEvents, Instead: "split it into several runs"}
+	var answer Answer
+	switch operation {
+	case PlanRun:
+		answer.Planned, err = h.plan(ctx, request)
+	case AddUpShards:
+		answer.Outcome, err = h.addUp(ctx, request)
 	}
-	plan, err := New(run, h.Size)
+	if err != nil {
+		return nil, err
+	}
+	return &answer, nil
+}
+
+func (h *Handler) plan(ctx context.Context, request event.Object) (*Planned, error) {
+	run, err := event.ParseRun(request.Raw("input"), h.FailureInjection)
+	if err != nil {
+		return nil, err
+	}
+	if run.EndSeq-run.StartSeq > event.MaxEvents {
+		return nil, &event.RangeTooLargeError{StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: event.MaxEvents, Instead: "split it into several runs"}
+	}
+	plan, err := event.NewPlan(run, h.Size)
 	if err != nil {
 		return nil, fmt.Errorf("plan shards: %w", err)
 	}
@@ -89,12 +124,12 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, err
 	if err != nil {
 		return nil, &CountError{err}
 	}
-	plan.Claimers = min(int(ceil(int64(waiting), MaxClaims)), maxClaimers)
+	plan.Claimers = event.Claimers(waiting)
 	if run.StartSeq == run.EndSeq {
-		plan.Claimers = max(1, plan.Claimers) // the count may lag behind, and only a receive knows
+		plan.Claimers = max(1, plan.Claimers) // the count may lag behind: only a receive shows whether the queue is empty
 	}
 	if plan.Claimers > 1 {
-		rounds := ceil(int64(plan.Claimers), h.Concurrency)
+		rounds := (int64(plan.Claimers) + h.Concurrency - 1) / h.Concurrency
 		plan.ClaimUntil = plan.CurrentTime + min(claimSeconds*(1+rounds), int64(retryqueue.MaxReleaseAfter.Seconds()))
 	}
 	h.Logger.InfoContext(ctx, "shards planned", "shards", plan.Shards(), "claimers", plan.Claimers, "waiting", waiting)
@@ -108,27 +143,23 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (any, err
 	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:], h.Concurrency}, nil
 }
 
-func addUp(payload []byte) (*Outcome, error) {
-	input, err := event.ReadObject(payload, "", "plan", "results")
-	if err != nil {
-		return nil, err
-	}
-	plan, err := Parse(input, "plan")
+func (h *Handler) addUp(ctx context.Context, request event.Object) (*Outcome, error) {
+	plan, err := event.ParsePlan(request, "plan")
 	if err != nil {
 		return nil, err
 	}
 	var rounds [][][]int64
-	err = json.Unmarshal(input.Raw("results"), &rounds)
+	err = json.Unmarshal(request.Raw("results"), &rounds)
 	results := slices.Concat(rounds...)
 	if err != nil || len(results) != plan.Shards() {
-		return nil, input.Invalid("results", fmt.Sprintf("lists of [inserted, failed] of %d shards together", plan.Shards()))
+		return nil, request.Invalid("results", fmt.Sprintf("lists of [inserted, failed] for %d shards in total", plan.Shards()))
 	}
 	var outcome Outcome
-	var accounted int64 // of the range; AWS does not say that results come in the order of the shards
+	var accounted int64 // events of the range; the results of a Distributed Map may come in any order
 	for i, result := range results {
-		if len(result) != 2 || slices.Min(result) < 0 || slices.Max(result) > MaxEvents {
+		if len(result) != 2 || slices.Min(result) < 0 || slices.Max(result) > event.MaxEvents {
 			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", i), Value: fmt.Sprint(result[:min(len(result), 3)]),
-				Allowed: fmt.Sprintf("[inserted, failed], integers from 0 to %d", MaxEvents)}
+				MustBe: fmt.Sprintf("[inserted, failed], two integers from 0 to %d", event.MaxEvents)}
 		}
 		outcome.Inserted += result[0]
 		outcome.Failed += result[1]
@@ -139,5 +170,6 @@ func addUp(payload []byte) (*Outcome, error) {
 	if want := plan.EndSeq - plan.StartSeq; accounted != want {
 		return nil, &UnaccountedError{accounted, want}
 	}
+	h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed)
 	return &outcome, nil
 }

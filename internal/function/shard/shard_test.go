@@ -33,11 +33,16 @@ var silent = slog.New(slog.DiscardHandler)
 func plan(t *testing.T, queue waiting, size int64, input string) *Planned {
 	t.Helper()
 	h := &Handler{Queue: queue, Logger: silent, Size: size, Concurrency: 10, FailureInjection: true}
-	answer, err := h.Handle(t.Context(), json.RawMessage(input))
+	answer, err := h.Handle(t.Context(), runOf(input))
 	if err != nil {
 		t.Fatalf("Handle(%s): %v", input, err)
 	}
-	return answer.(*Planned)
+	return answer.Planned
+}
+
+// runOf is the request to plan a run with this input.
+func runOf(input string) json.RawMessage {
+	return json.RawMessage(`{"operation":"PlanRun","input":` + input + `}`)
 }
 
 func TestShardsHaveTheWholeRangeInOrderOnce(t *testing.T) {
@@ -91,7 +96,7 @@ func TestShardsHaveTheWholeRangeInOrderOnce(t *testing.T) {
 func TestEventsFollowFromTheirPlanAlone(t *testing.T) {
 	before := time.Now().Unix()
 	p := plan(t, 0, 100, `{"start_seq":50,"end_seq":350,"failure_rate":0.25}`).Plan
-	written, err := json.Marshal(map[string]Plan{"plan": p})
+	written, err := json.Marshal(map[string]event.Plan{"plan": p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +104,7 @@ func TestEventsFollowFromTheirPlanAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Parse(input, "plan")
+	again, err := event.ParsePlan(input, "plan")
 	if err != nil || again != p {
 		t.Fatalf("plan read again = %+v, %v, want %+v", again, err, p)
 	}
@@ -130,7 +135,7 @@ func TestEventsFollowFromTheirPlanAlone(t *testing.T) {
 
 func TestRangesAboveTenMillionEventsAreRefused(t *testing.T) {
 	h := &Handler{Queue: waiting(0), Logger: silent, Size: 1000}
-	_, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":5,"end_seq":10000006}`))
+	_, err := h.Handle(t.Context(), runOf(`{"start_seq":5,"end_seq":10000006}`))
 	var tooLarge *event.RangeTooLargeError
 	want := "end_seq is 10000006: the range of 10000001 events does not fit one run: the largest that fits is 10000000 events (end_seq 10000005); split it into several runs"
 	if !errors.As(err, &tooLarge) || err.Error() != want {
@@ -144,22 +149,22 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 		if !strings.Contains(good, old) {
 			t.Fatalf("no %s in the plan", old)
 		}
-		return `{"plan":` + strings.Replace(good, old, new, 1) + `,"results":[[[0,0]],[[10,0],[9,1]]]}`
+		return `{"operation":"AddUpShards","plan":` + strings.Replace(good, old, new, 1) + `,"results":[[[0,0]],[[10,0],[9,1]]]}`
 	}
 	for _, tc := range []struct{ input, want string }{
-		{`{"start_seq":1}`, "end_seq is missing: allowed is an integer from 1 to 9007199254740991"},
-		{`{"start_seq":1,"end_seq":2,"failure_rate":0.5}`, "failure_rate is 0.5: allowed is 0, because the stack's parameter FailureInjection is disabled"},
-		{`{"start_seq":1,"end_seq":2,"shards":3}`, "shards is unknown: allowed is a JSON object of start_seq, end_seq, failure_rate"},
-		{change(`"end_seq":20`, `"end_seq":10000001`), "plan.end_seq is 10000001: allowed is an integer from 0 to 10000000"},
-		{change(`"shard_size":10`, `"shard_size":0`), "plan.shard_size is 0: allowed is an integer from 1 to 1000"},
-		{change(`"claimers":1`, `"claimers":501`), "plan.claimers is 501: allowed is an integer from 0 to 500"},
-		{change(`"seed":"0f6f`, `"seed":"xxxx`), `plan.seed is "xxxx3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a": allowed is a UUID`},
-		{change(`"current_time":1795416822,`, ``), "plan.current_time is missing: allowed is an integer from 0 to 9007199254740991"},
-		{`{"plan":` + good + `,"results":[[10,0],[10,0]]}`, "results is [[10,0],[10,0]]: allowed is lists of [inserted, failed] of 3 shards together"},
-		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0]]]}`, "results is [[[0,0]],[[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together"},
-		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20]]]}`, "results[2] is [20]: allowed is [inserted, failed], integers from 0 to 10000000"},
-		{`{"plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: allowed is [inserted, failed], integers from 0 to 10000000"},
-		{`{"plan":` + good + `,"results":[[[0,0]],[["10",0],[10,0]]]}`, `results is [[[0,0]],[["10",0],[10,0]]]: allowed is lists of [inserted, failed] of 3 shards together`},
+		{string(runOf(`{"start_seq":1}`)), "end_seq is missing: must be an integer from 1 to 9007199254740991"},
+		{string(runOf(`{"start_seq":1,"end_seq":2,"failure_rate":0.5}`)), "failure_rate is 0.5: must be 0, because the stack's parameter FailureInjection is disabled"},
+		{string(runOf(`{"start_seq":1,"end_seq":2,"shards":3}`)), "shards is unknown: must be one of start_seq, end_seq, failure_rate"},
+		{change(`"end_seq":20`, `"end_seq":10000001`), "plan.end_seq is 10000001: must be an integer from 0 to 10000000"},
+		{change(`"shard_size":10`, `"shard_size":0`), "plan.shard_size is 0: must be an integer from 1 to 1000"},
+		{change(`"claimers":1`, `"claimers":501`), "plan.claimers is 501: must be an integer from 0 to 500"},
+		{change(`"seed":"0f6f`, `"seed":"xxxx`), `plan.seed is "xxxx3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a": must be a UUID`},
+		{change(`"current_time":1795416822,`, ``), "plan.current_time is missing: must be an integer from 0 to 9007199254740991"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[10,0],[10,0]]}`, "results is [[10,0],[10,0]]: must be lists of [inserted, failed] for 3 shards in total"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[[10,0]]]}`, "results is [[[0,0]],[[10,0]]]: must be lists of [inserted, failed] for 3 shards in total"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[[10,0],[20]]]}`, "results[2] is [20]: must be [inserted, failed], two integers from 0 to 10000000"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: must be [inserted, failed], two integers from 0 to 10000000"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[["10",0],[10,0]]]}`, `results is [[[0,0]],[["10",0],[10,0]]]: must be lists of [inserted, failed] for 3 shards in total`},
 	} {
 		h := &Handler{Queue: waiting(0), Logger: silent, Size: 10}
 		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
@@ -172,7 +177,7 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 
 func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
 	h := &Handler{Queue: waiting(-1), Logger: silent, Size: 10}
-	_, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":1,"end_seq":2}`))
+	_, err := h.Handle(t.Context(), runOf(`{"start_seq":1,"end_seq":2}`))
 	if want := "count failed events: AccessDenied"; fmt.Sprint(err) != want || fmt.Sprintf("%T", err) != "*shard.CountError" {
 		t.Errorf("error = %T %v, want %s", err, err, want)
 	}
@@ -188,11 +193,11 @@ func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
 		{10_000_000, 1000, 10}, {10_000_000, 1, 900}, // no release can be later
 	} {
 		h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: tc.concurrency}
-		answer, err := h.Handle(t.Context(), json.RawMessage(`{"start_seq":0,"end_seq":0}`))
+		answer, err := h.Handle(t.Context(), runOf(`{"start_seq":0,"end_seq":0}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		planned := answer.(*Planned)
+		planned := answer.Planned
 		got := planned.Plan.ClaimUntil
 		if got != 0 {
 			got -= planned.Plan.CurrentTime
@@ -213,7 +218,7 @@ func TestOutcomeAddsUpAllShards(t *testing.T) {
 		{`[[[3,1],[0,0]],[[10,0],[10,0],[4,0]]]`, `null the shards account for 24 of 25 events`},
 		{`[[[3,1],[0,0]],[[10,0],[10,0],[5,1]]]`, `null the shards account for 26 of 25 events`},
 	} {
-		input, err := json.Marshal(map[string]any{"plan": planned.Plan, "results": json.RawMessage(tc.results)})
+		input, err := json.Marshal(map[string]any{"operation": AddUpShards, "plan": planned.Plan, "results": json.RawMessage(tc.results)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,20 +232,20 @@ func TestOutcomeAddsUpAllShards(t *testing.T) {
 
 // The largest run: every shard that there can be, and every event of every one failed.
 func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
-	largest := plan(t, 10_000_000, 1000, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567}`, int64(event.MaxSequenceNo-MaxEvents), int64(event.MaxSequenceNo)))
+	largest := plan(t, 10_000_000, 1000, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567}`, int64(event.MaxSequenceNo-event.MaxEvents), int64(event.MaxSequenceNo)))
 	results := func(n, each int) (list [][2]int) {
 		for range n {
 			list = append(list, [2]int{each, each}) // wider than any that adds up
 		}
 		return list
 	}
-	claimed, ranges := results(len(largest.First), MaxClaims), results(len(largest.Then), MaxSize)
+	claimed, ranges := results(len(largest.First), event.MaxShardClaims), results(len(largest.Then), event.MaxShardSize)
 	// What stands in the state at once, as the state machine's file names it.
 	states := map[string]any{
 		"Plan Shards' answer, in Lambda's envelope": map[string]any{"ExecutedVersion": "$LATEST", "Payload": largest, "SdkHttpMetadata": strings.Repeat("x", 2000)},
 		"after the shards that claim":               map[string]any{"plan": largest.Plan, "shards": largest.First, "then": largest.Then, "results": map[string]any{"first": []int{}, "last": claimed}, "max_concurrency": 10_000},
 		"after the range":                           map[string]any{"plan": largest.Plan, "shards": largest.Then, "then": []int{}, "results": map[string]any{"first": claimed, "last": ranges}, "max_concurrency": 10_000},
-		"what Add Up Shards is given":               map[string]any{"plan": largest.Plan, "results": []any{claimed, ranges}},
+		"what Add Up Shards is given":               map[string]any{"operation": AddUpShards, "plan": largest.Plan, "results": []any{claimed, ranges}},
 	}
 	run := "arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:" + strings.Repeat("m", 80) + ":" + strings.Repeat("e", 80)
 	states["Add Up Shards' whole call"] = map[string]any{
@@ -261,12 +266,12 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 	if len(largest.First) != 500 || len(largest.Then) != 10_000 {
 		t.Errorf("%d and %d shards, want 500 and 10,000", len(largest.First), len(largest.Then))
 	}
-	input, err := json.Marshal(map[string]any{"plan": largest.Plan, "results": []any{claimed, results(len(largest.Then), MaxSize/2)}})
+	input, err := json.Marshal(map[string]any{"operation": AddUpShards, "plan": largest.Plan, "results": []any{claimed, results(len(largest.Then), event.MaxShardSize/2)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	outcome, err := (&Handler{Logger: silent}).Handle(t.Context(), input)
-	if want := (Outcome{500*MaxClaims + MaxEvents/2, 500*MaxClaims + MaxEvents/2}); err != nil || *outcome.(*Outcome) != want {
-		t.Errorf("outcome = %+v, %v, want %+v", outcome, err, want)
+	if want := (Outcome{500*event.MaxShardClaims + event.MaxEvents/2, 500*event.MaxShardClaims + event.MaxEvents/2}); err != nil || *outcome.Outcome != want {
+		t.Errorf("outcome = %+v, %v, want %+v", outcome.Outcome, err, want)
 	}
 }
