@@ -1,4 +1,4 @@
-// Command generate-data is the Lambda function that checks a run's input, claims failed events and generates new ones.
+// Command generate-data is the Lambda function that checks the input of a run, generates new events and claims failed ones.
 package main
 
 import (
@@ -6,19 +6,26 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/function/environment"
 	"carnation/internal/function/generate"
+	"carnation/internal/function/retryqueue"
 )
 
 func main() {
 	logger := environment.NewLogger()
-	s, err := environment.Load(logger)
+	s, err := environment.Load()
 	concurrency, concurrencyErr := environment.RequireConcurrency(logger, "MAP_MAX_CONCURRENCY", generate.MaxConcurrency)
 	if err := errors.Join(err, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
-	handler := &generate.Handler{Queue: s.Queue, Metrics: s.Metrics, Concurrency: concurrency, FailureInjection: s.FailureInjection}
+	handler := &generate.Handler{
+		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, Logger: logger},
+		Metrics:          environment.Metrics{Logger: logger, ProjectName: s.ProjectName, Environment: s.Environment},
+		Concurrency:      concurrency,
+		FailureInjection: s.FailureInjection,
+	}
 	lambda.Start(handler.Handle)
 }

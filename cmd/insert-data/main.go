@@ -6,24 +6,29 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"carnation/internal/function/awsjson"
 	"carnation/internal/function/environment"
 	"carnation/internal/function/insert"
+	"carnation/internal/function/retryqueue"
+	"carnation/internal/function/work"
 )
 
 func main() {
 	logger := environment.NewLogger()
-	s, err := environment.Load(logger)
+	s, err := environment.Load()
 	table, tableErr := environment.Require("TABLE_NAME")
-	endpoint, endpointErr := environment.RequireURL("DYNAMODB_ENDPOINT")
-	if err := errors.Join(err, tableErr, endpointErr); err != nil {
+	if err := errors.Join(err, tableErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
 	handler := &insert.Handler{
-		API: awsjson.New(s.AWS, awsjson.DynamoDB, endpoint.String()), TableName: table, Queue: s.Queue,
-		Metrics: s.Metrics, Logger: logger, FailureInjection: s.FailureInjection,
+		Work:             work.Table{API: dynamodb.NewFromConfig(s.AWS), Name: table}.Insert,
+		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, Logger: logger},
+		Metrics:          environment.Metrics{Logger: logger, ProjectName: s.ProjectName, Environment: s.Environment},
+		Logger:           logger,
+		FailureInjection: s.FailureInjection,
 	}
 	lambda.Start(handler.Handle)
 }

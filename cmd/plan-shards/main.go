@@ -1,5 +1,4 @@
-// Command plan-shards is the Lambda function that splits a run of the distributed mode into shards, and adds up what
-// became of their events.
+// Command plan-shards is the Lambda function that splits a run of the distributed mode into shards, and adds up their results.
 package main
 
 import (
@@ -7,21 +6,29 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/event"
 	"carnation/internal/function/environment"
+	"carnation/internal/function/retryqueue"
 	"carnation/internal/function/shard"
 )
 
 func main() {
 	logger := environment.NewLogger()
-	s, err := environment.Load(logger)
+	s, err := environment.Load()
 	size, sizeErr := environment.RequireInt("SHARD_SIZE", event.MaxShardSize)
 	concurrency, concurrencyErr := environment.RequireConcurrency(logger, "SHARD_CONCURRENCY", shard.MaxConcurrency)
 	if err := errors.Join(err, sizeErr, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
-	handler := &shard.Handler{Queue: s.Queue, Logger: logger, Size: size, Concurrency: concurrency, FailureInjection: s.FailureInjection}
+	handler := &shard.Handler{
+		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, Logger: logger},
+		Logger:           logger,
+		Size:             size,
+		Concurrency:      concurrency,
+		FailureInjection: s.FailureInjection,
+	}
 	lambda.Start(handler.Handle)
 }

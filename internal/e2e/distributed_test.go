@@ -273,7 +273,7 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 	if failed.Error != "States.ExceedToleratedFailureThreshold" || failed.Generated != 110 || *failed.Shards != (operate.Shards{Total: 6, Done: 5, Failed: 1}) {
 		t.Errorf("the run is %+v with shards %+v, want 5 of 6 shards done", failed, failed.Shards)
 	}
-	if !strings.Contains(failed.Cause, "ParkError") || !strings.Contains(failed.Cause, "return failed events: park 1 of 1 messages") {
+	if !strings.Contains(failed.Cause, "ParkError") || !strings.Contains(failed.Cause, "park failed events: send 1 of 1 messages") {
 		t.Errorf("the cause is %s, want that of the shard", failed.Cause)
 	}
 

@@ -7,8 +7,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// NewLogger is Lambda's own logger, whose lines have the request id, with the ARN of the execution on each line too. The
-// state machine passes it in the client context; an invocation without one, by hand, has lines without it.
+// NewLogger is Lambda's own logger, which adds the request id to each line, and here also the ARN of the execution. The state
+// machine passes the ARN in the client context. The lines of a function that is invoked by hand have none.
 func NewLogger() *slog.Logger {
 	return slog.New(executionHandler{lambdacontext.NewLogHandler()})
 }

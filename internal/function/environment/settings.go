@@ -1,60 +1,48 @@
-// Package environment reads what a function is told by its environment, once, at cold start.
+// Package environment is what a function gets from Lambda: its settings, its logger and metrics, its time, and the
+// configuration of its AWS clients.
 package environment
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math"
-	"net/http"
 	"net/url"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-
-	"carnation/internal/function/awsjson"
-	"carnation/internal/function/metrics"
-	"carnation/internal/function/retryqueue"
 )
 
-// Settings is what every function is given.
+// Settings are the settings that all functions have.
 type Settings struct {
-	AWS              aws.Config
-	Queue            retryqueue.Queue
-	Metrics          metrics.Counter
-	FailureInjection bool // whether failures may be simulated
+	ProjectName      string
+	Environment      string
+	RetryQueueURL    string
+	FailureInjection bool       // whether a run may ask for simulated failures
+	AWS              aws.Config // of the function's AWS clients
 }
 
-// Load reads the environment and the AWS configuration. An error names the variable.
-func Load(logger *slog.Logger) (Settings, error) {
-	var s Settings
-	queue, err := RequireURL("RETRY_QUEUE_URL")
+// Load reads the environment, once, at cold start. An error names the variable.
+func Load() (s Settings, err error) {
+	if s.ProjectName, err = Require("PROJECT_NAME"); err != nil {
+		return s, err
+	}
+	if s.Environment, err = Require("ENVIRONMENT"); err != nil {
+		return s, err
+	}
+	if s.RetryQueueURL, err = requireURL("RETRY_QUEUE_URL"); err != nil {
+		return s, err
+	}
+	injection, err := Require("FAILURE_INJECTION")
 	if err != nil {
 		return s, err
 	}
-	project, err := Require("PROJECT_NAME")
-	if err != nil {
-		return s, err
+	if injection != "enabled" && injection != "disabled" {
+		return s, fmt.Errorf("environment variable FAILURE_INJECTION is %q: must be enabled or disabled", injection)
 	}
-	environment, err := Require("ENVIRONMENT")
-	if err != nil {
-		return s, err
-	}
-	if s.FailureInjection, err = failureInjection(); err != nil {
-		return s, err
-	}
-	if s.AWS, err = loadAWS(); err != nil {
-		return s, err
-	}
-	// A queue's URL begins with the endpoint of SQS in its region and partition.
-	client := awsjson.New(s.AWS, awsjson.SQS, queue.Scheme+"://"+queue.Host)
-	s.Queue = retryqueue.Queue{API: client, URL: queue.String(), Logger: logger}
-	s.Metrics = metrics.Counter{Logger: logger, ProjectName: project, Environment: environment}
-	return s, nil
+	s.FailureInjection = injection == "enabled"
+	s.AWS, err = loadAWS()
+	return s, err
 }
 
 // Require is the value of an environment variable that must be set.
@@ -79,8 +67,8 @@ func RequireInt(name string, most int64) (int64, error) {
 	return n, nil
 }
 
-// RequireConcurrency is the value of an environment variable that must be an integer from 1 to most, lowered to the functions'
-// reserved concurrency, if there is one: above it Lambda throttles. A lowered value is logged.
+// RequireConcurrency is the value of an environment variable that must be an integer from 1 to most. If RESERVED_CONCURRENCY, the
+// functions' reserved concurrency, is lower, it is used instead and logged: Lambda would throttle the calls above it.
 func RequireConcurrency(logger *slog.Logger, name string, most int64) (int64, error) {
 	concurrency, err := RequireInt(name, most)
 	if err != nil || os.Getenv("RESERVED_CONCURRENCY") == "" {
@@ -88,78 +76,20 @@ func RequireConcurrency(logger *slog.Logger, name string, most int64) (int64, er
 	}
 	reserved, err := RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
 	if err == nil && reserved < concurrency {
-		logger.Warn("concurrency lowered to the functions' reserved concurrency", "variable", name, "value", concurrency, "reserved", reserved)
+		logger.Warn("concurrency lowered to the reserved concurrency", "variable", name, "value", concurrency, "reserved", reserved)
 		concurrency = reserved
 	}
 	return concurrency, err
 }
 
-// RequireURL is the value of an environment variable that must be a URL.
-func RequireURL(name string) (*url.URL, error) {
+func requireURL(name string) (string, error) {
 	value, err := Require(name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("environment variable %s is %q: must be a URL that begins with https://", name, value)
+		return "", fmt.Errorf("environment variable %s is %q: must be a URL that begins with https://", name, value)
 	}
-	return u, nil
-}
-
-func failureInjection() (bool, error) {
-	value, err := Require("FAILURE_INJECTION")
-	if err != nil {
-		return false, err
-	}
-	if value != "enabled" && value != "disabled" {
-		return false, fmt.Errorf("environment variable FAILURE_INJECTION is %q: must be enabled or disabled", value)
-	}
-	return value == "enabled", nil
-}
-
-// Connections is how many a function keeps to one service: as many as insert-data inserts at once. The SDK's HTTP client keeps
-// ten, and opens the others anew all the time, each with a handshake, and each with a request of DynamoDB to KMS for the
-// table's key, which costs more than the write.
-const Connections = 32
-
-// loadAWS is the configuration of a function's AWS clients, from the variables that Lambda sets. The SDK's own way to it has
-// clients for each place where credentials may be, which no function needs, and which would take most of a cold start.
-//
-// A call is tried five times, with six to eight seconds between them altogether, and a try that hangs is given up after five:
-// an event that is tried again here costs nothing, one that is given up costs a whole run. KMS throttles an account as a
-// whole; the SDK does not know that SQS passes that on.
-func loadAWS() (aws.Config, error) {
-	var cfg aws.Config
-	region, err := Require("AWS_REGION")
-	if err != nil {
-		return cfg, err
-	}
-	id, err := Require("AWS_ACCESS_KEY_ID")
-	if err != nil {
-		return cfg, err
-	}
-	secret, err := Require("AWS_SECRET_ACCESS_KEY")
-	if err != nil {
-		return cfg, err
-	}
-	keys := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: os.Getenv("AWS_SESSION_TOKEN")}
-	cfg = aws.Config{
-		Region:      region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return keys, nil }),
-		HTTPClient: awshttp.NewBuildableClient().WithTimeout(5 * time.Second).WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = Connections
-		}),
-		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.MaxAttempts = 5
-				o.MaxBackoff = 2 * time.Second
-				o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"KmsThrottled": {}}})
-			})
-		},
-	}
-	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); endpoint != "" { // local AWS
-		cfg.BaseEndpoint = aws.String(endpoint)
-	}
-	return cfg, nil
+	return value, nil
 }

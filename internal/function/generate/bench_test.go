@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"carnation/internal/event"
-	"carnation/internal/function/metrics"
+	"carnation/internal/function/environment"
 )
 
-// BenchmarkHandle is generate-data with a shard of new events, as Lambda has its answer: JSON.
+// BenchmarkHandle measures generate-data with a shard of new events, with its answer as JSON.
 func BenchmarkHandle(b *testing.B) {
-	h := &Handler{Queue: &fakeQueue{}, Metrics: metrics.Counter{Logger: slog.New(slog.DiscardHandler)}}
+	h := &Handler{Queue: &fakeQueue{}, Metrics: environment.Metrics{Logger: slog.New(slog.DiscardHandler)}}
 	for _, n := range []int64{1, 1000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
 			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)

@@ -10,8 +10,7 @@ import (
 	"time"
 
 	"carnation/internal/event"
-	"carnation/internal/function/deadline"
-	"carnation/internal/function/metrics"
+	"carnation/internal/function/environment"
 	"carnation/internal/function/retryqueue"
 )
 
@@ -62,7 +61,7 @@ type Queue interface {
 // Handler serves the invocations of generate-data.
 type Handler struct {
 	Queue            Queue
-	Metrics          metrics.Counter
+	Metrics          environment.Metrics
 	Concurrency      int64 // events that a run of the inline mode processes at once, 1 to MaxConcurrency
 	FailureInjection bool  // whether failure_rate may be above 0
 }
@@ -162,7 +161,7 @@ func generateShard(request event.Object) (*Answer, retryqueue.Room, error) {
 
 // claim claims failed events. If that fails, it releases what it has claimed.
 func (h *Handler) claim(ctx context.Context, room retryqueue.Room) ([]event.Item, error) {
-	claimCtx, cancel := deadline.Reserve(ctx, releaseTime)
+	claimCtx, cancel := environment.Reserve(ctx, releaseTime)
 	defer cancel()
 	items, err := h.Queue.Claim(claimCtx, room)
 	if err == nil {

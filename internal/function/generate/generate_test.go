@@ -26,9 +26,8 @@ import (
 	"github.com/aws/smithy-go"
 
 	"carnation/internal/event"
-	"carnation/internal/function/awsjson/awsjsontest"
+	"carnation/internal/function/environment"
 	"carnation/internal/function/insert"
-	"carnation/internal/function/metrics"
 	"carnation/internal/function/retryqueue"
 )
 
@@ -65,7 +64,7 @@ func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, at tim
 
 func handlerOf(queue Queue) (*Handler, *bytes.Buffer) {
 	var log bytes.Buffer
-	counter := metrics.Counter{Logger: slog.New(slog.NewJSONHandler(&log, nil)), ProjectName: "carnation", Environment: "test"}
+	counter := environment.Metrics{Logger: slog.New(slog.NewJSONHandler(&log, nil)), ProjectName: "carnation", Environment: "test"}
 	return &Handler{Queue: queue, Metrics: counter, Concurrency: 10, FailureInjection: true}, &log
 }
 
@@ -348,6 +347,7 @@ func decode(t *testing.T, data []byte) any {
 
 // endlessSQS has more events than any run takes, each as large as can be.
 type endlessSQS struct {
+	retryqueue.API
 	handleSize int
 
 	mu       sync.Mutex
@@ -371,18 +371,13 @@ func (q *endlessSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInp
 	return out, nil
 }
 
-// failingTable answers with an error code of this length.
-type failingTable int
-
-func (n failingTable) Call(context.Context, string, any, any) error {
-	return &smithy.GenericAPIError{Code: strings.Repeat("E", int(n))}
-}
-
-// longestError is the longest error name that insert-data answers, read from an answer of its handler.
+// longestError is the longest name of an error that insert-data answers, taken from an answer of its handler.
 func longestError(t *testing.T) string {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	h := &insert.Handler{API: failingTable(10_000), Queue: noDelete{}, Logger: log, Metrics: metrics.Counter{Logger: log}}
+	h := &insert.Handler{Queue: noDelete{}, Logger: log, Metrics: environment.Metrics{Logger: log}, Work: func(context.Context, event.Event) error {
+		return &smithy.GenericAPIError{Code: strings.Repeat("E", 10_000)}
+	}}
 	answer, err := h.Handle(t.Context(), json.RawMessage(`{"items":[`+string(read(t, "item"))+`]}`))
 	if err != nil || len(answer.Failed) != 1 {
 		t.Fatalf("insert.Handle() = %v, %v, want one failed item", answer, err)
@@ -394,14 +389,14 @@ type noDelete struct{ insert.Queue }
 
 func (noDelete) Delete(context.Context, []string) error { return nil }
 
-// States hold at most 256 KiB. A run's largest is what Process Events collects when every event failed.
+// A state has at most 256 KiB. The largest state of a run is the result of Process Events if every event failed.
 func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 	const limit = 262_144
 	name := longestError(t)
 	for _, handleSize := range []int{1, 200, 400, retryqueue.MaxReceiptHandle} {
 		for _, events := range []int{0, 1, 100, 300, MaxItems - 1, MaxItems} {
 			api := &endlessSQS{handleSize: handleSize}
-			h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: api}, Logger: slog.New(slog.DiscardHandler)})
+			h, _ := handlerOf(retryqueue.Queue{API: api, Logger: slog.New(slog.DiscardHandler)})
 			answer, err := h.Handle(t.Context(), runOf(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)))
 			if err != nil {
 				t.Fatal(err)

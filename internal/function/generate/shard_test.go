@@ -10,11 +10,10 @@ import (
 	"testing"
 
 	"carnation/internal/event"
-	"carnation/internal/function/awsjson/awsjsontest"
 	"carnation/internal/function/retryqueue"
 )
 
-// planOf is the plan of 25 events in shards of 10, behind two that claim.
+// planOf is a plan of 25 events in shards of 10, after two shards that claim.
 func planOf(start int64) string {
 	return fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.5,"claimers":2,"claim_until":9000000000,"shard_size":10,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`, start, start+25)
 }
@@ -76,8 +75,7 @@ func TestBadShardsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
 	}
 }
 
-// The largest answers that a shard's two functions are handed: all new events, or all claims, with the longest numbers and
-// receipt handles.
+// The largest states of a shard: only new events, or only claims, with the longest numbers and receipt handles.
 func TestItemsOfAShardFitTheState(t *testing.T) {
 	const limit, envelope = 262_144, 2048
 	start := int64(event.MaxSequenceNo - event.MaxEvents)
@@ -89,7 +87,7 @@ func TestItemsOfAShardFitTheState(t *testing.T) {
 		{0, 400, event.MaxShardClaims},
 		{0, retryqueue.MaxReceiptHandle, event.MaxShardClaims},
 	} {
-		h, _ := handlerOf(retryqueue.Queue{API: awsjsontest.Fake{API: &endlessSQS{handleSize: tc.handleSize}}, Logger: slog.New(slog.DiscardHandler)})
+		h, _ := handlerOf(retryqueue.Queue{API: &endlessSQS{handleSize: tc.handleSize}, Logger: slog.New(slog.DiscardHandler)})
 		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"operation":"GenerateShard","plan":%s,"shard":%d}`, plan, tc.number)))
 		if err != nil {
 			t.Fatal(err)

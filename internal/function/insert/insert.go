@@ -1,5 +1,5 @@
-// Package insert is the logic of the function insert-data: it inserts events into the table and deletes the messages
-// of the claimed ones that went in.
+// Package insert is the logic of the function insert-data: it does the work with each event, deletes the messages of claimed
+// events that succeeded, and returns events that failed.
 package insert
 
 import (
@@ -16,72 +16,70 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"carnation/internal/event"
-	"carnation/internal/function/deadline"
-	"carnation/internal/function/metrics"
+	"carnation/internal/function/environment"
 	"carnation/internal/function/retryqueue"
 )
 
 const (
-	// concurrency is how many inserts run at once.
-	concurrency = 32
-	// maxError is the longest error name in an answer, in bytes: generate-data counts with it.
+	// concurrency is how many events are worked on at once.
+	concurrency = environment.Connections
+	// maxError is the longest name of an error in an answer, in bytes. generate-data relies on it.
 	maxError = 90
-	// answerTime is what inserting, and then returning, leave for what comes after them; returnTime is what a whole shard of
-	// failed events takes to be parked, even if calls of SQS hang or are throttled.
+	// answerTime is reserved for what comes after inserting, and after returning. returnTime is reserved for parking a whole shard of
+	// failed events, even if SQS is slow or throttles.
 	answerTime = 5 * time.Second
 	returnTime = 10 * time.Second
 )
 
-// API calls an operation of DynamoDB: *awsjson.Client, or what stands for it in a test.
-type API interface {
-	Call(ctx context.Context, operation string, input, output any) error
-}
-
-// Queue is the retry queue as a Handler uses it.
+// Queue is the part of the retry queue that a Handler uses.
 type Queue interface {
 	Delete(ctx context.Context, receiptHandles []string) error
 	Release(ctx context.Context, receiptHandles []string, at time.Time) error
 	Park(ctx context.Context, execution string, events []retryqueue.Parked) error
 }
 
-// ParkError says why new events that failed could not be parked. They are nowhere but in the input of the invocation,
-// which has to be tried again. The state machine sees its type name as the error name.
+// ParkError says why new events that failed could not be parked. These events are only in the input of the invocation, which must
+// be retried. The state machine sees its type name as the error name.
 type ParkError struct {
 	Err error
 }
 
-func (e *ParkError) Error() string { return "return failed events: " + e.Err.Error() }
+func (e *ParkError) Error() string { return "park failed events: " + e.Err.Error() }
 
 func (e *ParkError) Unwrap() error { return e.Err }
 
-// Handler serves invocations of insert-data.
+// Handler serves the invocations of insert-data.
 type Handler struct {
-	API              API
-	TableName        string
+	// Work is done with each event. It must be safe to repeat: a retry gives it the same event again. It must return when its
+	// context ends.
+	Work             func(ctx context.Context, e event.Event) error
 	Queue            Queue
-	Metrics          metrics.Counter
+	Metrics          environment.Metrics
 	Logger           *slog.Logger
 	FailureInjection bool // whether failure_rate may be above 0
 }
 
-// Answer is what the function answers: how many events are in the table, and the items of those that are not. Where it
-// returns those to the retry queue itself, it answers how many.
+// Answer says how many events were inserted, and which items failed. If insert-data has returned the failed ones to the retry queue
+// itself, it says how many.
 type Answer struct {
 	Inserted int      `json:"inserted"`
 	Returned *int     `json:"returned,omitempty"`
 	Failed   []Failed `json:"failed"`
 }
 
-// Failed is an item whose event is not known to be in the table, with the type of the error.
+// Failed is an item whose event may not be in the table, with the name of the error.
 type Failed struct {
 	event.Item
 	Error string `json:"error"`
 }
 
-// Handle takes {"items": [...], "failure_rate"?: r, "return_for"?: "<execution>", "release_at"?: s} and inserts the events.
-// One that cannot be inserted, or that the time does not suffice for, is in the answer; with return_for it is returned to
-// the retry queue, a new one in the name of that execution, a claimed one invisible until s, Unix seconds. Errors are
-// *event.InvalidInputError and *ParkError, after which the same input can be tried again.
+// Handle inserts events.
+//
+//	{"items": [...], "failure_rate"?: r, "return_for"?: "<ARN of an execution>", "release_at"?: <Unix seconds>}
+//
+// The answer has the items that could not be inserted, or not in time. With return_for, Handle returns them to the retry queue: it
+// parks new events on behalf of that execution, and releases claimed events at release_at. Errors are *event.InvalidInputError and
+// *ParkError. After a *ParkError the same input can be tried again.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
 	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_at")
 	if err != nil {
@@ -118,7 +116,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	for i, item := range items {
 		if errs[i] != nil {
 			h.Logger.WarnContext(ctx, "event failed", "sequenceNo", item.Event.SequenceNo, "retryAttempt", item.Event.RetryAttempt, "error", errs[i].Error())
-			answer.Failed = append(answer.Failed, Failed{item, errorType(errs[i])})
+			answer.Failed = append(answer.Failed, Failed{item, errorName(errs[i])})
 			continue
 		}
 		answer.Inserted++
@@ -127,7 +125,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 		}
 	}
 	failed := len(answer.Failed)
-	returnCtx, cancel := deadline.Reserve(ctx, answerTime)
+	returnCtx, cancel := environment.Reserve(ctx, answerTime)
 	defer cancel()
 	if execution != "" {
 		if err := h.giveBack(returnCtx, execution, time.Unix(releaseAt, 0), answer.Failed); err != nil {
@@ -136,16 +134,16 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 		answer.Returned, answer.Failed = &failed, []Failed{}
 	}
 	if err := h.Queue.Delete(returnCtx, done); err != nil {
-		// These events are in the table. Their messages come back by themselves, and are deleted then.
+		// The events are in the table. Their messages come back by themselves, and the next run deletes them.
 		h.Logger.ErrorContext(ctx, "messages of inserted events not deleted", "error", err.Error())
 	}
 	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": failed})
 	return answer, nil
 }
 
-// insertAll inserts the events of all items, and says of each what went wrong. It leaves time for what comes after.
+// insertAll inserts the events of all items and returns the error of each. It leaves the given time for what comes after.
 func (h *Handler) insertAll(ctx context.Context, after time.Duration, items []event.Item, rate float64) []error {
-	ctx, cancel := deadline.Reserve(ctx, after)
+	ctx, cancel := environment.Reserve(ctx, after)
 	defer cancel()
 	errs := make([]error, len(items))
 	var group errgroup.Group
@@ -156,12 +154,12 @@ func (h *Handler) insertAll(ctx context.Context, after time.Duration, items []ev
 			return nil
 		})
 	}
-	_ = group.Wait() // the errors are in errs, each with its item
+	_ = group.Wait() // the errors are in errs
 	return errs
 }
 
-// giveBack returns failed items to the retry queue: it parks new events and releases claimed ones. The error is for
-// events that are not parked. A claim that is not released comes back by itself.
+// giveBack returns failed items to the retry queue: it parks new events and releases claimed ones. The error is about events that
+// were not parked. A claimed event that was not released comes back by itself.
 func (h *Handler) giveBack(ctx context.Context, execution string, releaseAt time.Time, failed []Failed) error {
 	var parked []retryqueue.Parked
 	var claimed []string
@@ -186,18 +184,16 @@ var (
 	errOutOfTime = errors.New("the function's time is up")
 )
 
-// insert writes one row, the same whether once or again: it keeps the first createdUnixTime. The condition keeps
-// another event of the same sequence number and second from being overwritten.
+// insert does the work with one event, unless it fails on purpose or the time is up.
 func (h *Handler) insert(ctx context.Context, e event.Event, rate float64) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("insert event %d: %w", e.SequenceNo, errOutOfTime)
-	}
-	if Simulated(e.SequenceNo, e.RetryAttempt, rate) {
-		return fmt.Errorf("insert event %d: %w", e.SequenceNo, errSimulated)
-	}
-	err := h.API.Call(ctx, "UpdateItem", updateOf(h.TableName, e, time.Now()), nil)
-	if err != nil && ctx.Err() != nil { // not the client's own limit for one call
-		err = errors.Join(errOutOfTime, err)
+	err := errSimulated
+	if ctx.Err() != nil {
+		err = errOutOfTime
+	} else if !Simulated(e.SequenceNo, e.RetryAttempt, rate) {
+		err = h.Work(ctx, e)
+		if err != nil && ctx.Err() != nil { // rather than the time of a single call
+			err = errors.Join(errOutOfTime, err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("insert event %d: %w", e.SequenceNo, err)
@@ -205,55 +201,16 @@ func (h *Handler) insert(ctx context.Context, e event.Event, rate float64) error
 	return nil
 }
 
-// update is the input of UpdateItem. Structs in place of maps are what encoding/json writes fastest.
-// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
-type update struct {
-	TableName           string
-	Key                 updateKey
-	UpdateExpression    string
-	ConditionExpression string
-	Values              updateValues `json:"ExpressionAttributeValues"`
-}
-
-type updateKey struct {
-	SequenceNo        number `json:"sequenceNo"`
-	GeneratedUnixTime number `json:"generatedUnixTime"`
-}
-
-type updateValues struct {
-	Random  text   `json:":random"`
-	Attempt number `json:":attempt"`
-	Now     number `json:":now"`
-}
-
-// number and text are attribute values of the types N and S. DynamoDB wants numbers as strings.
-type number struct {
-	N int64 `json:",string"`
-}
-
-type text struct{ S string }
-
-func updateOf(table string, e event.Event, now time.Time) update {
-	return update{
-		TableName: table,
-		Key:       updateKey{number{e.SequenceNo}, number{e.CurrentTime}},
-		UpdateExpression: "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, " +
-			"createdUnixTime = if_not_exists(createdUnixTime, :now)",
-		ConditionExpression: "attribute_not_exists(sequenceNo) OR randomStringValue = :random",
-		Values:              updateValues{text{e.RandomValue}, number{int64(e.RetryAttempt)}, number{now.Unix()}},
-	}
-}
-
-// Simulated tells whether an insert fails on purpose at this rate, 0 to 1. It depends on the sequence number and the
-// attempt alone, so that a run can be told beforehand and a retry can succeed.
+// Simulated tells whether an insert fails on purpose at this rate, 0 to 1. It depends only on the sequence number and the attempt,
+// so that the failures of a run are known in advance, and a retry can succeed.
 func Simulated(sequenceNo int64, attempt int, rate float64) bool {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d/%d", sequenceNo, attempt))
-	share := float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53) // 0 to 1, 1 excluded
+	share := float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53) // from 0 up to, but not including, 1
 	return share < rate
 }
 
-// errorType is a short name for an error: the service's own code where it has one.
-func errorType(err error) string {
+// errorName is a short name for an error: the code of the AWS service, if it has one.
+func errorName(err error) string {
 	var api smithy.APIError
 	switch {
 	case errors.Is(err, errSimulated):

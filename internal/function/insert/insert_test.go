@@ -2,6 +2,7 @@ package insert
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,6 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,27 +29,23 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"carnation/internal/event"
-	"carnation/internal/function/awsjson"
-	"carnation/internal/function/metrics"
+	"carnation/internal/function/environment"
 	"carnation/internal/function/retryqueue"
+	"carnation/internal/function/work"
 )
 
-// fakeTable records inserts and answers as told.
-type fakeTable struct {
-	answer func(ctx context.Context, sequenceNo string) error
+// fakeWork records the events that it gets, and answers as told.
+type fakeWork struct {
+	answer func(ctx context.Context, sequenceNo int64) error
 
 	mu               sync.Mutex
-	inputs           []update
+	events           []event.Event
 	concurrent, most int
 }
 
-func (f *fakeTable) Call(ctx context.Context, operation string, input, _ any) error {
-	in, ok := input.(update)
-	if !ok || operation != "UpdateItem" {
-		return fmt.Errorf("%s of a %T is not expected", operation, input)
-	}
+func (f *fakeWork) do(ctx context.Context, e event.Event) error {
 	f.mu.Lock()
-	f.inputs = append(f.inputs, in)
+	f.events = append(f.events, e)
 	f.concurrent++
 	f.most = max(f.most, f.concurrent)
 	f.mu.Unlock()
@@ -59,7 +55,7 @@ func (f *fakeTable) Call(ctx context.Context, operation string, input, _ any) er
 		f.mu.Unlock()
 	}()
 	if f.answer != nil {
-		return f.answer(ctx, strconv.FormatInt(in.Key.SequenceNo.N, 10))
+		return f.answer(ctx, e.SequenceNo)
 	}
 	return nil
 }
@@ -97,12 +93,12 @@ func (q *fakeQueue) noteLeft(ctx context.Context) {
 	}
 }
 
-func handlerOf(api API, queue Queue) (*Handler, *bytes.Buffer) {
+func handlerOf(work *fakeWork, queue Queue) (*Handler, *bytes.Buffer) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	return &Handler{
-		API: api, TableName: "carnation-events", Queue: queue, Logger: logger, FailureInjection: true,
-		Metrics: metrics.Counter{Logger: logger, ProjectName: "carnation", Environment: "test"},
+		Work: work.do, Queue: queue, Logger: logger, FailureInjection: true,
+		Metrics: environment.Metrics{Logger: logger, ProjectName: "carnation", Environment: "test"},
 	}, &log
 }
 
@@ -147,59 +143,17 @@ func handle(t *testing.T, h *Handler, ctx context.Context, rate float64, items .
 	return answer
 }
 
-func TestAnInsertIsOneIdempotentUpdate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		table := &fakeTable{}
-		h, _ := handlerOf(table, &fakeQueue{})
-		item := claimed(7)
-		if got := handle(t, h, t.Context(), 0, item); got.Inserted != 1 || len(got.Failed) != 0 {
-			t.Fatalf("Handle() = %+v, want 1 inserted", got)
-		}
-		if len(table.inputs) != 1 {
-			t.Fatalf("updates = %s, want 1", show(t, table.inputs))
-		}
-		number := func(n int64) types.AttributeValue {
-			return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-		}
-		want := asTheSDKWrites(t, &dynamodb.UpdateItemInput{
-			TableName: aws.String("carnation-events"),
-			Key:       map[string]types.AttributeValue{"sequenceNo": number(7), "generatedUnixTime": number(1795416822)},
-			UpdateExpression: aws.String("SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, " +
-				"createdUnixTime = if_not_exists(createdUnixTime, :now)"),
-			ConditionExpression: aws.String("attribute_not_exists(sequenceNo) OR randomStringValue = :random"),
-			ExpressionAttributeValues: map[string]types.AttributeValue{
-				":random": &types.AttributeValueMemberS{Value: item.Event.RandomValue}, ":attempt": number(1), ":now": number(time.Now().Unix()),
-			},
-		})
-		if got := show(t, table.inputs[0]); !reflect.DeepEqual(decode(t, got), decode(t, want)) {
-			t.Errorf("UpdateItem() = %s, want %s", got, want)
-		}
-	})
-}
-
-// asTheSDKWrites is the body of the request that the SDK's client makes.
-func asTheSDKWrites(t *testing.T, in *dynamodb.UpdateItemInput) (body string) {
-	t.Helper()
-	client := dynamodb.New(dynamodb.Options{
-		Region: "eu-central-2", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-		HTTPClient: smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
-			data, err := io.ReadAll(r.Body)
-			body = string(data)
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, err
-		}),
-	})
-	if _, err := client.UpdateItem(t.Context(), in); err != nil {
-		t.Fatal(err)
+func TestEachEventIsWorkedOnOnce(t *testing.T) {
+	work := &fakeWork{}
+	h, _ := handlerOf(work, &fakeQueue{})
+	items := []event.Item{newItem(1), claimed(2), newItem(3)}
+	if got := handle(t, h, t.Context(), 0, items...); got.Inserted != 3 || len(got.Failed) != 0 {
+		t.Fatalf("Handle() = %+v, want 3 inserted", got)
 	}
-	return body
-}
-
-func decode(t *testing.T, data string) (value any) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(data), &value); err != nil {
-		t.Fatalf("decode %s: %v", data, err)
+	slices.SortFunc(work.events, func(a, b event.Event) int { return cmp.Compare(a.SequenceNo, b.SequenceNo) })
+	if want := []event.Event{items[0].Event, items[1].Event, items[2].Event}; !slices.Equal(work.events, want) {
+		t.Errorf("worked on %+v, want %+v", work.events, want)
 	}
-	return value
 }
 
 func show(t *testing.T, value any) string {
@@ -213,35 +167,35 @@ func show(t *testing.T, value any) string {
 
 func TestInsertsRunTogetherButNotMoreThanTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := &fakeTable{answer: func(context.Context, string) error {
+		work := &fakeWork{answer: func(context.Context, int64) error {
 			time.Sleep(time.Second)
 			return nil
 		}}
-		h, _ := handlerOf(table, &fakeQueue{})
+		h, _ := handlerOf(work, &fakeQueue{})
 		var items []event.Item
 		for i := range int64(10 * concurrency) {
 			items = append(items, newItem(i))
 		}
 		start := time.Now()
 		answer := handle(t, h, t.Context(), 0, items...)
-		if answer.Inserted != len(items) || len(table.inputs) != len(items) {
-			t.Errorf("Handle() = %d inserted with %d calls, want %d", answer.Inserted, len(table.inputs), len(items))
+		if answer.Inserted != len(items) || len(work.events) != len(items) {
+			t.Errorf("Handle() = %d inserted with %d calls, want %d", answer.Inserted, len(work.events), len(items))
 		}
-		if table.most != concurrency || time.Since(start) != 10*time.Second {
-			t.Errorf("%d inserts at once, %s for all, want %d and 10s", table.most, time.Since(start), concurrency)
+		if work.most != concurrency || time.Since(start) != 10*time.Second {
+			t.Errorf("%d inserts at once, %s for all, want %d and 10s", work.most, time.Since(start), concurrency)
 		}
 	})
 }
 
 func TestAFailedInsertFailsNothingElse(t *testing.T) {
-	table := &fakeTable{answer: func(_ context.Context, sequenceNo string) error {
-		if sequenceNo == "2" || sequenceNo == "4" {
+	work := &fakeWork{answer: func(_ context.Context, sequenceNo int64) error {
+		if sequenceNo == 2 || sequenceNo == 4 {
 			return &smithy.GenericAPIError{Code: "ProvisionedThroughputExceededException", Message: "slow down"}
 		}
 		return nil
 	}}
 	queue := &fakeQueue{}
-	h, log := handlerOf(table, queue)
+	h, log := handlerOf(work, queue)
 	answer := handle(t, h, t.Context(), 0, newItem(1), newItem(2), claimed(3), claimed(4), claimed(5))
 	want := &Answer{Inserted: 3, Failed: []Failed{
 		{newItem(2), "ProvisionedThroughputExceededException"}, {claimed(4), "ProvisionedThroughputExceededException"},
@@ -286,12 +240,12 @@ func countsOf(t *testing.T, log *bytes.Buffer) map[string]float64 {
 func TestAMessageIsDeletedOnlyAfterItsInsert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []string
-		table := &fakeTable{answer: func(context.Context, string) error {
+		work := &fakeWork{answer: func(context.Context, int64) error {
 			time.Sleep(time.Second)
 			order = append(order, "inserted")
 			return nil
 		}}
-		h, _ := handlerOf(table, deleteFunc{do: func() { order = append(order, "deleted") }})
+		h, _ := handlerOf(work, deleteFunc{do: func() { order = append(order, "deleted") }})
 		handle(t, h, t.Context(), 0, claimed(1))
 		if want := []string{"inserted", "deleted"}; !slices.Equal(order, want) {
 			t.Errorf("order = %v, want %v", order, want)
@@ -311,7 +265,7 @@ func (f deleteFunc) Delete(context.Context, []string) error {
 
 func TestADeleteThatFailsLeavesTheEventInserted(t *testing.T) {
 	queue := &fakeQueue{err: errors.New("delete 1 messages: InternalError: try again")}
-	h, log := handlerOf(&fakeTable{}, queue)
+	h, log := handlerOf(&fakeWork{}, queue)
 	answer := handle(t, h, t.Context(), 0, claimed(1), newItem(2))
 	if answer.Inserted != 2 || len(answer.Failed) != 0 {
 		t.Errorf("Handle() = %+v, want 2 inserted", answer)
@@ -322,25 +276,25 @@ func TestADeleteThatFailsLeavesTheEventInserted(t *testing.T) {
 }
 
 func TestNoItemsAreNoWork(t *testing.T) {
-	table, queue := &fakeTable{}, &fakeQueue{}
-	h, _ := handlerOf(table, queue)
+	work, queue := &fakeWork{}, &fakeQueue{}
+	h, _ := handlerOf(work, queue)
 	answer := handle(t, h, t.Context(), 0)
-	if got, want := show(t, answer), `{"inserted":0,"failed":[]}`; got != want || len(table.inputs) > 0 || len(queue.deleted) > 0 {
-		t.Errorf("Handle() of no items = %s with %d inserts, want %s and none", got, len(table.inputs), want)
+	if got, want := show(t, answer), `{"inserted":0,"failed":[]}`; got != want || len(work.events) > 0 || len(queue.deleted) > 0 {
+		t.Errorf("Handle() of no items = %s with %d inserts, want %s and none", got, len(work.events), want)
 	}
 }
 
-func TestWhatTheTimeDoesNotSufficeForIsAnsweredAsFailed(t *testing.T) {
+func TestEventsThatDoNotFitTheTimeAreAnsweredAsFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := &fakeTable{answer: func(ctx context.Context, sequenceNo string) error {
-			if sequenceNo == "1" {
+		work := &fakeWork{answer: func(ctx context.Context, sequenceNo int64) error {
+			if sequenceNo == 1 {
 				return nil
 			}
 			<-ctx.Done()
-			return fmt.Errorf("UpdateItem, attempt 1: %w", ctx.Err())
+			return fmt.Errorf("operation error DynamoDB: UpdateItem: %w", ctx.Err())
 		}}
 		queue := &fakeQueue{}
-		h, _ := handlerOf(table, queue)
+		h, _ := handlerOf(work, queue)
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		items := []event.Item{claimed(1)}
@@ -360,8 +314,8 @@ func TestWhatTheTimeDoesNotSufficeForIsAnsweredAsFailed(t *testing.T) {
 				t.Errorf("failed[%d] = %+v, want event %d, DeadlineExceeded", i, failed, items[i+1].Event.SequenceNo)
 			}
 		}
-		if len(table.inputs) > concurrency+1 {
-			t.Errorf("inserts started = %d, want none after the time was up", len(table.inputs))
+		if len(work.events) > concurrency+1 {
+			t.Errorf("inserts started = %d, want none after the time was up", len(work.events))
 		}
 		if !slices.Equal(queue.deleted, []string{"handle-1"}) || queue.left < time.Second {
 			t.Errorf("deleted %v with %s left, want handle-1 with seconds left", queue.deleted, queue.left)
@@ -370,13 +324,13 @@ func TestWhatTheTimeDoesNotSufficeForIsAnsweredAsFailed(t *testing.T) {
 }
 
 func TestAnInvocationThatStartsTooLateFailsItsItemsAtOnce(t *testing.T) {
-	table := &fakeTable{}
-	h, _ := handlerOf(table, &fakeQueue{})
+	work := &fakeWork{}
+	h, _ := handlerOf(work, &fakeQueue{})
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	answer := handle(t, h, ctx, 0, newItem(1))
-	if answer.Inserted != 0 || len(answer.Failed) != 1 || answer.Failed[0].Error != "DeadlineExceeded" || len(table.inputs) > 0 {
-		t.Errorf("Handle() = %+v with %d inserts, want DeadlineExceeded and none", answer, len(table.inputs))
+	if answer.Inserted != 0 || len(answer.Failed) != 1 || answer.Failed[0].Error != "DeadlineExceeded" || len(work.events) > 0 {
+		t.Errorf("Handle() = %+v with %d inserts, want DeadlineExceeded and none", answer, len(work.events))
 	}
 }
 
@@ -398,24 +352,24 @@ func TestBadInputIsRefusedBeforeAnythingIsInserted(t *testing.T) {
 		{`[` + item + `]`, true, "the input is ["},
 		{`null`, true, "the input is null: must be a JSON object with the fields " + names},
 	} {
-		table := &fakeTable{}
-		h, _ := handlerOf(table, &fakeQueue{})
+		work := &fakeWork{}
+		h, _ := handlerOf(work, &fakeQueue{})
 		h.FailureInjection = tc.injection
 		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
-		if _, ok := err.(*event.InvalidInputError); !ok || !strings.HasPrefix(err.Error(), tc.want) || len(table.inputs) > 0 {
-			t.Errorf("Handle(%s) error = %T %v with %d inserts, want *event.InvalidInputError %s and none", tc.input, err, err, len(table.inputs), tc.want)
+		if _, ok := err.(*event.InvalidInputError); !ok || !strings.HasPrefix(err.Error(), tc.want) || len(work.events) > 0 {
+			t.Errorf("Handle(%s) error = %T %v with %d inserts, want *event.InvalidInputError %s and none", tc.input, err, err, len(work.events), tc.want)
 		}
 	}
 }
 
 func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
-	table := &fakeTable{answer: func(_ context.Context, sequenceNo string) error {
-		if sequenceNo == "3" {
+	work := &fakeWork{answer: func(_ context.Context, sequenceNo int64) error {
+		if sequenceNo == 3 {
 			return nil
 		}
 		return &types.ProvisionedThroughputExceededException{}
 	}}
-	h, _ := handlerOf(table, &fakeQueue{})
+	h, _ := handlerOf(work, &fakeQueue{})
 	payload, err := lambda.NewHandler(h.Handle).Invoke(t.Context(), read(t, "insert-data-input"))
 	if err != nil {
 		t.Fatal(err)
@@ -434,10 +388,10 @@ func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
 }
 
 func TestLogsHaveNoPayloads(t *testing.T) {
-	table := &fakeTable{answer: func(context.Context, string) error {
+	work := &fakeWork{answer: func(context.Context, int64) error {
 		return &smithy.GenericAPIError{Code: "InternalServerError", Message: "try again"}
 	}}
-	h, log := handlerOf(table, &fakeQueue{err: errors.New("delete 1 messages: gone")})
+	h, log := handlerOf(work, &fakeQueue{err: errors.New("delete 1 messages: gone")})
 	handle(t, h, t.Context(), 0.5, claimed(1), claimed(2), newItem(3))
 	for _, secret := range []string{claimed(1).Event.RandomValue, claimed(1).ReceiptHandle} {
 		if strings.Contains(log.String(), secret) {
@@ -501,12 +455,12 @@ func TestTheShareOfSimulatedFailuresIsTheRate(t *testing.T) {
 }
 
 func TestSimulatedFailuresAreNotInserted(t *testing.T) {
-	table, queue := &fakeTable{}, &fakeQueue{}
-	h, _ := handlerOf(table, queue)
+	work, queue := &fakeWork{}, &fakeQueue{}
+	h, _ := handlerOf(work, queue)
 	answer := handle(t, h, t.Context(), 1, newItem(1), claimed(2))
 	want := &Answer{Failed: []Failed{{newItem(1), "SimulatedFailure"}, {claimed(2), "SimulatedFailure"}}}
-	if !reflect.DeepEqual(answer, want) || len(table.inputs) > 0 || len(queue.deleted) > 0 {
-		t.Errorf("Handle() at rate 1 = %+v with %d inserts, want %+v and none", answer, len(table.inputs), want)
+	if !reflect.DeepEqual(answer, want) || len(work.events) > 0 || len(queue.deleted) > 0 {
+		t.Errorf("Handle() at rate 1 = %+v with %d inserts, want %+v and none", answer, len(work.events), want)
 	}
 	// The decision takes sequence number and attempt alone: event 0 fails at 0.5 when it is new, and not when it is tried again.
 	again := newItem(0)
@@ -523,7 +477,7 @@ func serviceError(status int, body string) smithyhttp.ClientDoFunc {
 	}
 }
 
-func TestErrorTypesOfTheRealClient(t *testing.T) {
+func TestErrorNamesOfTheRealClient(t *testing.T) {
 	long := strings.Repeat("Throttled", 30)
 	for _, tc := range []struct {
 		name string
@@ -533,6 +487,7 @@ func TestErrorTypesOfTheRealClient(t *testing.T) {
 		{"modelled", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`), "ProvisionedThroughputExceededException"},
 		{"condition", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"m"}`), "ConditionalCheckFailedException"},
 		{"not modelled", serviceError(400, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"m"}`), "AccessDeniedException"},
+		{"not from DynamoDB", serviceError(400, `<html>`), "ConnectionError"},
 		{"long", serviceError(400, `{"__type":"`+long+`","message":"m"}`), long[:maxError]},
 		{"connection", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, "ConnectionError"},
 		{"deadline", func(r *http.Request) (*http.Response, error) {
@@ -542,11 +497,11 @@ func TestErrorTypesOfTheRealClient(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client := awsjson.New(aws.Config{
-					Region: "eu-central-2", HTTPClient: tc.do, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-					Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-				}, awsjson.DynamoDB, "https://dynamodb.eu-central-2.amazonaws.com")
-				h, _ := handlerOf(client, &fakeQueue{})
+				client := dynamodb.New(dynamodb.Options{
+					Region: "eu-central-2", HTTPClient: tc.do, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), Retryer: aws.NopRetryer{},
+				})
+				h, _ := handlerOf(&fakeWork{}, &fakeQueue{})
+				h.Work = work.Table{API: client, Name: "events"}.Insert
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				answer := handle(t, h, ctx, 0, newItem(1))

@@ -25,9 +25,9 @@ func handleShard(t *testing.T, ctx context.Context, h *Handler, more string, ite
 	return h.Handle(ctx, json.RawMessage(`{"items":`+string(data)+`,"return_for":"arn:run"`+more+`}`))
 }
 
-// failing is a table that refuses some sequence numbers.
-func failing(numbers ...string) *fakeTable {
-	return &fakeTable{answer: func(_ context.Context, sequenceNo string) error {
+// failing is work that fails for some sequence numbers.
+func failing(numbers ...int64) *fakeWork {
+	return &fakeWork{answer: func(_ context.Context, sequenceNo int64) error {
 		if slices.Contains(numbers, sequenceNo) {
 			return errors.New("no connection")
 		}
@@ -37,7 +37,7 @@ func failing(numbers ...string) *fakeTable {
 
 func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T) {
 	queue := &fakeQueue{}
-	h, _ := handlerOf(failing("2", "4"), queue)
+	h, _ := handlerOf(failing(2, 4), queue)
 	answer, err := handleShard(t, t.Context(), h, `,"release_at":1795416829`, newItem(1), newItem(2), claimed(3), claimed(4))
 	if err != nil {
 		t.Fatal(err)
@@ -60,13 +60,13 @@ func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T)
 func TestInsertingForAShardLeavesTimeToReturnAllOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stopped time.Time
-		table := &fakeTable{answer: func(ctx context.Context, _ string) error {
+		work := &fakeWork{answer: func(ctx context.Context, _ int64) error {
 			<-ctx.Done()
 			stopped = time.Now()
 			return ctx.Err()
 		}}
 		queue := &fakeQueue{}
-		h, _ := handlerOf(table, queue)
+		h, _ := handlerOf(work, queue)
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		end := time.Now().Add(60 * time.Second)
@@ -90,13 +90,13 @@ func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
 	}
 }
 
-// An answer would say that the events are in the queue. The message of the inserted one stays, for the next attempt to delete.
+// An answer would say that the events are in the queue. The message of the inserted event stays; the next attempt deletes it.
 func TestEventsThatCannotBeParkedFailTheInvocation(t *testing.T) {
-	queue := &fakeQueue{parkErr: errors.New("park 1 of 1 messages: AccessDenied")}
-	h, log := handlerOf(failing("2"), queue)
+	queue := &fakeQueue{parkErr: errors.New("send 1 of 1 messages: AccessDenied")}
+	h, log := handlerOf(failing(2), queue)
 	_, err := handleShard(t, t.Context(), h, "", claimed(1), newItem(2))
 	var park *ParkError
-	if !errors.As(err, &park) || fmt.Sprintf("%T", err) != "*insert.ParkError" || err.Error() != "return failed events: park 1 of 1 messages: AccessDenied" {
+	if !errors.As(err, &park) || fmt.Sprintf("%T", err) != "*insert.ParkError" || err.Error() != "park failed events: send 1 of 1 messages: AccessDenied" {
 		t.Errorf("error = %T %v, want a *ParkError", err, err)
 	}
 	if strings.Contains(log.String(), "EventsInserted") {
@@ -106,7 +106,7 @@ func TestEventsThatCannotBeParkedFailTheInvocation(t *testing.T) {
 
 func TestClaimsThatCannotBeReleasedComeBackByThemselves(t *testing.T) {
 	queue := &fakeQueue{releaseErr: errors.New("release 1 of 1 messages: AccessDenied")}
-	h, log := handlerOf(failing("1"), queue)
+	h, log := handlerOf(failing(1), queue)
 	answer, err := handleShard(t, t.Context(), h, "", claimed(1))
 	if err != nil || *answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
 		t.Errorf("answer = %+v, %v; log:\n%s", answer, err, log)
@@ -115,7 +115,7 @@ func TestClaimsThatCannotBeReleasedComeBackByThemselves(t *testing.T) {
 
 func TestWithoutReturnForNothingIsReturned(t *testing.T) {
 	queue := &fakeQueue{}
-	h, _ := handlerOf(failing("1", "2"), queue)
+	h, _ := handlerOf(failing(1, 2), queue)
 	answer := handle(t, h, t.Context(), 0, newItem(1), claimed(2))
 	if len(answer.Failed) != 2 || answer.Returned != nil || len(queue.parked)+len(queue.released) > 0 {
 		t.Errorf("answer = %+v, parked %v, released %v", answer, queue.parked, queue.released)

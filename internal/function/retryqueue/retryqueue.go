@@ -1,10 +1,11 @@
-// Package retryqueue parks failed events in the SQS retry queue, counts and claims them, releases them, and deletes the
-// ones that are in the table. See docs/design.md for what these words mean.
+// Package retryqueue is the SQS queue of failed events: it parks, counts, claims, releases and deletes them. docs/design.md
+// defines these words.
 package retryqueue
 
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,36 +18,54 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"carnation/internal/event"
-	"carnation/internal/function/deadline"
+	"carnation/internal/function/environment"
 )
 
 const (
-	// batchSize is the most messages that SQS receives, releases or deletes in one call.
+	// batchSize is the most messages of one call of SQS.
 	batchSize = 10
-	// receivers is how many receives run at once: one alone gets about ten messages a round trip.
+	// receivers is how many calls run at once. One after the other, they would get about ten messages per round trip.
 	receivers = 8
-	// longPollSeconds makes an empty answer mean an empty queue, but for rare cases: a long poll asks all of the queue's servers.
+	// longPollSeconds makes receives long polls. These ask all servers of the queue, so that an empty answer means an empty queue,
+	// except in rare cases.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/confirm-queue-is-empty.html
 	longPollSeconds = 1
-	// batchAttempts is how often an entry is sent that fails inside a batch that was served.
+	// batchAttempts is how often an entry is sent that fails in a batch whose call succeeds.
 	batchAttempts = 5
 	// MaxReceiptHandle is the longest receipt handle, in bytes.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 	MaxReceiptHandle = 1024
-	// MaxReleaseAfter is the longest that a release leaves an event invisible. No claim lasts shorter.
+	// MaxReleaseAfter is the longest time that a release keeps an event invisible. Every claim lasts longer.
 	MaxReleaseAfter = 900 * time.Second
-	// lastReceives is the time that receives get to end: messages on their way would be lost to this run if they were cut off.
+	// lastReceives is the time that running receives get to end. If they were cut off, this run would lose their messages.
 	lastReceives = 5 * time.Second
 )
 
-// API calls an operation of SQS: *awsjson.Client, or what stands for it in a test.
+// backoff is the delay before entries of a batch are sent again: up to 1, 2, 2 and 2 seconds. The SDK retries a call that fails, but
+// not the entries that fail in one that succeeds.
+var backoff = retry.NewExponentialJitterBackoff(2 * time.Second)
+
+// API is the operations of SQS that a Queue uses. *sqs.Client has them.
 type API interface {
-	Call(ctx context.Context, operation string, input, output any) error
+	ReceiveMessage(ctx context.Context, input *sqs.ReceiveMessageInput, options ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	SendMessageBatch(ctx context.Context, input *sqs.SendMessageBatchInput, options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, input *sqs.ChangeMessageVisibilityBatchInput, options ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	DeleteMessageBatch(ctx context.Context, input *sqs.DeleteMessageBatchInput, options ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	GetQueueAttributes(ctx context.Context, input *sqs.GetQueueAttributesInput, options ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
+
+const (
+	receiveCount  = types.MessageSystemAttributeNameApproximateReceiveCount
+	waitingNumber = types.QueueAttributeNameApproximateNumberOfMessages
+)
 
 // Queue is the retry queue.
 type Queue struct {
@@ -55,19 +74,19 @@ type Queue struct {
 	Logger *slog.Logger
 }
 
-// Room is what is left of a run for claimed items.
+// Room is the room that a run has for claimed items.
 type Room struct {
 	Only     bool // the run has no other items
 	Items    int
 	Bytes    int
-	Overhead int       // bytes that an item takes besides its own JSON
-	Until    time.Time // when the last receive has ended; zero for no limit but the context's
+	Overhead int       // bytes that an item needs in addition to its JSON
+	Until    time.Time // when the last receive must have ended; zero for no limit other than the context's
 }
 
-// Claim receives failed events until a long poll of every receiver comes back empty, the room is used up, or the time
-// is up that ctx or the room gives, whichever is first. RetryAttempt of a claimed event is how often its message was received.
-// A message that is no event is logged and left alone: SQS itself moves it to the dead-letter queue.
-// With an error come the items that were claimed before it, for the caller to release.
+// Claim receives failed events until the queue looks empty to every receiver, the room is full, or the time of ctx or of the room
+// is up. RetryAttempt of a claimed event is the number of times that its message was received. A message that is not an event is
+// logged and ignored: SQS moves it to the dead-letter queue. If there is an error, Claim also returns the items that it has claimed
+// before, for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	most, err := event.Item{
 		Event: event.Event{
@@ -84,10 +103,10 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 		ctx, cancel = context.WithDeadline(ctx, room.Until)
 		defer cancel()
 	}
-	starting, cancel := deadline.Reserve(ctx, lastReceives)
+	starting, cancel := environment.Reserve(ctx, lastReceives)
 	defer cancel()
 	c := claiming{queue: q, room: room, starting: starting, reserved: most + room.Overhead, claimed: map[string]claim{}}
-	// Most runs find the queue empty. One receiver is enough to learn that; where there is nothing else to do, it asks twice.
+	// Most runs find the queue empty. One receive is enough to see that. A run without other items asks a second time.
 	if c.receive(ctx) || room.Only && c.receive(ctx) {
 		var wg sync.WaitGroup
 		for range min(receivers, (room.Items+batchSize-1)/batchSize) {
@@ -109,8 +128,8 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 // claiming is the state that the receivers of one Claim share.
 type claiming struct {
 	queue    Queue
-	starting context.Context // done when no more receives are to be started
-	reserved int             // bytes set aside for a message that is not received yet: the largest there is
+	starting context.Context // done when it is too late to start another receive
+	reserved int             // bytes that are reserved for each message that is requested: the size of the largest one
 
 	mu      sync.Mutex
 	room    Room
@@ -123,21 +142,25 @@ type claim struct {
 	size int
 }
 
-// receive claims up to ten messages, and says whether there may be more. After an error of one receiver, the others end too.
+// receive claims up to ten messages, and tells whether there may be more. After an error of one receiver, the others end too.
 func (c *claiming) receive(ctx context.Context) bool {
 	n := c.reserve()
 	if n == 0 {
 		return false
 	}
-	var out receiveOutput
-	err := c.queue.API.Call(ctx, "ReceiveMessage", receiveInput{
-		QueueUrl: c.queue.URL, MaxNumberOfMessages: n, WaitTimeSeconds: longPollSeconds, MessageSystemAttributeNames: []string{receiveCount},
-	}, &out)
-	c.take(ctx, n, out.Messages, err)
-	return len(out.Messages) > 0
+	out, err := c.queue.API.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: aws.String(c.queue.URL), MaxNumberOfMessages: int32(n), WaitTimeSeconds: longPollSeconds,
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{receiveCount},
+	})
+	var messages []types.Message
+	if err == nil {
+		messages = out.Messages
+	}
+	c.take(ctx, n, messages, err)
+	return len(messages) > 0
 }
 
-// reserve sets room aside for one receive and says for how many messages, 0 when claiming is over.
+// reserve reserves room for one receive, and returns for how many messages. It returns 0 when claiming is over.
 func (c *claiming) reserve() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,28 +173,28 @@ func (c *claiming) reserve() int {
 	return n
 }
 
-// take keeps what was received and gives back what it did not need of the room reserved for n messages.
-func (c *claiming) take(ctx context.Context, n int, messages []message, err error) {
+// take keeps the received messages, and frees the rest of the room that was reserved for n messages.
+func (c *claiming) take(ctx context.Context, n int, messages []types.Message, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.room.Items += n
 	c.room.Bytes += n * c.reserved
 	switch {
-	case err != nil && ctx.Err() != nil: // the time is up: what is claimed by now is what this run gets
+	case err != nil && ctx.Err() != nil: // the time is up: the run goes on with what it has claimed so far
 		c.queue.Logger.WarnContext(ctx, "receive from the retry queue cut off", "error", err.Error())
 	case err != nil:
 		c.fail(fmt.Errorf("receive from the retry queue: %w", err))
 	}
 	for _, message := range messages {
-		id := message.MessageId
-		item := event.Item{ReceiptHandle: message.ReceiptHandle}
+		id := aws.ToString(message.MessageId)
+		item := event.Item{ReceiptHandle: aws.ToString(message.ReceiptHandle)}
 		var err error
-		if item.Event, err = event.Parse([]byte(message.Body), ""); err != nil {
-			// Not the error: it quotes the message.
-			c.queue.Logger.ErrorContext(ctx, "message is no event, left to the dead-letter queue", "messageId", id)
+		if item.Event, err = event.Parse([]byte(aws.ToString(message.Body)), ""); err != nil {
+			// The error is not logged, because it quotes the message.
+			c.queue.Logger.ErrorContext(ctx, "message is not an event, left for the dead-letter queue", "messageId", id)
 			continue
 		}
-		count := message.Attributes[receiveCount]
+		count := message.Attributes[string(receiveCount)]
 		if item.Event.RetryAttempt, err = strconv.Atoi(count); err != nil {
 			c.fail(fmt.Errorf("ApproximateReceiveCount of message %s is %q", id, count))
 		}
@@ -182,7 +205,7 @@ func (c *claiming) take(ctx context.Context, n int, messages []message, err erro
 		if known, ok := c.claimed[id]; ok {
 			c.room.Items++
 			c.room.Bytes += known.size
-			// The receipt handle of the latest receive is the one that counts.
+			// Only the receipt handle of the latest receive is sure to work.
 			if known.item.Event.RetryAttempt > item.Event.RetryAttempt {
 				item, size = known.item, known.size-c.room.Overhead
 			}
@@ -193,58 +216,106 @@ func (c *claiming) take(ctx context.Context, n int, messages []message, err erro
 	}
 }
 
-// fail ends the claiming. Further errors say the same: receives that were on their way fail together.
+// fail ends the claiming with the first error. Receives that run at the same time fail for the same reason.
 func (c *claiming) fail(err error) {
 	if c.err == nil {
 		c.err = err
 	}
 }
 
-// Release makes claimed messages visible again, at once or at that time, in whole seconds. The error says how many it has
-// not reached; those come back when their visibility timeout ends.
+// Release makes claimed messages visible again, immediately or at the given time, in whole seconds. The error says how many it
+// could not release. These come back when their visibility timeout ends.
 func (q Queue) Release(ctx context.Context, receiptHandles []string, at time.Time) error {
-	return eachBatch(ctx, q, "release", "ChangeMessageVisibilityBatch", receiptHandles, func(id, handle string) releaseEntry {
+	return eachBatch(ctx, "release", receiptHandles, func(id, handle string) types.ChangeMessageVisibilityBatchRequestEntry {
 		after := min(max(0, time.Until(at)), MaxReleaseAfter)
-		return releaseEntry{id, handle, int(math.Ceil(after.Seconds()))}
+		return types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: aws.String(id), ReceiptHandle: aws.String(handle), VisibilityTimeout: int32(math.Ceil(after.Seconds())),
+		}
+	}, func(entries []types.ChangeMessageVisibilityBatchRequestEntry) (served []string, failed []types.BatchResultErrorEntry, err error) {
+		out, err := q.API.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(q.URL), Entries: entries})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, entry := range out.Successful {
+			served = append(served, aws.ToString(entry.Id))
+		}
+		return served, out.Failed, nil
 	})
 }
 
-// Delete removes claimed messages for good. The error says how many are still there; those come back when their
-// visibility timeout ends.
+// Delete deletes claimed messages. The error says how many are still there. These come back when their visibility timeout ends.
 func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
-	return eachBatch(ctx, q, "delete", "DeleteMessageBatch", receiptHandles, func(id, handle string) deleteEntry {
-		return deleteEntry{id, handle}
+	return eachBatch(ctx, "delete", receiptHandles, func(id, handle string) types.DeleteMessageBatchRequestEntry {
+		return types.DeleteMessageBatchRequestEntry{Id: aws.String(id), ReceiptHandle: aws.String(handle)}
+	}, func(entries []types.DeleteMessageBatchRequestEntry) (served []string, failed []types.BatchResultErrorEntry, err error) {
+		out, err := q.API.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.URL), Entries: entries})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, entry := range out.Successful {
+			served = append(served, aws.ToString(entry.Id))
+		}
+		return served, out.Failed, nil
 	})
 }
 
-// Parked is a new event that failed, with the type of its error.
+// Parked is a new event that failed, with the name of its error.
 type Parked struct {
 	Event event.Event
 	Error string
 }
 
-// Park sends new events to the queue, in the name of an execution. The error says how many are not there.
+// Park sends new events to the queue, on behalf of an execution. The error says how many may not be in the queue.
 func (q Queue) Park(ctx context.Context, execution string, events []Parked) error {
-	return eachBatch(ctx, q, "park", "SendMessageBatch", events, func(id string, parked Parked) sendEntry {
-		return sendEntry{id, body(parked.Event), map[string]messageAttribute{"Error": {"String", parked.Error}, "ExecutionArn": {"String", execution}}}
+	messages := make([]types.SendMessageBatchRequestEntry, len(events))
+	for i, parked := range events {
+		body, err := json.Marshal(parked.Event)
+		if err != nil {
+			return fmt.Errorf("send event %d: %w", parked.Event.SequenceNo, err)
+		}
+		messages[i].MessageBody = aws.String(string(body))
+		messages[i].MessageAttributes = map[string]types.MessageAttributeValue{"Error": text(parked.Error), "ExecutionArn": text(execution)}
+	}
+	return eachBatch(ctx, "send", messages, func(id string, message types.SendMessageBatchRequestEntry) types.SendMessageBatchRequestEntry {
+		message.Id = aws.String(id)
+		return message
+	}, func(entries []types.SendMessageBatchRequestEntry) (served []string, failed []types.BatchResultErrorEntry, err error) {
+		out, err := q.API.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(q.URL), Entries: entries})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, entry := range out.Successful {
+			served = append(served, aws.ToString(entry.Id))
+		}
+		return served, out.Failed, nil
 	})
 }
 
-// Waiting is about how many failed events wait in the queue: SQS may lag behind by a minute.
+func text(value string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
+}
+
+// Waiting is the approximate number of failed events in the queue. SQS may lag behind by a minute.
 func (q Queue) Waiting(ctx context.Context) (int, error) {
-	var out attributesOutput
-	if err := q.API.Call(ctx, "GetQueueAttributes", attributesInput{q.URL, []string{waitingNumber}}, &out); err != nil {
+	out, err := q.API.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(q.URL), AttributeNames: []types.QueueAttributeName{waitingNumber},
+	})
+	if err != nil {
 		return 0, fmt.Errorf("get attributes of the retry queue: %w", err)
 	}
-	waiting, err := strconv.Atoi(out.Attributes[waitingNumber])
+	waiting, err := strconv.Atoi(out.Attributes[string(waitingNumber)])
 	if err != nil || waiting < 0 {
-		return 0, fmt.Errorf("%s of the retry queue is %q", waitingNumber, out.Attributes[waitingNumber])
+		return 0, fmt.Errorf("%s of the retry queue is %q", waitingNumber, out.Attributes[string(waitingNumber)])
 	}
 	return waiting, nil
 }
 
-// eachBatch calls an operation for batches of entries, and again for those that failed inside an answer.
-func eachBatch[T, E any](ctx context.Context, q Queue, what, operation string, list []T, entry func(id string, of T) E) error {
+// caller calls SQS with a batch. It returns the ids of the entries that were served, and the entries that failed.
+type caller[E any] func(entries []E) (served []string, failed []types.BatchResultErrorEntry, err error)
+
+// eachBatch makes an entry for each element of the list, and calls SQS with ten of them at a time. Entries that fail in a call that
+// succeeds are sent again.
+func eachBatch[T, E any](ctx context.Context, what string, list []T, entry func(id string, of T) E, call caller[E]) error {
 	var group errgroup.Group
 	group.SetLimit(receivers)
 	var left atomic.Int64
@@ -255,7 +326,7 @@ func eachBatch[T, E any](ctx context.Context, q Queue, what, operation string, l
 			entries[id] = entry(id, of)
 		}
 		group.Go(func() error {
-			err := untilServed(ctx, q, operation, entries)
+			err := untilServed(ctx, entries, call)
 			if err != nil {
 				left.Add(int64(len(entries)))
 			}
@@ -268,33 +339,37 @@ func eachBatch[T, E any](ctx context.Context, q Queue, what, operation string, l
 	return nil
 }
 
-// untilServed leaves in entries, which go by their ids, those that are not known to be served, and says why.
-func untilServed[E any](ctx context.Context, q Queue, operation string, entries map[string]E) error {
+// untilServed calls SQS with the entries, which are in a map by their ids, until all are served. It leaves those in the map that
+// may not be served, and returns the error of one of them.
+func untilServed[E any](ctx context.Context, entries map[string]E, call caller[E]) error {
 	for attempt := 1; ; attempt++ {
-		var out batchOutput
-		err := q.API.Call(ctx, operation, batchInput[E]{q.URL, slices.Collect(maps.Values(entries))}, &out)
+		served, failed, err := call(slices.Collect(maps.Values(entries)))
 		if err != nil {
 			return err
 		}
-		for _, served := range out.Successful {
-			delete(entries, served.Id)
+		for _, id := range served {
+			delete(entries, id)
 		}
 		if len(entries) == 0 {
 			return nil
 		}
-		err = fmt.Errorf("the answer does not name %d of them", len(entries)-len(out.Failed))
-		again := len(out.Failed) < len(entries)
-		for _, failed := range out.Failed {
-			again = again || !failed.SenderFault // a handle that is not valid never will be
-			err = fmt.Errorf("%s: %s", failed.Code, failed.Message)
+		err = fmt.Errorf("the answer does not name %d of them", len(entries)-len(failed))
+		again := len(failed) < len(entries)
+		for _, entry := range failed {
+			again = again || !entry.SenderFault // an invalid receipt handle stays invalid
+			err = fmt.Errorf("%s: %s", aws.ToString(entry.Code), aws.ToString(entry.Message))
 		}
 		if attempt == batchAttempts || !again {
 			return err
 		}
+		delay, delayErr := backoff.BackoffDelay(attempt-1, err)
+		if delayErr != nil {
+			return errors.Join(err, delayErr)
+		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(err, ctx.Err())
-		case <-time.After(100 * time.Millisecond << attempt):
+		case <-time.After(delay):
 		}
 	}
 }

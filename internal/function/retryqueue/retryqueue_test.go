@@ -23,7 +23,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"carnation/internal/event"
-	"carnation/internal/function/awsjson/awsjsontest"
 )
 
 const (
@@ -35,6 +34,7 @@ const (
 // fakeSQS behaves as a standard queue does, in the time of a synctest bubble: a receive hides what it answers, counts
 // it, gives it a new receipt handle, and answers fewer messages than it could. A short poll answers nothing.
 type fakeSQS struct {
+	API
 	random     *rand.Rand
 	handleSize int
 	// receiving, where set, is asked before each receive, numbered from 1.
@@ -163,10 +163,10 @@ func bodies(n int) []string {
 	return list
 }
 
-// queueOf is a queue at a fake with the methods of the SDK's client.
-func queueOf(fake any) (Queue, *bytes.Buffer) {
+// queueOf is a queue that calls a fake. A fake embeds the API to have all its methods; a call of one that it does not define panics.
+func queueOf(fake API) (Queue, *bytes.Buffer) {
 	var log bytes.Buffer
-	return Queue{API: awsjsontest.Fake{API: fake}, URL: queueURL, Logger: slog.New(slog.NewJSONHandler(&log, nil))}, &log
+	return Queue{API: fake, URL: queueURL, Logger: slog.New(slog.NewJSONHandler(&log, nil))}, &log
 }
 
 // ids is the message ids that the fake wrote into the receipt handles.
@@ -361,6 +361,7 @@ func TestClaimKeepsTheLatestReceiptHandleOfAMessageThatCameTwice(t *testing.T) {
 
 // playedSQS plays back answers to receives, and then none.
 type playedSQS struct {
+	API
 	mu      sync.Mutex
 	answers [][]types.Message
 	asked   []int32
@@ -377,7 +378,7 @@ func (f *playedSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInpu
 	return out, nil
 }
 
-func TestClaimLeavesMessagesThatAreNoEventsAndLogsTheirIDsOnly(t *testing.T) {
+func TestClaimIgnoresMessagesThatAreNotEventsAndLogsOnlyTheirIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const secret = "s3cr3t"
 		f := newFakeSQS(
@@ -415,12 +416,12 @@ func TestClaimLeavesMessagesThatAreNoEventsAndLogsTheirIDsOnly(t *testing.T) {
 			t.Errorf("logged message ids = %v, want %v", logged, want)
 		}
 		if strings.Contains(log.String(), secret) {
-			t.Errorf("log has what stands in a message, want ids only:\n%s", log)
+			t.Errorf("log has the content of a message, want only ids:\n%s", log)
 		}
 	})
 }
 
-func TestMessagesThatAreNoEventsTakeNoRoom(t *testing.T) {
+func TestMessagesThatAreNotEventsTakeNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeSQS(slices.Concat(slices.Repeat([]string{"no event"}, 30), bodies(5))...)
 		queue, _ := queueOf(f)
@@ -450,7 +451,7 @@ func TestClaimReturnsWhatItHasWithAnError(t *testing.T) {
 			t.Errorf("Claim() = %d items with the error, want the %d in flight", len(got), len(want))
 		}
 		if got := len(f.receives); got >= 12+receivers {
-			t.Errorf("receives = %d, want none started after the error of the 12th", got)
+			t.Errorf("receives = %d, want none that starts after the error of the 12th", got)
 		}
 	})
 }
@@ -543,6 +544,7 @@ func TestClaimCutOffByItsDeadlineIsNoError(t *testing.T) {
 
 // batchSQS fails entries of batches as told, and records every call.
 type batchSQS struct {
+	API
 	// answer says for the n-th call, from 1, which receipt handles fail inside the answer, and the error of the call.
 	answer func(n int, handles []string) ([]string, error)
 	silent bool // the answer does not name those that fail
@@ -662,7 +664,7 @@ func handlesOf(n int) []string {
 
 // eachCall runs a test for Park, Release and Delete, which share their batches and retries.
 func eachCall(t *testing.T, test func(t *testing.T, what string, call func(Queue, context.Context, []string) error)) {
-	for what, call := range map[string]func(Queue, context.Context, []string) error{"park": park, "release": release, "delete": Queue.Delete} {
+	for what, call := range map[string]func(Queue, context.Context, []string) error{"send": park, "release": release, "delete": Queue.Delete} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, what, call) })
 		})
@@ -729,8 +731,8 @@ func TestEntriesAreTriedFiveTimesAndThenCounted(t *testing.T) {
 		if len(f.calls) != 5 || len(f.served) != 8 {
 			t.Errorf("%s: %d calls, %d served, want 5 and 8", what, len(f.calls), len(f.served))
 		}
-		if took := time.Since(start); took < time.Second || took > 5*time.Second {
-			t.Errorf("%s backed off for %s, want 1 to 5 s", what, took)
+		if took := time.Since(start); took < 4*time.Second || took > 7*time.Second {
+			t.Errorf("%s backed off for %s, want 4 to 7 s", what, took)
 		}
 	})
 }
@@ -750,6 +752,25 @@ func TestEntriesThatTheAnswerDoesNotNameAreTriedAgain(t *testing.T) {
 		err = call(queue, t.Context(), handlesOf(2))
 		if want := what + " 2 of 2 messages: the answer does not name 2 of them"; fmt.Sprint(err) != want || len(f.calls) != 5 {
 			t.Errorf("%s error = %v after %d calls, want %s after 5", what, err, len(f.calls), want)
+		}
+	})
+}
+
+// Without jitter, shards whose entries fail together would send them again together.
+func TestBackOffHasJitter(t *testing.T) {
+	eachCall(t, func(t *testing.T, what string, call func(Queue, context.Context, []string) error) {
+		seen := map[time.Duration]bool{}
+		for range 10 {
+			f := &batchSQS{answer: func(_ int, handles []string) ([]string, error) { return handles, nil }}
+			queue, _ := queueOf(f)
+			start := time.Now()
+			if err := call(queue, t.Context(), handlesOf(1)); err == nil {
+				t.Errorf("%s: error = nil, want that of the entry", what)
+			}
+			seen[time.Since(start)] = true
+		}
+		if len(seen) < 2 {
+			t.Errorf("%s backs off for the same time in each of 10 calls", what)
 		}
 	})
 }
@@ -777,28 +798,29 @@ func TestTheEndOfTheContextEndsTheBackOff(t *testing.T) {
 	eachCall(t, func(t *testing.T, what string, call func(Queue, context.Context, []string) error) {
 		f := &batchSQS{answer: func(_ int, handles []string) ([]string, error) { return handles[:1], nil }}
 		queue, _ := queueOf(f)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond) // the third and the fourth delay are 2 s
 		defer cancel()
 		start := time.Now()
 		err := call(queue, ctx, handlesOf(3))
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(fmt.Sprint(err), what+" 1 of 3 messages: InternalError: try again") {
 			t.Errorf("%s error = %v, want %s 1 of 3 messages: InternalError, and the end of the context", what, err, what)
 		}
-		if took := time.Since(start); took != 300*time.Millisecond {
-			t.Errorf("%s took %s, want 300 ms", what, took)
+		if took := time.Since(start); took != 3500*time.Millisecond {
+			t.Errorf("%s took %s, want 3.5 s", what, took)
 		}
 	})
 }
 
 // countedSQS answers GetQueueAttributes.
 type countedSQS struct {
+	API
 	attributes map[string]string
 	err        error
 }
 
 func (c countedSQS) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
-	if aws.ToString(in.QueueUrl) != queueURL {
-		return nil, errors.New("another queue")
+	if want := []types.QueueAttributeName{"ApproximateNumberOfMessages"}; aws.ToString(in.QueueUrl) != queueURL || !slices.Equal(in.AttributeNames, want) {
+		return nil, fmt.Errorf("GetQueueAttributes(%s, %v), want %s, %v", aws.ToString(in.QueueUrl), in.AttributeNames, queueURL, want)
 	}
 	return &sqs.GetQueueAttributesOutput{Attributes: c.attributes}, c.err
 }

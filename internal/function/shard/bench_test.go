@@ -8,26 +8,7 @@ import (
 	"carnation/internal/event"
 )
 
-// BenchmarkGenerate is the making of events, in shards of 1,000.
-func BenchmarkGenerate(b *testing.B) {
-	for _, n := range []int64{1000, 100_000} {
-		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, event.MaxShardSize)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				for shard := range plan.Shards() {
-					plan.Items(shard)
-				}
-			}
-			b.ReportMetric(float64(n*int64(b.N))/b.Elapsed().Seconds(), "events/s")
-		})
-	}
-}
-
-// BenchmarkPlan is plan-shards at the beginning of a run, as Lambda has its answer: JSON.
+// BenchmarkPlan measures plan-shards at the start of a run, with its answer as JSON.
 func BenchmarkPlan(b *testing.B) {
 	for _, n := range []int64{1, 1000, event.MaxEvents} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {

@@ -1,4 +1,4 @@
-package metrics
+package environment
 
 import (
 	"bytes"
@@ -30,9 +30,9 @@ type record struct {
 func TestCountLogsTheEmbeddedMetricFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		// As lambdacontext's handler is made, which can only write to standard output.
+		// Like lambdacontext's handler, which can only write to standard output.
 		logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: lambdacontext.ReplaceAttr}))
-		Counter{logger, "carnation", "devl"}.Count(t.Context(), "events generated", map[string]int{"EventsGenerated": 20, "EventsClaimed": 0})
+		Metrics{logger, "carnation", "devl"}.Count(t.Context(), "events generated", map[string]int{"EventsGenerated": 20, "EventsClaimed": 0})
 
 		if lines := strings.Count(log.String(), "\n"); lines != 1 {
 			t.Fatalf("log has %d lines, want 1:\n%s", lines, &log)
@@ -70,17 +70,17 @@ func TestCountLogsTheEmbeddedMetricFormat(t *testing.T) {
 	})
 }
 
-func TestCountHandsItsContextToTheLogger(t *testing.T) {
+func TestCountPassesItsContextToTheLogger(t *testing.T) {
 	type key struct{}
 	var got any
 	logger := slog.New(handlerFunc(func(ctx context.Context) { got = ctx.Value(key{}) }))
-	Counter{Logger: logger}.Count(context.WithValue(t.Context(), key{}, "request"), "counted", nil)
+	Metrics{Logger: logger}.Count(context.WithValue(t.Context(), key{}, "request"), "counted", nil)
 	if got != "request" {
 		t.Errorf("context of the log line has %v, want the invocation's, which has the request id", got)
 	}
 }
 
-// handlerFunc is told the context of each log line.
+// handlerFunc gets the context of each log line.
 type handlerFunc func(context.Context)
 
 func (f handlerFunc) Enabled(context.Context, slog.Level) bool { return true }

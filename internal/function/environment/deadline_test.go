@@ -1,4 +1,4 @@
-package deadline
+package environment
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestReserveLeavesWhatIsAskedForOrAThird(t *testing.T) {
+func TestReserveLeavesTheGivenTimeOrAThird(t *testing.T) {
 	for _, tc := range []struct{ left, want time.Duration }{
 		{15 * time.Minute, 15*time.Minute - 5*time.Second},
 		{16 * time.Second, 11 * time.Second},
@@ -29,7 +29,7 @@ func TestReserveLeavesWhatIsAskedForOrAThird(t *testing.T) {
 	}
 }
 
-func TestReserveOfNoDeadlineHasNone(t *testing.T) {
+func TestReserveWithoutADeadlineSetsNone(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	reserved, cancel := Reserve(ctx, 5*time.Second)
 	defer cancel()
