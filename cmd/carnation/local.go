@@ -19,21 +19,21 @@ const localExamples = `  carnation local
 func setupLocal(flags *flag.FlagSet) action {
 	port := flags.Int("port", 0, "`port` on the loopback interface, 0 for a free one")
 	python := flags.String("python", defaultPython(), "Python `interpreter` that has moto")
-	envFile := flags.String("env-file", "", "also write the environment to this `file`, once the endpoint serves")
-	faultsFile := flags.String("faults", "", "JSON `file` of what is to go wrong; see docs/reliability.md")
-	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so as not to outlive a script")
+	envFile := flags.String("env-file", "", "also write the environment to this `file`, as soon as the endpoint serves")
+	faultsFile := flags.String("faults", "", "JSON `file` that says which calls fail; see docs/reliability.md")
+	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so that it cannot outlive a script")
 	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		if *untilEOF {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithCancel(ctx)
 			defer cancel()
 			go func() {
-				_, _ = io.Copy(io.Discard, os.Stdin) // whatever ends it ends this
+				_, _ = io.Copy(io.Discard, os.Stdin) // an error ends it too
 				cancel()
 			}()
 		}
 		if *port < 0 || *port > 65535 {
-			return fmt.Errorf("local: --port is %d: allowed is an integer from 0 to 65535", *port)
+			return fmt.Errorf("local: --port is %d: must be an integer from 0 to 65535", *port)
 		}
 		var faults localaws.Faults
 		if *faultsFile != "" {
@@ -46,7 +46,7 @@ func setupLocal(flags *flag.FlagSet) action {
 			}
 		}
 		if *envFile != "" {
-			defer os.Remove(*envFile) // the last thing: that it is gone tells that all is
+			defer os.Remove(*envFile) // last: when the file is gone, everything is
 		}
 		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr, Faults: faults})
 		if err != nil {
@@ -70,9 +70,9 @@ func setupLocal(flags *flag.FlagSet) action {
 	}
 }
 
-// exports is the environment as a shell takes it.
+// exports returns shell commands that set the environment.
 func exports(environment []string, python string) string {
-	// What would lead a client elsewhere.
+	// These could lead a client elsewhere.
 	unset := []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"}
 	for _, entry := range os.Environ() {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_ENDPOINT_URL_") {
@@ -87,13 +87,13 @@ func exports(environment []string, python string) string {
 		}
 		lines += "export " + name + "=" + value + "\n"
 	}
-	if dir := filepath.Dir(python); strings.HasSuffix(dir, filepath.Join(".venv", "bin")) { // it may be the only place with an aws
+	if dir := filepath.Dir(python); strings.HasSuffix(dir, filepath.Join(".venv", "bin")) { // it may be the only folder that has aws
 		lines += `export PATH="$PATH:` + dir + "\"\n"
 	}
 	return lines
 }
 
-// defaultPython is the virtual environment's where `make tools` had to make one.
+// defaultPython returns the Python of the virtual environment, if `make tools` made one.
 func defaultPython() string {
 	if python := os.Getenv("CARNATION_PYTHON"); python != "" {
 		return python
@@ -107,7 +107,7 @@ func defaultPython() string {
 	return "python3"
 }
 
-// writeWhole writes a file that is there either whole or not at all.
+// writeWhole writes a file so that nobody ever sees a part of it.
 func writeWhole(path, content string) error {
 	part := path + ".part"
 	if err := os.WriteFile(part, []byte(content), 0o600); err != nil {

@@ -97,8 +97,8 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"cost --events 5 --shard-size 1001", "cost: invalid value \"1001\" for flag -shard-size: must be an integer from 1 to 1000; see: carnation cost -h"},
 		{"cost --events 5 --child-type express", "cost: invalid value \"express\" for flag -child-type: must be STANDARD or EXPRESS; see: carnation cost -h"},
 		{"cost --events 5 --output yaml", "cost: invalid value \"yaml\" for flag -output: must be text or json; see: carnation cost -h"},
-		{"local --port -1", "local: --port is -1: allowed is an integer from 0 to 65535"},
-		{"local --port 65536", "local: --port is 65536: allowed is an integer from 0 to 65535"},
+		{"local --port -1", "local: --port is -1: must be an integer from 0 to 65535"},
+		{"local --port 65536", "local: --port is 65536: must be an integer from 0 to 65535"},
 	} {
 		got := carnation(t, nil, strings.Fields(tc.args)...)
 		if want := (result{stderr: "carnation: " + tc.want + "\n", code: 2}); got != want {

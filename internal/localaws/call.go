@@ -10,21 +10,23 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"carnation/internal/localaws/runtimeapi"
 )
 
-// accountID is the one account of the local AWS, which moto/clients.py sets too.
+// accountID is the one account of the local AWS. moto/clients.py has it too.
 const accountID = "123456789012"
 
 // Call is one AWS call that was made through the endpoint.
 type Call struct {
-	Caller    string // access key id: a function's role name, EngineKeyID for Step Functions, or the user's
+	Caller    string // access key ID: the name of a function's role, EngineKeyID for Step Functions, or the user's
 	Region    string
 	Service   string // as in the request's signature: sqs, dynamodb, lambda, ...
 	Operation string // SendMessage, UpdateItem, Invoke, ...; method and path where the protocol names none
 	Function  string // name, for a Lambda invocation
-	Resource  string // ARN by which a policy names what the call is about, "" where the request does not name one thing
-	Fault     string // what went wrong on purpose, one of FaultKinds
-	Status    int    // HTTP status of the answer, 0 when none was given
+	Resource  string // ARN of what the call is about, as in a policy; "" if the request does not name one thing
+	Fault     string // what failed on purpose, one of FaultKinds
+	Status    int    // HTTP status of the answer, 0 if there was none
 	Duration  time.Duration
 }
 
@@ -33,8 +35,8 @@ var (
 	invocation = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
 )
 
-// Action is the IAM action that the call needs, service:Operation. Where they go by other names than the call, it is
-// the two that matter here: a batch of SQS needs the permission of the single call, and an invocation lambda:InvokeFunction.
+// Action returns the IAM action that the call needs, service:Operation. For two kinds of calls it has another name: a batch
+// of SQS needs the permission for the single call, and an invocation needs lambda:InvokeFunction.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
 func (c Call) Action() string {
 	switch {
@@ -46,7 +48,7 @@ func (c Call) Action() string {
 	return c.Service + ":" + c.Operation
 }
 
-// identify reads from a request who calls what. The body is left to be read again.
+// identify reads from a request who calls what. The body can still be read afterwards.
 func identify(r *http.Request) (Call, error) {
 	var call Call
 	signature := r.Header.Get("Authorization")
@@ -64,7 +66,7 @@ func identify(r *http.Request) (Call, error) {
 			return call, err
 		}
 		var named resourceNames
-		if err := json.Unmarshal(body, &named); err == nil { // the service itself says what is wrong with others
+		if err := json.Unmarshal(body, &named); err == nil { // if it is not JSON, the service says so
 			call.Resource = named.arn(call)
 		}
 	} else if m := invocation.FindStringSubmatch(r.URL.EscapedPath()); m != nil && r.Method == http.MethodPost {
@@ -72,7 +74,7 @@ func identify(r *http.Request) (Call, error) {
 		if err != nil {
 			return call, err
 		}
-		var qualifier string // of a version, which is another resource than its function
+		var qualifier string // of a version, which is a resource of its own
 		call.Service, call.Operation = "lambda", "Invoke"
 		call.Function, qualifier = functionName(name)
 		call.Resource = arn(call, "lambda", "function:"+call.Function)
@@ -84,7 +86,7 @@ func identify(r *http.Request) (Call, error) {
 		if err != nil {
 			return call, err
 		}
-		// An upload may say that it is a form and be none: curl does by default.
+		// An upload may claim to be a form: curl does that by default.
 		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
 			call.Operation = form.Get("Action")
 			call.Resource = resourceNames{QueueURL: form.Get("QueueUrl"), TopicARN: form.Get("TopicArn")}.arn(call)
@@ -93,10 +95,10 @@ func identify(r *http.Request) (Call, error) {
 	return call, nil
 }
 
-// peek reads a request's body, which is left to be read again: from the same bytes, so there is one copy of them.
+// peek reads a request's body, which can still be read afterwards, from the same bytes.
 func peek(r *http.Request) ([]byte, error) {
 	var body bytes.Buffer
-	if 0 < r.ContentLength && r.ContentLength <= maxPayload { // what the client says, so it is no reason to take memory for more
+	if 0 < r.ContentLength && r.ContentLength <= runtimeapi.MaxPayload { // the client says so, which is no reason to take more memory
 		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	if _, err := body.ReadFrom(r.Body); err != nil {
@@ -119,7 +121,7 @@ type resourceNames struct {
 	KeyID           string `json:"KeyId"` // or its ARN
 }
 
-// arn is the ARN of what a call names, "" for none.
+// arn returns the ARN of what a call names, or "".
 func (n resourceNames) arn(call Call) string {
 	switch call.Service {
 	case "sqs":
@@ -143,7 +145,7 @@ func (n resourceNames) arn(call Call) string {
 	return ""
 }
 
-// orARN is the ARN of a resource that is given by its name or its ARN.
+// orARN returns the ARN of a resource that is given by its name or its ARN.
 func orARN(call Call, name, kind string) string {
 	if name == "" || strings.HasPrefix(name, "arn:") {
 		return name
@@ -151,7 +153,7 @@ func orARN(call Call, name, kind string) string {
 	return arn(call, call.Service, kind+name)
 }
 
-// arn is the ARN of a resource in the region of a call.
+// arn returns the ARN of a resource in the region of a call.
 func arn(call Call, service, resource string) string {
 	partition, region := "aws", cmp.Or(call.Region, Region)
 	switch {
@@ -163,7 +165,7 @@ func arn(call Call, service, resource string) string {
 	return strings.Join([]string{"arn", partition, service, region, accountID, resource}, ":")
 }
 
-// functionName is the name in a function's name, ARN or partial ARN, and the qualifier after it.
+// functionName returns the name in a function's name, ARN or partial ARN, and the qualifier after it.
 func functionName(s string) (name, qualifier string) {
 	if _, after, ok := strings.Cut(s, ":function:"); ok {
 		s = after

@@ -1,5 +1,5 @@
-// Package localaws is AWS on a laptop: one HTTP endpoint on the loopback interface that hosts Lambda functions itself
-// and has the moto server, a child process, do the rest.
+// Package localaws is AWS on a laptop: an HTTP endpoint on the loopback interface that runs Lambda functions itself and
+// passes all other calls to the moto server, a child process.
 package localaws
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -20,11 +21,11 @@ import (
 	"carnation/internal/localaws/moto"
 )
 
-// Region is the one that the endpoint's environment names, though it serves them all. The AWS CLI 1 has addresses of
-// its own for SQS in older regions, and goes there whatever AWS_ENDPOINT_URL says; for this one it has none.
+// Region is the region in the environment of clients; the endpoint serves all regions. In older regions, the AWS CLI 1
+// has addresses of its own for SQS and uses them whatever AWS_ENDPOINT_URL says. It has none for this region.
 const Region = "eu-central-2"
 
-// EngineKeyID is the access key id with which the Step Functions engine signs its calls.
+// EngineKeyID is the access key ID with which the Step Functions engine signs its calls.
 const EngineKeyID = "states"
 
 // Options of an Endpoint. The zero value serves on a free port.
@@ -32,8 +33,8 @@ type Options struct {
 	Port   int        // 0: a free one
 	Python string     // the interpreter that has moto, python3 if empty
 	Stderr io.Writer  // warnings of the endpoint and of moto, os.Stderr if nil
-	Faults Faults     // what goes wrong from the start; SetFaults changes it
-	OnCall func(Call) // told of every call once it is answered, from many goroutines; may be nil
+	Faults Faults     // calls that fail from the start; SetFaults changes them
+	OnCall func(Call) // called for every call once it is answered, from many goroutines; may be nil
 }
 
 // Endpoint is a running local AWS.
@@ -45,15 +46,15 @@ type Endpoint struct {
 	moto     *moto.Server
 	proxy    *httputil.ReverseProxy
 	server   *http.Server
-	lambda   *lambdaHost
+	lambda   *lambdaService
 	faults   faultInjector
 	serveErr chan error
-	// tableTurns are the calls of DynamoDB that go on to moto at once. It does one at a time, and the hundreds of connections
-	// that a Distributed Map would open, each with a thread, only slow it down.
+	// tableTurns limits how many calls of DynamoDB moto gets at once. moto does one at a time, and the hundreds of connections
+	// of a Distributed Map, each with a thread, only slow it down.
 	tableTurns chan struct{}
 }
 
-// Start brings up a local AWS and waits until it serves. Close it to have nothing of it left.
+// Start starts a local AWS and waits until it serves. Close it to leave nothing behind.
 func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	if options.Python == "" {
 		options.Python = "python3"
@@ -87,7 +88,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		return nil, err
 	}
 	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.Port)}
-	if e.lambda, err = newLambdaHost(backend.String(), e.URL, e.dir, options.Stderr); err != nil {
+	if e.lambda, err = newLambdaService(backend.String(), e.URL, e.dir, options.Stderr); err != nil {
 		return nil, err
 	}
 	e.proxy = &httputil.ReverseProxy{
@@ -106,7 +107,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	return e, nil
 }
 
-// buffers lends the proxy what it copies answers with: it would make 32 KiB anew for each.
+// buffers lends the proxy the buffers that it copies answers with. Without them it makes one of 32 KiB for each answer.
 type buffers struct{}
 
 var bufferPool = sync.Pool{New: func() any { return new([32 << 10]byte) }}
@@ -131,7 +132,7 @@ func (e *Endpoint) Environment() []string {
 	}
 }
 
-// Wait returns when the context ends, or with an error when the endpoint dies before.
+// Wait returns nil when the context ends, or an error if the endpoint dies first.
 func (e *Endpoint) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -170,34 +171,49 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := &statusWriter{ResponseWriter: w}
 	rule := e.faults.pick(call)
-	e.serveFaulty(answer, r, call, rule)
+	serveFaulty(answer, r, call, rule, e.route)
 	call.Status, call.Fault, call.Duration = answer.status, rule.Fault, time.Since(start)
 	if e.options.OnCall != nil {
 		e.options.OnCall(call)
 	}
 }
 
-// route serves a call. fault is what goes wrong with an invocation.
-func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, fault string) {
-	switch {
-	case isInvoke(call):
-		e.lambda.serveInvoke(w, r, call.Region, fault)
-	default:
-		if call.Service == "logs" {
-			e.lambda.flushLogs(r.Context())
-		}
-		if call.Service == "dynamodb" {
-			e.tableTurns <- struct{}{}
-			defer func() { <-e.tableTurns }()
-		}
-		e.proxy.ServeHTTP(w, r)
-		if changesFunctions(call, r) {
-			e.lambda.forget()
-		}
+// route serves a call as it is.
+func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, invoke invoker) {
+	if isInvoke(call) {
+		e.lambda.serveInvoke(w, r, call.Region, invoke)
+		return
+	}
+	switch call.Service {
+	case "logs":
+		e.lambda.flushLogs(r.Context())
+	case "dynamodb":
+		e.tableTurns <- struct{}{}
+		defer func() { <-e.tableTurns }()
+	}
+	e.proxy.ServeHTTP(w, r)
+	if changesFunctions(call, r) {
+		e.lambda.forget()
 	}
 }
 
-// changesFunctions tells whether a function may be another one after this call.
+// SetFaults makes calls fail from now on. The zero value ends that.
+func (e *Endpoint) SetFaults(faults Faults) error {
+	if err := faults.check(); err != nil {
+		return err
+	}
+	e.faults.set(faults)
+	return nil
+}
+
+// FaultCounts returns how many faults of each kind there were.
+func (e *Endpoint) FaultCounts() map[string]int {
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	return maps.Clone(e.faults.counts)
+}
+
+// changesFunctions tells whether a call can change a deployed function.
 func changesFunctions(call Call, r *http.Request) bool {
 	return call.Service == "cloudformation" || call.Service == "lambda" && r.Method != http.MethodGet
 }

@@ -19,16 +19,16 @@ import (
 
 func TestParseFaultsNamesWhatIsWrong(t *testing.T) {
 	for _, test := range []struct{ file, want string }{
-		{`{"rules":[{"fault":"earthquake"}]}`, `rules[0].fault is "earthquake": allowed is one of batch, delay, duplicate`},
-		{`{"rules":[{"fault":"throttle"},{"fault":"error","share":1.5}]}`, `rules[1].share is 1.5: allowed is a number from 0 to 1`},
-		{`{"rules":[{"fault":"error","nth":-1}]}`, `rules[0].nth is -1: allowed is an integer from 1`},
-		{`{"rules":[{"fault":"error","times":-2}]}`, `rules[0].times is -2: allowed is an integer from 1`},
-		{`{"rules":[{"fault":"delay"}]}`, `rules[0].for is "0s": allowed is a duration above 0 for delay and outage`},
-		{`{"rules":[{"fault":"error","for":"1s"}]}`, `rules[0].for is "1s": allowed is a duration above 0 for delay and outage`},
-		{`{"rules":[{"fault":"delay","for":"soon"}]}`, `duration is "soon": allowed is a string like "1.5s"`},
-		{`{"rules":[{"fault":"delay","for":3}]}`, `duration is 3: allowed is a string like "1.5s"`},
+		{`{"rules":[{"fault":"earthquake"}]}`, `rules[0].fault is "earthquake": must be one of batch, delay, duplicate`},
+		{`{"rules":[{"fault":"throttle"},{"fault":"error","share":1.5}]}`, `rules[1].share is 1.5: must be a number from 0 to 1`},
+		{`{"rules":[{"fault":"error","nth":-1}]}`, `rules[0].nth is -1: must be an integer from 1`},
+		{`{"rules":[{"fault":"error","times":-2}]}`, `rules[0].times is -2: must be an integer from 1`},
+		{`{"rules":[{"fault":"delay"}]}`, `rules[0].for is "0s": must be a duration above 0 for delay and outage`},
+		{`{"rules":[{"fault":"error","for":"1s"}]}`, `rules[0].for is "1s": must be a duration above 0 for delay and outage`},
+		{`{"rules":[{"fault":"delay","for":"soon"}]}`, `duration is "soon": must be a string like "1.5s"`},
+		{`{"rules":[{"fault":"delay","for":3}]}`, `duration is 3: must be a string like "1.5s"`},
 		{`{"rules":[{"fault":"error","chance":1}]}`, `unknown field "chance"`},
-		{`{"seed":1} {}`, `allowed is one JSON object`},
+		{`{"seed":1} {}`, `must be one JSON object`},
 		{`[]`, `faults: `},
 	} {
 		if _, err := ParseFaults([]byte(test.file)); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -208,7 +208,7 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 }
 
 func TestFaultsOfInvocations(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	for _, test := range []struct{ fault, errorType, message string }{
 		{FaultKill, "Runtime.ExitError", "signal: killed"},
 		{FaultTimeout, "Sandbox.Timedout", "Task timed out after 2.00 seconds"},

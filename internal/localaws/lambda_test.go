@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"carnation/internal/localaws/runtimeapi"
 )
 
 // backend answers as moto does for one function.
@@ -84,15 +86,15 @@ func zipped(t *testing.T, name string, data []byte) []byte {
 	return archive.Bytes()
 }
 
-// host is a lambdaHost in front of one function, with its Invoke operation served at url.
-type host struct {
-	*lambdaHost
+// misbehaving is a lambdaService with one function, whose Invoke operation is served at url.
+type misbehaving struct {
+	*lambdaService
 	backend *backend
 	url     string
 	fault   string // of the next invocations
 }
 
-func newHost(t *testing.T) *host {
+func newMisbehaving(t *testing.T) *misbehaving {
 	t.Helper()
 	binary, err := buildFunction()
 	if err != nil {
@@ -106,7 +108,7 @@ func newHost(t *testing.T) *host {
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
 	b.url = server.URL
-	h, err := newLambdaHost(server.URL, "http://127.0.0.1:1", t.TempDir(), os.Stderr)
+	h, err := newLambdaService(server.URL, "http://127.0.0.1:1", t.TempDir(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,9 +117,9 @@ func newHost(t *testing.T) *host {
 			t.Error(err)
 		}
 	})
-	served := &host{lambdaHost: h, backend: b}
+	served := &misbehaving{lambdaService: h, backend: b}
 	invoke := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.serveInvoke(w, r, "eu-west-1", served.fault)
+		h.serveInvoke(w, r, "eu-west-1", faultyInvoker(served.fault))
 	}))
 	t.Cleanup(invoke.Close)
 	served.url = invoke.URL
@@ -125,7 +127,7 @@ func newHost(t *testing.T) *host {
 }
 
 // change deploys another configuration.
-func (h *host) change(f func(b *backend)) {
+func (h *misbehaving) change(f func(b *backend)) {
 	h.backend.mu.Lock()
 	f(h.backend)
 	h.backend.mu.Unlock()
@@ -142,7 +144,7 @@ type answer struct {
 }
 
 // raw is an invocation's answer as it is.
-func (h *host) raw(t *testing.T, payload string) string {
+func (h *misbehaving) raw(t *testing.T, payload string) string {
 	t.Helper()
 	response, err := http.Post(h.url+"/2015-03-31/functions/misbehave/invocations", "application/json", strings.NewReader(payload))
 	if err != nil {
@@ -156,7 +158,7 @@ func (h *host) raw(t *testing.T, payload string) string {
 	return string(body)
 }
 
-func (h *host) call(t *testing.T, payload string, headers ...string) answer {
+func (h *misbehaving) call(t *testing.T, payload string, headers ...string) answer {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, h.url+"/2015-03-31/functions/misbehave/invocations", strings.NewReader(payload))
 	if err != nil {
@@ -191,7 +193,7 @@ func (h *host) call(t *testing.T, payload string, headers ...string) answer {
 }
 
 func TestFunctionGetsItsConfigurationAndStaysWarm(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	first, second := h.call(t, `{}`), h.call(t, `{}`)
 	if first.payload["greeting"] != "hello" || first.payload["memory"] != "256" || first.payload["key"] != "misbehave-role" || first.payload["region"] != "eu-west-1" {
 		t.Errorf("the function saw %s", first.body)
@@ -208,7 +210,7 @@ func TestFunctionGetsItsConfigurationAndStaysWarm(t *testing.T) {
 }
 
 func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	const n = 12
 	pids := make(chan any, n)
 	var group sync.WaitGroup
@@ -227,7 +229,7 @@ func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
 }
 
 func TestMisbehaviourIsAnsweredAsLambdaDoes(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	for _, test := range []struct{ do, errorType, message string }{
 		{"exit", "Runtime.ExitError", "Runtime exited with error: exit status 1"},
 		{"end", "Runtime.ExitError", "Runtime exited without providing a reason"},
@@ -246,7 +248,7 @@ func TestMisbehaviourIsAnsweredAsLambdaDoes(t *testing.T) {
 }
 
 func TestFunctionOverItsMemoryIsKilled(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	h.change(func(b *backend) { b.config["Timeout"] = 20 })
 	if a := h.call(t, `{"do":"grow"}`); a.errorType != "Runtime.ExitError" || !strings.Contains(a.message, "signal: killed") {
 		t.Errorf("%+v, want Runtime.ExitError: signal: killed", a)
@@ -254,7 +256,7 @@ func TestFunctionOverItsMemoryIsKilled(t *testing.T) {
 }
 
 func TestFunctionThatExitsAtInit(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	h.change(func(b *backend) {
 		b.config["Environment"] = map[string]any{"Variables": map[string]string{"INIT": "exit"}}
 	})
@@ -264,7 +266,7 @@ func TestFunctionThatExitsAtInit(t *testing.T) {
 }
 
 func TestZipWithoutBootstrapIsAnInvalidEntrypoint(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	h.change(func(b *backend) { b.code, b.config["CodeSha256"] = zipped(t, "main.py", nil), "2" })
 	if a := h.call(t, `{}`); a.errorType != "Runtime.InvalidEntrypoint" || !strings.Contains(a.message, noBootstrap) {
 		t.Errorf("%+v, want Runtime.InvalidEntrypoint", a)
@@ -278,7 +280,7 @@ func TestZipWithoutBootstrapIsAnInvalidEntrypoint(t *testing.T) {
 }
 
 func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	before := h.call(t, `{}`)
 	h.change(func(b *backend) {
 		b.config["Environment"] = map[string]any{"Variables": map[string]string{"GREETING": "goodbye"}}
@@ -294,7 +296,7 @@ func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
 }
 
 func TestReservedConcurrencyThrottles(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	one := 1
 	h.change(func(b *backend) { b.reserved = &one })
 	done := make(chan answer)
@@ -316,7 +318,7 @@ func TestReservedConcurrencyThrottles(t *testing.T) {
 }
 
 func TestFunctionGetsTheClientContext(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	context := base64.StdEncoding.EncodeToString([]byte(`{"custom":{"caller":"me"}}`))
 	if a := h.call(t, `{}`, "X-Amz-Client-Context", context); a.payload["caller"] != "me" {
 		t.Errorf("the function saw %s", a.body)
@@ -324,11 +326,11 @@ func TestFunctionGetsTheClientContext(t *testing.T) {
 }
 
 func TestInvokeRequestErrors(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	if a := h.call(t, `{"do":`); a.status != 400 || a.errorType != "InvalidRequestContentException" {
 		t.Errorf("payload that is no JSON: %+v", a)
 	}
-	if a := h.call(t, `"`+strings.Repeat("x", maxPayload)+`"`); a.status != 413 || a.errorType != "RequestTooLargeException" {
+	if a := h.call(t, `"`+strings.Repeat("x", runtimeapi.MaxPayload)+`"`); a.status != 413 || a.errorType != "RequestTooLargeException" {
 		t.Errorf("payload too large: status %d, %s", a.status, a.errorType)
 	}
 	for _, garbage := range []string{`{}`, base64.StdEncoding.EncodeToString([]byte(`{`))} {
@@ -350,7 +352,7 @@ func TestInvokeRequestErrors(t *testing.T) {
 }
 
 func TestEventInvocationIsAcceptedAndRuns(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	if a := h.call(t, `{"do":"it later"}`, "X-Amz-Invocation-Type", "Event"); a.status != 202 {
 		t.Fatalf("%+v, want 202", a)
 	}
@@ -369,7 +371,7 @@ func TestEventInvocationIsAcceptedAndRuns(t *testing.T) {
 }
 
 func TestLogsGoToTheInvokerAndToCloudWatchLogs(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	a := h.call(t, `{"do":"something"}`, "X-Amz-Log-Type", "Tail")
 	if !strings.Contains(a.logTail, "doing something") {
 		t.Errorf("log tail is %q", a.logTail)
@@ -383,16 +385,16 @@ func TestLogsGoToTheInvokerAndToCloudWatchLogs(t *testing.T) {
 }
 
 func TestCloseEndsAllCopies(t *testing.T) {
-	h := newHost(t)
+	h := newMisbehaving(t)
 	h.call(t, `{}`)
 	var copies []*instance
-	for _, in := range h.runtime.instances {
+	for in := range h.instances {
 		copies = append(copies, in)
 	}
 	if err := h.close(); err != nil {
 		t.Fatal(err)
 	}
-	if len(copies) != 1 || !copies[0].hasExited() {
+	if len(copies) != 1 || copies[0].Alive() {
 		t.Errorf("%d copies, want one that has exited", len(copies))
 	}
 }

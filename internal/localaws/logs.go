@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -112,38 +110,4 @@ func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines, ev
 		events = events[n:]
 	}
 	return nil
-}
-
-// outputFile is what a process prints. A file, unlike a pipe, has all of it the moment that the process answers.
-type outputFile struct {
-	writer *os.File // for the process, appending
-	reader *os.File
-	rest   []byte // a line that is not whole yet
-}
-
-func newOutputFile(path string) (*outputFile, error) {
-	writer, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := os.Open(path)
-	if err != nil {
-		return nil, errors.Join(err, writer.Close())
-	}
-	return &outputFile{writer: writer, reader: reader}, nil
-}
-
-// lines is the whole lines that were printed since the last call.
-func (o *outputFile) lines() ([]string, error) {
-	data, err := io.ReadAll(o.reader)
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(string(o.rest)+string(data), "\n")
-	o.rest = []byte(lines[len(lines)-1])
-	return lines[:len(lines)-1], nil
-}
-
-func (o *outputFile) close() error {
-	return errors.Join(o.writer.Close(), o.reader.Close(), os.Remove(o.reader.Name()))
 }

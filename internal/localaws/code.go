@@ -1,0 +1,71 @@
+package localaws
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+// unpack puts the function's code into a folder.
+func (s *lambdaService) unpack(ctx context.Context, fn *function) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fn.codeURL, nil)
+	if err != nil {
+		return "", fmt.Errorf("code of %s: %w", fn.name, err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("code of %s: %w", fn.name, err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", fmt.Errorf("code of %s: %w", fn.name, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("code of %s: %s from %s", fn.name, response.Status, fn.codeURL)
+	}
+	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return "", fmt.Errorf("code of %s: %w", fn.name, err)
+	}
+	dir, err := os.MkdirTemp(s.dir, fn.name+"-")
+	if err != nil {
+		return "", err
+	}
+	for _, file := range archive.File {
+		if err := unpackFile(dir, file); err != nil {
+			return "", fmt.Errorf("code of %s: %w", fn.name, err)
+		}
+	}
+	return dir, nil
+}
+
+func unpackFile(dir string, file *zip.File) error {
+	if !filepath.IsLocal(file.Name) {
+		return fmt.Errorf("%s leads out of the zip", file.Name)
+	}
+	path := filepath.Join(dir, file.Name)
+	if file.FileInfo().IsDir() {
+		return os.MkdirAll(path, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	in, err := file.Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, file.Mode().Perm()|0o400)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
