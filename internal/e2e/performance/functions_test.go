@@ -27,6 +27,7 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/function/generate"
 	"carnation/internal/function/shard"
+	"carnation/internal/localaws/runtimeapi"
 )
 
 const root = "../../.."
@@ -74,103 +75,75 @@ func services(b testing.TB) *httptest.Server {
 	return server
 }
 
-// function is a running copy of a function, and its Lambda Runtime API.
+// function is a copy of a built function, which runs after start, and the host that invokes it.
 type function struct {
-	cmd         *exec.Cmd
-	runtime     *httptest.Server
-	invocations chan []byte
-	answers     chan answer
+	host    *runtimeapi.Host
+	program runtimeapi.Program
+	process *runtimeapi.Process
 }
 
-type answer struct {
-	body []byte
-	err  bool
-}
-
-// prepare sets up a built function with the environment of a deployed one. start starts it.
+// prepare sets up a built function with the environment of a deployed one.
 func prepare(b testing.TB, name string, services *httptest.Server, memoryMB int) *function {
 	b.Helper()
 	folder, err := built()
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := &function{invocations: make(chan []byte), answers: make(chan answer, 1)}
-	take := func(failed bool) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			body, err := io.ReadAll(r.Body)
-			w.WriteHeader(http.StatusAccepted)
-			f.answers <- answer{body, failed || err != nil}
-		}
+	host, err := runtimeapi.NewHost()
+	if err != nil {
+		b.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-		case payload := <-f.invocations:
-			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
-			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-2:123456789012:function:benchmark")
-			_, _ = w.Write(payload)
-		}
-	})
-	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", take(false))
-	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", take(true))
-	mux.HandleFunc("POST /2018-06-01/runtime/init/error", take(true))
-	f.runtime = httptest.NewServer(mux)
-	f.cmd = exec.Command(filepath.Join(folder, name, "bootstrap"))
-	f.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(f.runtime.URL, "http://"),
+	f := &function{host: host, program: runtimeapi.Program{Path: filepath.Join(folder, name, "bootstrap"), MemoryMB: memoryMB, Env: []string{
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(memoryMB), "AWS_LAMBDA_LOG_FORMAT=JSON",
 		"AWS_REGION=eu-central-2", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token",
 		"AWS_ENDPOINT_URL=" + services.URL, "RETRY_QUEUE_URL=" + services.URL + "/123456789012/retry",
 		"TABLE_NAME=events", "MAP_MAX_CONCURRENCY=10", "SHARD_SIZE=1000", "SHARD_CONCURRENCY=10",
 		"PROJECT_NAME=carnation", "ENVIRONMENT=devl", "FAILURE_INJECTION=enabled",
-	}
+	}}}
+	b.Cleanup(func() { f.end(b) }) // if the test fails before stop
 	return f
 }
 
+// start starts the function's process. It returns before the function is ready.
 func (f *function) start(b testing.TB) {
 	b.Helper()
-	if err := f.cmd.Start(); err != nil {
+	var err error
+	if f.process, err = f.host.Start(f.program); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(f.end) // if the test fails before stop
 }
 
-// end kills the function.
-func (f *function) end() {
-	_ = f.cmd.Process.Kill() // fails if the function has ended
-	_ = f.cmd.Wait()         // reports that the function was killed
-	f.runtime.CloseClientConnections()
-	f.runtime.Close()
+// end kills the function, and stops its host.
+func (f *function) end(b testing.TB) {
+	b.Helper()
+	if err := f.host.Close(); err != nil {
+		b.Error(err)
+	}
 }
 
 // invoke invokes the function, which must succeed, and returns its answer.
 func (f *function) invoke(b testing.TB, payload []byte) []byte {
 	b.Helper()
-	timeout := time.After(30 * time.Second)
-	select {
-	case f.invocations <- payload:
-	case <-timeout:
-		b.Fatal("the function does not ask for an invocation")
+	const timeout = 30 * time.Second
+	if err := f.process.WaitReady(timeout); err != nil {
+		b.Fatalf("start the function: %v", err)
 	}
-	select {
-	case a := <-f.answers:
-		if a.err {
-			b.Fatalf("the function failed: %s", a.body)
-		}
-		return a.body
-	case <-timeout:
-		b.Fatal("the function does not answer")
-		return nil
+	answer, err := f.process.Invoke(runtimeapi.Invocation{
+		RequestID:   "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+		FunctionARN: "arn:aws:lambda:eu-central-2:123456789012:function:benchmark",
+		Payload:     payload, Timeout: timeout,
+	})
+	if err != nil {
+		b.Fatalf("invoke the function: %v", err)
 	}
+	return answer
 }
 
 // stop ends the function and returns its peak memory, in MiB.
 func (f *function) stop(b testing.TB) float64 {
 	b.Helper()
-	status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
-	f.end()
+	status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.process.Pid()))
+	f.end(b)
 	// On Linux, SysUsage of a child includes the memory of its parent at the fork.
 	if statusErr == nil {
 		_, line, _ := strings.Cut(string(status), "VmHWM:")
@@ -180,7 +153,7 @@ func (f *function) stop(b testing.TB) float64 {
 		}
 		return kib / 1024
 	}
-	return float64(f.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / (1 << 20) // in bytes on macOS
+	return float64(f.process.State().SysUsage().(*syscall.Rusage).Maxrss) / (1 << 20) // in bytes on macOS
 }
 
 func plan(n int64) event.Plan {
@@ -302,7 +275,7 @@ func BenchmarkWarm(b *testing.B) {
 // used is the processor time of a running function. It is 0 on systems other than Linux.
 func (f *function) used(b testing.TB) time.Duration {
 	b.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.cmd.Process.Pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.process.Pid()))
 	if err != nil {
 		b.Fatal(err)
 	}
