@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,10 +14,12 @@ import (
 	"carnation/internal/function/insert"
 )
 
-// whole is a stack in the distributed mode as it is by default, with shards of 1,000 events.
-var whole = sync.OnceValues(func() (*deployed, error) {
-	return local.createStack("whole-devl", append([]string{"ProjectName=whole", "MapMode=DISTRIBUTED"}, code...)...)
-})
+// newModes creates a stack in each mode, as they are by default, on one local AWS.
+func newModes(b *testing.B) (inline, distributed *deployed) {
+	b.Helper()
+	c := newCloud(b)
+	return c.newStack(b), c.newStack(b, "ProjectName=whole", "MapMode=DISTRIBUTED")
+}
 
 var nextSeq = int64(10_000_000) // no range is run twice
 
@@ -27,7 +28,7 @@ var nextSeq = int64(10_000_000) // no range is run twice
 func timed(b *testing.B, d *deployed, events int, rate float64) (last *string, took time.Duration) {
 	b.Helper()
 	most := events
-	if d == shared {
+	if d.outputs["MapMode"] == "INLINE" {
 		most = min(events, 500)
 	}
 	for done := 0; done < events; done += most {
@@ -49,18 +50,15 @@ const noise = 0.1
 // of 500 of the same mode, before and after: 1 is time that grows linearly, less is better. The inline mode comes last: its
 // histories fill the local AWS's memory.
 func BenchmarkRuns(b *testing.B) {
-	d, err := whole()
-	if err != nil {
-		b.Fatal(err)
-	}
-	timed(b, shared, 100, 0) // cold starts are measured elsewhere
+	inline, d := newModes(b)
+	timed(b, inline, 100, 0) // cold starts are measured elsewhere
 	timed(b, d, 5000, 0)
 	for _, mode := range []struct {
 		name   string
 		stack  *deployed
 		least  int // events of all runs of one size, but no more than ten runs
 		around int // runs of 500 before and after each
-	}{{"distributed", d, 50_000, 5}, {"inline", shared, 5000, 1}} {
+	}{{"distributed", d, 50_000, 5}, {"inline", inline, 5000, 1}} {
 		for _, n := range []int{100, 500, 5000, 50_000} {
 			b.Run(fmt.Sprintf("mode=%s/events=%d", mode.name, n), func(b *testing.B) {
 				runs, around := min(10, max(1, mode.least/n)), mode.around
@@ -103,21 +101,18 @@ func BenchmarkRuns(b *testing.B) {
 // compares events a second. Every event must be a row or a message.
 func BenchmarkTenThousandEvents(b *testing.B) {
 	const events, rate = 10_000, 0.05
-	d, err := whole()
-	if err != nil {
-		b.Fatal(err)
-	}
-	timed(b, shared, 100, 0)
+	stack, d := newModes(b)
+	timed(b, stack, 100, 0)
 	timed(b, d, 5000, 0)
 	var inline, sharded time.Duration
 	for b.Loop() {
-		_, before := timed(b, shared, 500, rate)
-		shared.takeAll(b, "RetryQueueUrl")
+		_, before := timed(b, stack, 500, rate)
+		stack.takeAll(b, "RetryQueueUrl")
 		start := nextSeq
 		arn, took := timed(b, d, events, rate)
 		d.expectAccounted(b, start, start+events, *arn, rate)
-		_, after := timed(b, shared, 500, rate)
-		shared.takeAll(b, "RetryQueueUrl")
+		_, after := timed(b, stack, 500, rate)
+		stack.takeAll(b, "RetryQueueUrl")
 		inline, sharded = inline+before+after, sharded+took
 	}
 	perSecond := float64(events*b.N) / sharded.Seconds()
@@ -161,6 +156,9 @@ func (d *deployed) expectAccounted(t testing.TB, start, end int64, arn string, r
 
 // A zip that grows makes every cold start longer.
 func TestZipsAreSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs what make builds, and this is go test -short")
+	}
 	zips, err := filepath.Glob(filepath.Join(root, "build", arch(), "*.zip"))
 	if err != nil || len(zips) < 3 {
 		t.Fatalf("zips: %v, %v, want those of three functions", zips, err)

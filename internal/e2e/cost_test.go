@@ -20,9 +20,9 @@ import (
 // recorded is what the local AWS counts of an execution that it runs to its end, as cost.Counts has it.
 func recorded(t *testing.T, d *deployed, input string) cost.Counts {
 	t.Helper()
-	before := callsByStack()
+	before := d.callsByStack()
 	out := d.execute(t, input)
-	after := callsByStack()
+	after := d.callsByStack()
 	c := cost.Counts{Executions: 1, Transitions: transitions(t, d, *out.ExecutionArn)}
 	for _, child := range children(t, d, *out.ExecutionArn) {
 		c.Children++
@@ -49,9 +49,9 @@ func recorded(t *testing.T, d *deployed, input string) cost.Counts {
 }
 
 // callsByStack is the calls that the functions and the state machine made so far.
-func callsByStack() map[localaws.Call]int {
+func (d *deployed) callsByStack() map[localaws.Call]int {
 	made := map[localaws.Call]int{}
-	for call, n := range local.recorded() {
+	for call, n := range d.recorded() {
 		if call.Caller == localaws.EngineKeyID || strings.Contains(call.Caller, "-role-") {
 			made[call] = n
 		}
@@ -100,22 +100,25 @@ func transitions(t *testing.T, d *deployed, arn string) (n int) {
 }
 
 func TestInlineRunMakesWhatTheCostCounts(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	const start = 900_000
 	for _, test := range []struct {
 		events int
 		rate   float64
 	}{{20, 0}, {30, 0.5}, {generate.MaxItems - 25, 0}} {
 		failed := stillFailing(start, int64(start+test.events), test.rate, 0)
-		got := recorded(t, shared, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, start, start+test.events, test.rate))
+		got := recorded(t, s, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, start, start+test.events, test.rate))
 		if want := (cost.Run{Mode: cost.Inline, Events: test.events, Failed: failed}).Counts(); got != want {
 			t.Errorf("a run of %d events, %d of which fail, makes %+v, want %+v", test.events, failed, got, want)
 		}
-		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+		expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	}
 }
 
 func TestDistributedRunMakesWhatTheCostCounts(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	const start = 900_000
 	for _, test := range []struct {
 		events int
@@ -124,19 +127,21 @@ func TestDistributedRunMakesWhatTheCostCounts(t *testing.T) {
 		input := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":%g}`, start, start+test.events, test.rate)
 		failed := stillFailing(start, int64(start+test.events), test.rate, 0)
 		r := cost.Run{Mode: cost.Distributed, Events: test.events, Failed: failed, ShardSize: 20, ChildType: cost.Standard}
-		if got, want := recorded(t, d, input), r.Counts(); got != want {
+		if got, want := recorded(t, s, input), r.Counts(); got != want {
 			t.Errorf("a run of %d events, %d of which fail, makes %+v, want %+v", test.events, failed, got, want)
 		}
-		expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+		expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	}
 }
 
 // What the cost takes from the sizes of lines and items has to be at least what they are.
 func TestLinesAndItemsAreNoLargerThanTheCostTakesThem(t *testing.T) {
-	out := shared.execute(t, `{"start_seq":901000,"end_seq":901020,"failure_rate":0.5}`)
+	t.Parallel()
+	s := newStack(t)
+	out := s.execute(t, `{"start_seq":901000,"end_seq":901020,"failure_rate":0.5}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	names := map[string]bool{}
-	logs := logsOf(t, "generate-data") + "\t" + logsOf(t, "insert-data")
+	logs := s.logs(t, "generate-data") + "\t" + s.logs(t, "insert-data")
 	for _, line := range strings.FieldsFunc(logs, func(r rune) bool { return r == '\t' || r == '\n' }) {
 		limit := math.MaxInt // of what other tests made go wrong
 		if _, directive, counts := strings.Cut(line, `"Metrics":[`); counts {
@@ -158,7 +163,7 @@ func TestLinesAndItemsAreNoLargerThanTheCostTakesThem(t *testing.T) {
 		t.Errorf("the functions publish the metrics %v, the cost takes %d", names, cost.Metrics)
 	}
 
-	page, err := shared.table.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(shared.outputs["TableName"])})
+	page, err := s.table.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(s.outputs["TableName"])})
 	if err != nil || len(page.Items) == 0 {
 		t.Fatalf("scan the table: %d items, %v", len(page.Items), err)
 	}
@@ -167,7 +172,7 @@ func TestLinesAndItemsAreNoLargerThanTheCostTakesThem(t *testing.T) {
 			t.Errorf("an item of %d bytes, the cost takes it as %d: %v", n, cost.ItemBytes, item)
 		}
 	}
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 }
 
 // size is the bytes of an item as DynamoDB counts them.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,19 +18,11 @@ import (
 	"carnation/internal/operate"
 )
 
-// distributed is the stack in the distributed mode that the tests here share, beside the inline one. Its shards are
-// small, so that a few events are several shards, and runs that overlap are throttled.
-var distributed = sync.OnceValues(func() (*deployed, error) {
-	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=10", "LambdaReservedConcurrency=4"}, code...)...)
-})
-
-func distributedStack(t *testing.T) *deployed {
+// newDistributedStack creates a stack in the distributed mode. Its shards are small, so that a few events are several shards,
+// and runs that overlap are throttled.
+func newDistributedStack(t testing.TB) *deployed {
 	t.Helper()
-	d, err := distributed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return newStack(t, "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=10", "LambdaReservedConcurrency=4")
 }
 
 // planned is what plan-shards answered, from an execution's history.
@@ -84,34 +75,36 @@ func (d *deployed) mapRuns(t testing.TB, arn string) (found []*sfn.DescribeMapRu
 }
 
 func TestDistributedRunInsertsEveryEventOfItsRange(t *testing.T) {
-	d := distributedStack(t)
-	out := d.execute(t, `{"start_seq":1,"end_seq":131}`)
+	t.Parallel()
+	s := newDistributedStack(t)
+	out := s.execute(t, `{"start_seq":1,"end_seq":131}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
 	if got, want := aws.ToString(out.Output), `{"inserted":130,"failed":0}`; got != want {
 		t.Errorf("output is %s, want %s", got, want)
 	}
-	if runs := d.mapRuns(t, *out.ExecutionArn); len(runs) != 1 || runs[0].ItemCounts.Total != 7 || runs[0].ItemCounts.Succeeded != 7 {
+	if runs := s.mapRuns(t, *out.ExecutionArn); len(runs) != 1 || runs[0].ItemCounts.Total != 7 || runs[0].ItemCounts.Succeeded != 7 {
 		t.Errorf("the run had %d Map Runs, want one of 7 shards of up to 20 events, which succeeded", len(runs))
 	}
-	if most := d.planned(t, *out.ExecutionArn).MaxConcurrency; most != 4 {
+	if most := s.planned(t, *out.ExecutionArn).MaxConcurrency; most != 4 {
 		t.Errorf("the run works on %d shards at once, want the 4 that LambdaReservedConcurrency lets, not the 10 of ShardConcurrency", most)
 	}
-	d.expectInserted(t, 1, 131, d.sharded(t, *out.ExecutionArn))
-	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectInserted(t, 1, 131, s.sharded(t, *out.ExecutionArn))
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
 func TestDistributedRunsRetryFailedEventsUntilOneSucceeds(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	const start, end, rate = 1000, 1200, 0.3
-	first := d.execute(t, `{"start_seq":1000,"end_seq":1200,"failure_rate":0.3}`)
+	first := s.execute(t, `{"start_seq":1000,"end_seq":1200,"failure_rate":0.3}`)
 	failed := stillFailing(start, end, rate, 0)
 	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
 	if got, want := aws.ToString(first.Error)+": "+aws.ToString(first.Cause), fmt.Sprintf("Carnation.EventsFailed: %d of 200 events failed and are in the retry queue", failed); got != want {
 		t.Errorf("the run ended with %s, want %s", got, want)
 	}
-	d.expectQueue(t, "RetryQueueUrl", failed, 0)
+	s.expectQueue(t, "RetryQueueUrl", failed, 0)
 	for attempt := 1; failed > 0 && attempt <= 3; attempt++ {
-		retry := d.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`)
+		retry := s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`)
 		claimed := failed
 		failed = stillFailing(start, end, rate, attempt)
 		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, claimed)
@@ -121,28 +114,29 @@ func TestDistributedRunsRetryFailedEventsUntilOneSucceeds(t *testing.T) {
 		if got := aws.ToString(retry.Cause) + aws.ToString(retry.Output); got != want {
 			t.Errorf("retry %d ended with %s, want %s", attempt, got, want)
 		}
-		d.expectQueue(t, "RetryQueueUrl", failed, 0)
+		s.expectQueue(t, "RetryQueueUrl", failed, 0)
 	}
-	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	dead := d.takeAll(t, "DeadLetterQueueUrl")
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	dead := s.takeAll(t, "DeadLetterQueueUrl")
 	if len(dead) != failed {
 		t.Errorf("%d events in the dead-letter queue, want %d", len(dead), failed)
 	}
-	if rows := d.rows(t, start, end); len(rows)+len(dead) != end-start {
+	if rows := s.rows(t, start, end); len(rows)+len(dead) != end-start {
 		t.Errorf("%d rows and %d dead letters, want %d together", len(rows), len(dead), end-start)
 	}
 }
 
 func TestParkedMessageOfAShardIsTheEventWithItsErrorAndRun(t *testing.T) {
-	d := distributedStack(t)
-	out := d.execute(t, `{"start_seq":2000,"end_seq":2001,"failure_rate":1}`)
+	t.Parallel()
+	s := newDistributedStack(t)
+	out := s.execute(t, `{"start_seq":2000,"end_seq":2001,"failure_rate":1}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	messages := d.takeAll(t, "RetryQueueUrl")
+	messages := s.takeAll(t, "RetryQueueUrl")
 	if len(messages) != 1 {
 		t.Fatalf("%d messages parked, want 1", len(messages))
 	}
-	if parked, err := event.Parse([]byte(*messages[0].Body), ""); err != nil || parked != d.sharded(t, *out.ExecutionArn)[0] {
-		t.Errorf("parked %+v, %v, want %+v", parked, err, d.sharded(t, *out.ExecutionArn)[0])
+	if parked, err := event.Parse([]byte(*messages[0].Body), ""); err != nil || parked != s.sharded(t, *out.ExecutionArn)[0] {
+		t.Errorf("parked %+v, %v, want %+v", parked, err, s.sharded(t, *out.ExecutionArn)[0])
 	}
 	for name, want := range map[string]string{"Error": "SimulatedFailure", "ExecutionArn": *out.ExecutionArn} {
 		if got := aws.ToString(messages[0].MessageAttributes[name].StringValue); got != want {
@@ -153,13 +147,14 @@ func TestParkedMessageOfAShardIsTheEventWithItsErrorAndRun(t *testing.T) {
 
 // A shard's lines name the run, by which users ask for them, and not the execution of the shard.
 func TestEveryLineOfADistributedRunNamesTheRun(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	const start, end, rate = 8000, 8050, 0.5
 	failed := stillFailing(start, end, rate, 0)
 	since := time.Now()
-	first := d.execute(t, `{"start_seq":8000,"end_seq":8050,"failure_rate":0.5}`)
+	first := s.execute(t, `{"start_seq":8000,"end_seq":8050,"failure_rate":0.5}`)
 	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
-	rows := logRows(t, since, "sharded", "plan-shards", "generate-data", "insert-data")
+	rows := logRows(t, s, since, "plan-shards", "generate-data", "insert-data")
 	lines := map[any]int{}
 	for _, row := range rows {
 		if row["level"] == nil {
@@ -187,48 +182,51 @@ func TestEveryLineOfADistributedRunNamesTheRun(t *testing.T) {
 }
 
 func TestOverlappingDistributedRunsShareTheQueueAndLoseNothing(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	var arns []string
 	for i := range int64(3) {
-		arns = append(arns, d.start(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.2}`, 3000+50*i, 3050+50*i)))
-		arns = append(arns, d.start(t, `{"start_seq":0,"end_seq":0}`))
+		arns = append(arns, s.start(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.2}`, 3000+50*i, 3050+50*i)))
+		arns = append(arns, s.start(t, `{"start_seq":0,"end_seq":0}`))
 	}
 	var events []event.Event
 	for _, arn := range arns {
-		d.wait(t, arn)
-		events = append(events, d.sharded(t, arn)...)
+		s.wait(t, arn)
+		events = append(events, s.sharded(t, arn)...)
 	}
 	if len(events) != 150 {
 		t.Fatalf("%d events generated, want 150", len(events))
 	}
-	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	d.expectQueue(t, "RetryQueueUrl", 0, 0)
-	d.expectInserted(t, 3000, 3150, events)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectInserted(t, 3000, 3150, events)
 }
 
 // All that a run parks would be claimed again by its own shards, and use up its retries in one run, if these ran together.
 func TestDistributedRunClaimsOnlyWhatWasThereBeforeIt(t *testing.T) {
-	d := distributedStack(t)
-	expectStatus(t, d.execute(t, `{"start_seq":7000,"end_seq":7001,"failure_rate":1}`), sfntypes.ExecutionStatusFailed)
-	out := d.execute(t, `{"start_seq":7001,"end_seq":7101,"failure_rate":1}`)
+	t.Parallel()
+	s := newDistributedStack(t)
+	expectStatus(t, s.execute(t, `{"start_seq":7000,"end_seq":7001,"failure_rate":1}`), sfntypes.ExecutionStatusFailed)
+	out := s.execute(t, `{"start_seq":7001,"end_seq":7101,"failure_rate":1}`)
 	if got, want := aws.ToString(out.Cause), "101 of 101 events failed and are in the retry queue"; got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
-	if runs := d.mapRuns(t, *out.ExecutionArn); len(runs) != 2 || runs[0].ItemCounts.Total != 1 || runs[1].ItemCounts.Total != 5 {
+	if runs := s.mapRuns(t, *out.ExecutionArn); len(runs) != 2 || runs[0].ItemCounts.Total != 1 || runs[1].ItemCounts.Total != 5 {
 		t.Errorf("the run had %d Map Runs, want one of a shard that claims, then one of five", len(runs))
 	}
-	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
 func TestBadInputOfADistributedRunIsRefused(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	for _, test := range []struct{ input, kind, cause string }{
 		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: must be an integer from 0 to 9007199254740991"},
 		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: must be a number from 0 to 1"},
 		{`{"start_seq":1,"end_seq":10000002}`, "RangeTooLargeError", "end_seq is 10000002: the range of 10000001 events does not fit one run: the largest that fits is 10000000 events (end_seq 10000001); split it into several runs"},
 	} {
-		out := d.execute(t, test.input)
+		out := s.execute(t, test.input)
 		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 		var cause struct{ ErrorMessage, ErrorType string }
 		if err := json.Unmarshal([]byte(aws.ToString(out.Cause)), &cause); err != nil || cause.ErrorMessage != test.cause || cause.ErrorType != test.kind || aws.ToString(out.Error) != test.kind {
@@ -239,32 +237,32 @@ func TestBadInputOfADistributedRunIsRefused(t *testing.T) {
 
 // A killed invocation is tried again: what it had done before does no harm.
 func TestShardWhoseFunctionIsKilledIsTriedAgain(t *testing.T) {
-	d := distributedStack(t)
-	before := local.endpoint.FaultCounts()[localaws.FaultKill]
-	kill := localaws.Rule{Fault: localaws.FaultKill, Function: "sharded-insert-data", Times: 2}
-	setFaults(t, kill)
-	out := d.execute(t, `{"start_seq":4000,"end_seq":4060}`)
-	setFaults(t)
-	if killed := local.endpoint.FaultCounts()[localaws.FaultKill] - before; killed != 2 {
+	t.Parallel()
+	s := newDistributedStack(t)
+	before := s.endpoint.FaultCounts()[localaws.FaultKill]
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data", Times: 2})
+	out := s.execute(t, `{"start_seq":4000,"end_seq":4060}`)
+	s.setFaults(t)
+	if killed := s.endpoint.FaultCounts()[localaws.FaultKill] - before; killed != 2 {
 		t.Errorf("%d functions killed, want 2", killed)
 	}
 	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
-	d.expectInserted(t, 4000, 4060, d.sharded(t, *out.ExecutionArn))
-	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectInserted(t, 4000, 4060, s.sharded(t, *out.ExecutionArn))
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
 // A shard that cannot return its failed events must not let its run say that they are in the queue.
 func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	// The only shard with failed events is the last one, so that the others have ended by then.
 	var start int64
 	for start = 5000; stillFailing(start, start+100, 0.004, 0) > 0 || stillFailing(start+100, start+110, 0.004, 0) == 0; start++ {
 	}
-	refuse := localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessageBatch"}
-	setFaults(t, refuse)
-	told := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json",
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessageBatch"})
+	told := s.command(nil, carnation, "run", "--output", "json",
 		"--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(start+110), "--failure-rate", "0.004")
-	setFaults(t)
+	s.setFaults(t)
 	var result struct{ Runs []operate.Run }
 	if err := json.Unmarshal([]byte(told.stdout), &result); err != nil || len(result.Runs) != 1 || told.code != 2 {
 		t.Fatalf("carnation run: %v, %s", err, told)
@@ -277,29 +275,24 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 		t.Errorf("the cause is %s, want that of the shard", failed.Cause)
 	}
 
-	invoked := invocations("sharded-generate-data") + invocations("sharded-insert-data")
-	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", failed.Arn)
-	redriven := d.wait(t, failed.Arn)
+	invoked := s.count("Invoke", "generate-data") + s.count("Invoke", "insert-data")
+	redriven := s.redrive(t, failed.Arn)
 	if got, want := aws.ToString(redriven.Cause), "1 of 110 events failed and are in the retry queue"; got != want {
 		t.Errorf("after the redrive the cause is %q, want %q", got, want)
 	}
-	if again := invocations("sharded-generate-data") + invocations("sharded-insert-data") - invoked; again != 1 {
+	if again := s.count("Invoke", "generate-data") + s.count("Invoke", "insert-data") - invoked; again != 1 {
 		t.Errorf("the redrive invoked %d functions, want insert-data of one shard alone", again)
 	}
-	d.expectQueue(t, "RetryQueueUrl", 1, 0)
-	expectStatus(t, d.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	d.expectInserted(t, start, start+110, d.sharded(t, failed.Arn))
-}
-
-// invocations counts the invocations of a function on the shared local AWS.
-func invocations(function string) (n int) {
-	return local.count("Invoke", function)
+	s.expectQueue(t, "RetryQueueUrl", 1, 0)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectInserted(t, start, start+110, s.sharded(t, failed.Arn))
 }
 
 func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
-	d := distributedStack(t)
+	t.Parallel()
+	s := newDistributedStack(t)
 	var result struct{ Runs []operate.Run }
-	out := local.command(nil, carnation, "run", "--stack-name", "sharded-devl", "--output", "json", "--start-seq", "6000", "--end-seq", "6100", "--failure-rate", "0.1", "--until-empty")
+	out := s.command(nil, carnation, "run", "--output", "json", "--start-seq", "6000", "--end-seq", "6100", "--failure-rate", "0.1", "--until-empty")
 	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != 0 {
 		t.Fatalf("carnation run: %v, %s", err, out)
 	}
@@ -310,52 +303,47 @@ func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {
 	if second := result.Runs[1]; second.Generated != 0 || second.Claimed != failed || *second.Shards != (operate.Shards{Total: 1, Done: 1}) {
 		t.Errorf("the second run is %+v with shards %+v, want %d claimed events in one shard", second, second.Shards, failed)
 	}
-	slow := localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "sharded-insert-data", For: localaws.Duration(5 * time.Second)}
-	setFaults(t, slow)
-	arn := d.start(t, `{"start_seq":6100,"end_seq":6200}`)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		if status := run(t, carnation, "status", "--stack-name", "sharded-devl"); strings.Contains(status, "0 of 5 shards done") {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("carnation status does not tell of the shards:\n%s", status)
-		}
-	}
-	setFaults(t)
-	expectStatus(t, d.wait(t, arn), sfntypes.ExecutionStatusSucceeded)
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultThrottle, Operation: "Invoke", Function: "insert-data"})
+	arn := s.start(t, `{"start_seq":6100,"end_seq":6200}`)
+	waitFor(t, "carnation status to show the shards", func() bool {
+		return strings.Contains(s.run(t, carnation, "status"), "0 of 5 shards done")
+	})
+	s.setFaults(t)
+	expectStatus(t, s.wait(t, arn), sfntypes.ExecutionStatusSucceeded)
 }
 
-// The stack's shards are Express: a redrive starts one from its beginning, and it makes the same events again.
-func TestFiveThousandEventsInOneDistributedRun(t *testing.T) {
-	d, err := local.createStack("large-devl", append([]string{"ProjectName=large", "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS"}, code...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	late := localaws.Rule{Fault: localaws.FaultTimeout, Function: "large-insert-data"} // after its work
-	setFaults(t, late)
-	stopped := d.execute(t, `{"start_seq":10000,"end_seq":10030}`)
-	setFaults(t)
+// A redrive starts an Express shard from its beginning, and it makes the same events again.
+func TestRedriveOfAnExpressShardInsertsTheSameEvents(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS")
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultTimeout, Function: "insert-data"}) // after its work
+	stopped := s.execute(t, `{"start_seq":10000,"end_seq":10030}`)
+	s.setFaults(t)
 	expectStatus(t, stopped, sfntypes.ExecutionStatusFailed)
-	d.expectInserted(t, 10000, 10030, d.sharded(t, *stopped.ExecutionArn))
-	generated := invocations("large-generate-data")
-	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", *stopped.ExecutionArn)
-	expectStatus(t, d.wait(t, *stopped.ExecutionArn), sfntypes.ExecutionStatusSucceeded)
-	if again := invocations("large-generate-data") - generated; again != 1 {
+	s.expectInserted(t, 10000, 10030, s.sharded(t, *stopped.ExecutionArn))
+	generated := s.count("Invoke", "generate-data")
+	expectStatus(t, s.redrive(t, *stopped.ExecutionArn), sfntypes.ExecutionStatusSucceeded)
+	if again := s.count("Invoke", "generate-data") - generated; again != 1 {
 		t.Errorf("the redrive generated %d times, want once", again)
 	}
-	d.expectInserted(t, 10000, 10030, d.sharded(t, *stopped.ExecutionArn))
+	s.expectInserted(t, 10000, 10030, s.sharded(t, *stopped.ExecutionArn))
+}
 
+func TestFiveThousandEventsInOneDistributedRun(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS")
 	begun := time.Now()
-	out := d.execute(t, `{"start_seq":0,"end_seq":5000,"failure_rate":0.05}`)
+	out := s.execute(t, `{"start_seq":0,"end_seq":5000,"failure_rate":0.05}`)
 	took := time.Since(begun)
 	failed := stillFailing(0, 5000, 0.05, 0)
 	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of 5000 events failed and are in the retry queue", failed); got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
-	retry := d.execute(t, `{"start_seq":0,"end_seq":0}`)
+	retry := s.execute(t, `{"start_seq":0,"end_seq":0}`)
 	if got, want := aws.ToString(retry.Output), fmt.Sprintf(`{"inserted":%d,"failed":0}`, failed); got != want {
 		t.Errorf("retry ended with %s %s, want %s", got, aws.ToString(retry.Cause), want)
 	}
-	d.expectInserted(t, 0, 5000, d.sharded(t, *out.ExecutionArn))
-	d.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectInserted(t, 0, 5000, s.sharded(t, *out.ExecutionArn))
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 	t.Logf("5,000 events took %s", took.Round(100*time.Millisecond))
 }

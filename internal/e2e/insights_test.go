@@ -10,32 +10,21 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"carnation/internal/localaws"
 )
 
 // logRow is a log line as CloudWatch Logs Insights discovers its fields: nested ones by their dotted path, and @timestamp.
 type logRow map[string]any
 
-// logRows is the lines that functions of a project's stack have logged since a time.
-func logRows(t *testing.T, since time.Time, project string, functions ...string) []logRow {
+// logRows is the lines that functions of a stack have logged since a time.
+func logRows(t *testing.T, s *deployed, since time.Time, functions ...string) []logRow {
 	t.Helper()
 	var rows []logRow
 	for _, function := range functions {
-		var events []struct {
-			Message   string
-			Timestamp int64
-		}
-		out := run(t, "aws", "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+project+"-"+function+"-devl-"+localaws.Region,
-			"--start-time", strconv.FormatInt(since.UnixMilli(), 10), "--query", "events[]", "--output", "json")
-		if err := json.Unmarshal([]byte(out), &events); err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range events {
-			row := logRow{"@timestamp": float64(e.Timestamp), "@message": e.Message}
+		for _, e := range s.logEvents(t, function, since) {
+			row := logRow{"@timestamp": float64(*e.Timestamp), "@message": *e.Message}
 			var line map[string]any
-			if err := json.Unmarshal([]byte(e.Message), &line); err != nil {
-				t.Errorf("line of %s is no JSON: %s", function, e.Message)
+			if err := json.Unmarshal([]byte(*e.Message), &line); err != nil {
+				t.Errorf("line of %s is not JSON: %s", function, *e.Message)
 			}
 			row.flatten("", line)
 			rows = append(rows, row)

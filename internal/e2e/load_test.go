@@ -27,16 +27,18 @@ func needsLoad(t *testing.T) {
 // TestLargestRangeFitsTheLimitsWhenEveryInsertFails measures what a run's limits are about.
 func TestLargestRangeFitsTheLimitsWhenEveryInsertFails(t *testing.T) {
 	needsLoad(t)
+	t.Parallel()
+	s := newStack(t)
 	start, end := int64(1<<53-1-generate.MaxItems), int64(1<<53-1) // the longest numbers
-	out := shared.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":1}`, start, end))
+	out := s.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":1}`, start, end))
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of %d events failed and are in the retry queue", generate.MaxItems, generate.MaxItems); got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
-	shared.expectQueue(t, "RetryQueueUrl", generate.MaxItems, 0)
+	s.expectQueue(t, "RetryQueueUrl", generate.MaxItems, 0)
 
 	largest, events := 0, 0
-	pages := sfn.NewGetExecutionHistoryPaginator(shared.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: out.ExecutionArn, MaxResults: 1000})
+	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: out.ExecutionArn, MaxResults: 1000})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
@@ -61,27 +63,29 @@ func TestLargestRangeFitsTheLimitsWhenEveryInsertFails(t *testing.T) {
 	}
 
 	// Now all of them as claims, with their receipt handles, failing again.
-	out = shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`)
+	out = s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	shared.expectQueue(t, "RetryQueueUrl", generate.MaxItems, 0)
-	if drained := local.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
+	s.expectQueue(t, "RetryQueueUrl", generate.MaxItems, 0)
+	if drained := s.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
 		t.Errorf("drain: %s", drained)
 	}
-	if rows := shared.rows(t, start, end); len(rows) != generate.MaxItems {
+	if rows := s.rows(t, start, end); len(rows) != generate.MaxItems {
 		t.Errorf("the table has %d of the events, want %d", len(rows), generate.MaxItems)
 	}
 }
 
 func TestFiftyOverlappingRunsLoseNothing(t *testing.T) {
 	needsLoad(t)
+	t.Parallel()
+	s := newStack(t)
 	const runs, size = 50, 20
 	began := time.Now()
 	arns := make([]string, runs)
 	var group sync.WaitGroup
 	for i := range arns {
 		group.Go(func() {
-			out, err := shared.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{
-				StateMachineArn: aws.String(shared.outputs["StateMachineArn"]),
+			out, err := s.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{
+				StateMachineArn: aws.String(s.outputs["StateMachineArn"]),
 				Input:           aws.String(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.2}`, 100_000+size*i, 100_000+size*(i+1))),
 			})
 			if err != nil {
@@ -97,34 +101,36 @@ func TestFiftyOverlappingRunsLoseNothing(t *testing.T) {
 	}
 	var events []event.Event
 	for _, arn := range arns {
-		shared.wait(t, arn)
-		events = append(events, shared.generated(t, arn)...)
+		s.wait(t, arn)
+		events = append(events, s.generated(t, arn)...)
 	}
 	t.Logf("%d overlapping runs of %d events took %s", runs, size, time.Since(began).Round(100*time.Millisecond))
-	if drained := local.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
+	if drained := s.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
 		t.Errorf("drain: %s", drained)
 	}
-	shared.expectInserted(t, 100_000, 100_000+runs*size, events)
+	s.expectInserted(t, 100_000, 100_000+runs*size, events)
 }
 
 func TestTwoThousandFailedEventsAreDrained(t *testing.T) {
 	needsLoad(t)
+	t.Parallel()
+	s := newStack(t)
 	var events []event.Event
 	const runs, size = 4, generate.MaxItems // full runs, which have no room for claims
 	for i := range runs {
-		out := shared.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":1}`, 200_000+size*i, 200_000+size*(i+1)))
+		out := s.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":1}`, 200_000+size*i, 200_000+size*(i+1)))
 		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-		events = append(events, shared.generated(t, *out.ExecutionArn)...)
+		events = append(events, s.generated(t, *out.ExecutionArn)...)
 	}
-	waiting, _ := shared.queue(t, "RetryQueueUrl")
+	waiting, _ := s.queue(t, "RetryQueueUrl")
 	if waiting != runs*size {
 		t.Fatalf("%d events wait, want %d", waiting, runs*size)
 	}
 	began := time.Now()
-	if drained := local.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
+	if drained := s.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
 		t.Errorf("drain: %s", drained)
 	}
 	t.Logf("draining %d events took %s", waiting, time.Since(began).Round(100*time.Millisecond))
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	shared.expectInserted(t, 200_000, 200_000+runs*size, events)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectInserted(t, 200_000, 200_000+runs*size, events)
 }

@@ -42,6 +42,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -375,8 +376,8 @@ func (r result) String() string {
 	return fmt.Sprintf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 }
 
-// environment is this process's with the local AWS in it, without what make set for itself.
-func (c *cloud) environment(extra ...string) []string {
+// environment is this process's, without what make set for itself, and with more.
+func environment(more ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
@@ -386,7 +387,12 @@ func (c *cloud) environment(extra ...string) []string {
 			env = append(env, entry)
 		}
 	}
-	return slices.Concat(env, []string{"AWS_PAGER="}, c.endpoint.Environment(), extra)
+	return append(env, more...)
+}
+
+// environment is this process's with the local AWS in it.
+func (c *cloud) environment(more ...string) []string {
+	return environment(slices.Concat([]string{"AWS_PAGER="}, c.endpoint.Environment(), more)...)
 }
 
 // command runs a command in the project's folder.
@@ -466,20 +472,28 @@ func (c *cloud) newStack(t testing.TB, parameters ...string) *deployed {
 	return d
 }
 
-// delete deletes the stack and waits until it is gone.
+// delete deletes the stack.
 func (d *deployed) delete(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	// Log lines that the endpoint still has would come up in the next stack's log group of that name.
+	// Log lines that the endpoint still has would appear in the next stack's log group of that name.
 	if _, err := cloudwatchlogs.NewFromConfig(d.config).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := d.cloudformation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: aws.String(d.name)}); err != nil {
-		t.Error(err)
+	d.deleteStack(t, d.name)
+}
+
+// deleteStack deletes a stack, if there is one of this name, and waits until it is gone.
+func (c *cloud) deleteStack(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := c.cloudformation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: aws.String(name)}); err != nil {
+		t.Fatal(err)
 	}
-	if left, err := d.settled(ctx, d.name); err == nil || !strings.Contains(err.Error(), "does not exist") {
-		t.Errorf("stack %s is %s (%s), want it deleted: %v", d.name, left.StackStatus, aws.ToString(left.StackStatusReason), err)
+	if left, err := c.settled(ctx, name); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("stack %s is %s (%s), want it deleted: %v", name, left.StackStatus, aws.ToString(left.StackStatusReason), err)
 	}
 }
 
@@ -572,6 +586,43 @@ func (d *deployed) wait(t testing.TB, arn string) *sfn.DescribeExecutionOutput {
 func (d *deployed) execute(t testing.TB, input string) *sfn.DescribeExecutionOutput {
 	t.Helper()
 	return d.wait(t, d.start(t, input))
+}
+
+// redrive redrives an execution and waits for it to end again.
+func (d *deployed) redrive(t testing.TB, arn string) *sfn.DescribeExecutionOutput {
+	t.Helper()
+	if _, err := d.sfn.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		t.Fatal(err)
+	}
+	return d.wait(t, arn)
+}
+
+// logs is all that a function has logged.
+func (d *deployed) logs(t testing.TB, function string) string {
+	t.Helper()
+	var lines []string
+	for _, e := range d.logEvents(t, function, time.Unix(0, 0)) {
+		lines = append(lines, *e.Message)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// logEvents is the lines that a function has logged since a time.
+func (d *deployed) logEvents(t testing.TB, function string, since time.Time) (events []logtypes.FilteredLogEvent) {
+	t.Helper()
+	project, environment, _ := strings.Cut(d.name, "-")
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(cloudwatchlogs.NewFromConfig(d.config), &cloudwatchlogs.FilterLogEventsInput{
+		LogGroupName: aws.String(fmt.Sprintf("/aws/lambda/%s-%s-%s-%s", project, function, environment, localaws.Region)),
+		StartTime:    aws.Int64(since.UnixMilli()),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, page.Events...)
+	}
+	return events
 }
 
 // generated is the new events that an execution's generate-data answered, from the history.

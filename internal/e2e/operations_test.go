@@ -114,7 +114,7 @@ func emitted(t *testing.T, rows []logRow) map[string]bool {
 func TestDashboardShowsMetricsThatExistOfThisStack(t *testing.T) {
 	since := time.Now()
 	expectStatus(t, shared.execute(t, `{"start_seq":3100,"end_seq":3101}`), sfntypes.ExecutionStatusSucceeded)
-	own := emitted(t, logRows(t, since, "carnation", "generate-data", "insert-data"))
+	own := emitted(t, logRows(t, shared, since, "generate-data", "insert-data"))
 	resources := resourceNames()
 
 	var dashboard struct {
@@ -254,7 +254,7 @@ func TestOperationsPage(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	shared.takeAll(t, "RetryQueueUrl")
 
-	rows := logRows(t, since, "carnation", "generate-data", "insert-data")
+	rows := logRows(t, shared, since, "generate-data", "insert-data")
 	page := operations(t)
 	queries := textBlock.FindAllStringSubmatch(page, -1)
 	results := make([][]logRow, len(queries))

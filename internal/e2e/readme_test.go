@@ -68,7 +68,7 @@ func runCommands(t *testing.T, commands string, extra ...string) string {
 	return strings.ReplaceAll(string(out), "\t", " ")
 }
 
-func expectInOrder(t *testing.T, output string, wants ...string) {
+func expectInOrder(t testing.TB, output string, wants ...string) {
 	t.Helper()
 	rest := output
 	for _, want := range wants {

@@ -1,16 +1,17 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"os"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -37,8 +38,10 @@ func stillFailing(start, end int64, rate float64, attempt int) int {
 }
 
 func TestFailedEventsAreRetriedUntilARunSucceeds(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	const start, end, rate = 1, 61, 0.35
-	first := shared.execute(t, `{"start_seq":1,"end_seq":61,"failure_rate":0.35}`)
+	first := s.execute(t, `{"start_seq":1,"end_seq":61,"failure_rate":0.35}`)
 	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
 	failed := stillFailing(start, end, rate, 0)
 	if got, want := aws.ToString(first.Error), "Carnation.EventsFailed"; got != want {
@@ -47,17 +50,17 @@ func TestFailedEventsAreRetriedUntilARunSucceeds(t *testing.T) {
 	if got, want := aws.ToString(first.Cause), fmt.Sprintf("%d of 60 events failed and are in the retry queue", failed); got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
-	events := shared.generated(t, *first.ExecutionArn)
+	events := s.generated(t, *first.ExecutionArn)
 	if len(events) != end-start || events[0].SequenceNo != start || events[len(events)-1].SequenceNo != end-1 {
 		t.Fatalf("generated %d events, want %d to %d without the end", len(events), start, end)
 	}
-	shared.expectQueue(t, "RetryQueueUrl", failed, 0)
-	if rows := shared.rows(t, start, end); len(rows) != 60-failed {
+	s.expectQueue(t, "RetryQueueUrl", failed, 0)
+	if rows := s.rows(t, start, end); len(rows) != 60-failed {
 		t.Errorf("the table has %d of the events, want %d", len(rows), 60-failed)
 	}
 
 	for attempt := 1; failed > 0; attempt++ {
-		retry := shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.35}`)
+		retry := s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.35}`)
 		claimed := failed
 		failed = stillFailing(start, end, rate, attempt)
 		want := sfntypes.ExecutionStatusFailed
@@ -68,10 +71,10 @@ func TestFailedEventsAreRetriedUntilARunSucceeds(t *testing.T) {
 			}
 		}
 		expectStatus(t, retry, want)
-		shared.expectQueue(t, "RetryQueueUrl", failed, 0)
+		s.expectQueue(t, "RetryQueueUrl", failed, 0)
 	}
-	shared.expectInserted(t, start, end, events)
-	for seq, rows := range shared.rows(t, start, end) {
+	s.expectInserted(t, start, end, events)
+	for seq, rows := range s.rows(t, start, end) {
 		attempt := 0
 		for insert.Simulated(seq, attempt, rate) {
 			attempt++
@@ -95,9 +98,11 @@ func equalJSON(t *testing.T, a, b string) bool {
 }
 
 func TestParkedMessageIsTheEventWithItsErrorAndExecution(t *testing.T) {
-	out := shared.execute(t, `{"start_seq":100,"end_seq":101,"failure_rate":1}`)
+	t.Parallel()
+	s := newStack(t)
+	out := s.execute(t, `{"start_seq":100,"end_seq":101,"failure_rate":1}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
-	messages := shared.takeAll(t, "RetryQueueUrl")
+	messages := s.takeAll(t, "RetryQueueUrl")
 	if len(messages) != 1 {
 		t.Fatalf("%d messages parked, want 1", len(messages))
 	}
@@ -105,7 +110,7 @@ func TestParkedMessageIsTheEventWithItsErrorAndExecution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if generated := shared.generated(t, *out.ExecutionArn); parked != generated[0] {
+	if generated := s.generated(t, *out.ExecutionArn); parked != generated[0] {
 		t.Errorf("parked %+v, generated %+v", parked, generated[0])
 	}
 	for name, want := range map[string]string{"Error": "SimulatedFailure", "ExecutionArn": *out.ExecutionArn} {
@@ -116,27 +121,31 @@ func TestParkedMessageIsTheEventWithItsErrorAndExecution(t *testing.T) {
 }
 
 func TestEventThatFailsEveryTimeReachesTheDeadLetterQueueAfterItsThirdRetry(t *testing.T) {
-	out := shared.execute(t, `{"start_seq":200,"end_seq":201,"failure_rate":1}`)
+	t.Parallel()
+	s := newStack(t)
+	out := s.execute(t, `{"start_seq":200,"end_seq":201,"failure_rate":1}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	for range 3 {
-		shared.expectQueue(t, "RetryQueueUrl", 1, 0)
-		shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
-		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`), sfntypes.ExecutionStatusFailed)
+		s.expectQueue(t, "RetryQueueUrl", 1, 0)
+		s.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+		expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`), sfntypes.ExecutionStatusFailed)
 	}
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	dead := shared.takeAll(t, "DeadLetterQueueUrl")
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	dead := s.takeAll(t, "DeadLetterQueueUrl")
 	if len(dead) != 1 {
 		t.Fatalf("%d messages in the dead-letter queue, want 1", len(dead))
 	}
-	if e, err := event.Parse([]byte(*dead[0].Body), ""); err != nil || e != shared.generated(t, *out.ExecutionArn)[0] {
+	if e, err := event.Parse([]byte(*dead[0].Body), ""); err != nil || e != s.generated(t, *out.ExecutionArn)[0] {
 		t.Errorf("dead letter is %s (%v)", *dead[0].Body, err)
 	}
-	shared.expectInserted(t, 200, 201, nil)
+	s.expectInserted(t, 200, 201, nil)
 }
 
 func TestRetryOnlyRunOnAnEmptyQueueSucceedsWithNothingInserted(t *testing.T) {
-	out := shared.execute(t, `{"start_seq":0,"end_seq":0}`)
+	t.Parallel()
+	s := newStack(t)
+	out := s.execute(t, `{"start_seq":0,"end_seq":0}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
 	if got := aws.ToString(out.Output); !equalJSON(t, got, `{"inserted":0,"failed":0}`) {
 		t.Errorf("output is %s", got)
@@ -144,30 +153,34 @@ func TestRetryOnlyRunOnAnEmptyQueueSucceedsWithNothingInserted(t *testing.T) {
 }
 
 func TestOverlappingRunsShareTheQueueAndLoseNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	var arns []string
 	for i := range int64(3) {
-		arns = append(arns, shared.start(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.3}`, 300+20*i, 320+20*i)))
-		arns = append(arns, shared.start(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`))
+		arns = append(arns, s.start(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.3}`, 300+20*i, 320+20*i)))
+		arns = append(arns, s.start(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`))
 	}
 	var events []event.Event
 	for _, arn := range arns {
-		shared.wait(t, arn)
-		events = append(events, shared.generated(t, arn)...)
+		s.wait(t, arn)
+		events = append(events, s.generated(t, arn)...)
 	}
 	if len(events) != 60 {
 		t.Fatalf("%d events generated, want 60", len(events))
 	}
 	for range 4 {
-		if out := shared.execute(t, `{"start_seq":0,"end_seq":0}`); out.Status == sfntypes.ExecutionStatusSucceeded {
+		if out := s.execute(t, `{"start_seq":0,"end_seq":0}`); out.Status == sfntypes.ExecutionStatusSucceeded {
 			break
 		}
 	}
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
-	shared.expectInserted(t, 300, 360, events)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+	s.expectInserted(t, 300, 360, events)
 }
 
 func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	for _, test := range []struct{ input, kind, cause string }{
 		{`{"end_seq":5}`, "InvalidInputError", "start_seq is missing: must be an integer from 0 to 9007199254740991"},
 		{`{"start_seq":"1","end_seq":5}`, "InvalidInputError", `start_seq is "1": must be an integer from 0 to 9007199254740991`},
@@ -178,7 +191,7 @@ func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 		{`[1,5]`, "InvalidInputError", "the input is [1,5]: must be a JSON object with the fields start_seq, end_seq, failure_rate"},
 		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode", generate.MaxItems, generate.MaxItems+1)},
 	} {
-		out := shared.execute(t, test.input)
+		out := s.execute(t, test.input)
 		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 		if got := aws.ToString(out.Error); got != test.kind {
 			t.Errorf("%s: error is %s, want %s", test.input, got, test.kind)
@@ -188,67 +201,72 @@ func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 			t.Errorf("%s: cause is %s, want the message %s", test.input, aws.ToString(out.Cause), test.cause)
 		}
 	}
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
-func TestMessageThatIsNoEventIsLoggedAndReachesTheDeadLetterQueueByItself(t *testing.T) {
-	shortenVisibility(t, 3) // longer than the poll of the run, which would claim it again
-	sent, err := shared.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(shared.outputs["RetryQueueUrl"]), MessageBody: aws.String(`{"secret":"hush"}`)})
+func TestMessageThatIsNotAnEventIsLoggedByIDAndStaysInFlight(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	sent := s.send(t, `{"secret":"hush"}`)
+	out := s.execute(t, `{"start_seq":400,"end_seq":402}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
+	s.expectQueue(t, "RetryQueueUrl", 0, 1)
+	s.expectInserted(t, 400, 402, s.generated(t, *out.ExecutionArn))
+
+	logs := s.logs(t, "generate-data")
+	if !strings.Contains(logs, sent) {
+		t.Errorf("the log does not name message %s", sent)
+	}
+	if strings.Contains(logs, "hush") {
+		t.Error("the log contains the message's body")
+	}
+}
+
+func TestMessageThatIsNotAnEventMovesToTheDeadLetterQueue(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.setVisibility(t, 1)
+	sent := s.send(t, `{"secret":"hush"}`)
+	waitFor(t, "the message to be in the dead-letter queue", func() bool {
+		expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+		waiting, _ := s.queue(t, "DeadLetterQueueUrl")
+		return waiting > 0
+	})
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	if dead := s.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 1 || *dead[0].MessageId != sent {
+		t.Errorf("%d messages in the dead-letter queue, want message %s", len(dead), sent)
+	}
+}
+
+// send sends a message to the retry queue and returns its id.
+func (d *deployed) send(t testing.TB, body string) string {
+	t.Helper()
+	sent, err := d.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(d.outputs["RetryQueueUrl"]), MessageBody: aws.String(body)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := shared.execute(t, `{"start_seq":400,"end_seq":402}`)
-	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
-	shared.expectQueue(t, "RetryQueueUrl", 0, 1)
-	shared.expectInserted(t, 400, 402, shared.generated(t, *out.ExecutionArn))
-
-	logs := logsOf(t, "generate-data")
-	if !strings.Contains(logs, *sent.MessageId) {
-		t.Errorf("the log does not name message %s", *sent.MessageId)
-	}
-	if strings.Contains(logs, "hush") {
-		t.Error("the log has the message's body")
-	}
-
-	for range 3 {
-		time.Sleep(3 * time.Second)
-		expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	}
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	if dead := shared.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 1 || *dead[0].MessageId != *sent.MessageId {
-		t.Errorf("%d messages in the dead-letter queue, want message %s", len(dead), *sent.MessageId)
-	}
+	return *sent.MessageId
 }
 
-// shortenVisibility makes claims of the shared stack end after some seconds until the test is over: nobody can wait for
-// the 16 minutes that the template has.
-func shortenVisibility(t *testing.T, seconds int) {
-	set := func(seconds string) {
-		_, err := shared.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
-			QueueUrl: aws.String(shared.outputs["RetryQueueUrl"]), Attributes: map[string]string{"VisibilityTimeout": seconds},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(strconv.Itoa(seconds))
-	t.Cleanup(func() { set("960") })
-}
-
-// logsOf is all that a function has logged.
-func logsOf(t *testing.T, function string) string {
+// setVisibility makes claims end after some seconds: nobody can wait for the 16 minutes of the template.
+func (d *deployed) setVisibility(t testing.TB, seconds int) {
 	t.Helper()
-	group := run(t, "aws", "logs", "describe-log-groups", "--query", "logGroups[?contains(logGroupName,'carnation-"+function+"')].logGroupName", "--output", "text")
-	return run(t, "aws", "logs", "filter-log-events", "--log-group-name", group, "--query", "events[].message", "--output", "text")
+	_, err := d.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
+		QueueUrl: aws.String(d.outputs["RetryQueueUrl"]), Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(seconds)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
-	before := local.endpoint.FaultCounts()[localaws.FaultKill]
-	kill := localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data", Share: 0.2}
-	setFaults(t, kill)
-	out := shared.execute(t, `{"start_seq":500,"end_seq":560}`)
-	setFaults(t)
-	killed := local.endpoint.FaultCounts()[localaws.FaultKill] - before
+	t.Parallel()
+	s := newStack(t)
+	before := s.endpoint.FaultCounts()[localaws.FaultKill]
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data", Share: 0.2})
+	out := s.execute(t, `{"start_seq":500,"end_seq":560}`)
+	s.setFaults(t)
+	killed := s.endpoint.FaultCounts()[localaws.FaultKill] - before
 	if killed == 0 {
 		t.Fatal("no function was killed")
 	}
@@ -256,55 +274,46 @@ func TestKilledFunctionFailsOnlyItsOwnEvents(t *testing.T) {
 	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of 60 events failed and are in the retry queue", killed); got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
-	shared.expectQueue(t, "RetryQueueUrl", killed, 0)
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	shared.expectInserted(t, 500, 560, shared.generated(t, *out.ExecutionArn))
+	s.expectQueue(t, "RetryQueueUrl", killed, 0)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectInserted(t, 500, 560, s.generated(t, *out.ExecutionArn))
 }
 
 func TestRedriveParksWhatCouldNotBeParked(t *testing.T) {
-	refuse := localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessage"}
-	setFaults(t, refuse)
-	out := shared.execute(t, `{"start_seq":660,"end_seq":670,"failure_rate":1}`)
-	setFaults(t)
+	t.Parallel()
+	s := newStack(t)
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultError, Operation: "SendMessage"})
+	out := s.execute(t, `{"start_seq":660,"end_seq":670,"failure_rate":1}`)
+	s.setFaults(t)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if aws.ToString(out.Error) == "Carnation.EventsFailed" {
 		t.Error("the run says that its events are in the retry queue, and they are not")
 	}
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	run(t, "aws", "stepfunctions", "redrive-execution", "--execution-arn", *out.ExecutionArn)
-	redriven := shared.wait(t, *out.ExecutionArn)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	redriven := s.redrive(t, *out.ExecutionArn)
 	if got, want := aws.ToString(redriven.Cause), "10 of 10 events failed and are in the retry queue"; got != want {
 		t.Errorf("after the redrive the cause is %q, want %q", got, want)
 	}
-	shared.expectQueue(t, "RetryQueueUrl", 10, 0)
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	shared.expectInserted(t, 660, 670, shared.generated(t, *out.ExecutionArn))
+	s.expectQueue(t, "RetryQueueUrl", 10, 0)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectInserted(t, 660, 670, s.generated(t, *out.ExecutionArn))
 }
 
-// TestDeployedFunctionsAnswerInvoke invokes the real binaries, through the aws command.
 func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
-	response := t.TempDir() + "/response.json"
+	t.Parallel()
+	s := newStack(t)
 	invoke := func(function, payload string) (functionError, answer string) {
 		t.Helper()
-		args := []string{"aws", "lambda", "invoke", "--function-name", shared.outputs[function], "--payload", payload, "--query", "FunctionError", "--output", "text", response}
-		if strings.HasPrefix(run(t, "aws", "--version"), "aws-cli/2") {
-			args = append(args, "--cli-binary-format", "raw-in-base64-out")
-		}
-		functionError = run(t, args...)
-		data, err := os.ReadFile(response)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return functionError, string(data)
+		return s.invoke(t, s.outputs[function], payload)
 	}
 	item := `{"event":{"sequence_no":450,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":450,"end_seq":451,"retry_attempt":0}}`
 	for range 2 { // the same event twice is one row
-		if failure, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`]}`); failure != "None" || !equalJSON(t, answer, `{"inserted":1,"failed":[]}`) {
+		if failure, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`]}`); failure != "" || !equalJSON(t, answer, `{"inserted":1,"failed":[]}`) {
 			t.Errorf("insert-data answers %s %s", failure, answer)
 		}
 	}
-	shared.expectInserted(t, 450, 451, []event.Event{{SequenceNo: 450, RandomValue: "123e4567-e89b-42d3-a456-426614174000", CurrentTime: 1795416822}})
+	s.expectInserted(t, 450, 451, []event.Event{{SequenceNo: 450, RandomValue: "123e4567-e89b-42d3-a456-426614174000", CurrentTime: 1795416822}})
 	if _, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`],"failure_rate":1}`); !equalJSON(t, answer, `{"inserted":0,"failed":[`+strings.TrimSuffix(item, "}")+`,"error":"SimulatedFailure"}]}`) {
 		t.Errorf("insert-data answers %s", answer)
 	}
@@ -316,16 +325,29 @@ func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
 	if failure, answer := invoke("InsertDataFunctionArn", `{"items":7}`); failure != "Unhandled" || !equalJSON(t, answer, `{"errorMessage":"items is 7: must be a list of items","errorType":"InvalidInputError"}`) {
 		t.Errorf("insert-data answers %s %s", failure, answer)
 	}
-	if failure, answer := invoke("GenerateDataFunctionArn", `{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":1}}`); failure != "None" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0,"max_concurrency":10}`) {
+	if failure, answer := invoke("GenerateDataFunctionArn", `{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":1}}`); failure != "" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0,"max_concurrency":10}`) {
 		t.Errorf("generate-data answers %s %s", failure, answer)
 	}
 
-	name := shared.outputs["InsertDataFunctionArn"]
-	variables := run(t, "aws", "lambda", "get-function-configuration", "--function-name", name, "--query", "Environment", "--output", "json")
-	run(t, "aws", "lambda", "update-function-configuration", "--function-name", name, "--environment", strings.Replace(variables, "TABLE_NAME", "OTHER_NAME", 1))
+	name := aws.String(s.outputs["InsertDataFunctionArn"])
+	was, err := s.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	setVariables := func(variables map[string]string) {
+		t.Helper()
+		if _, err := s.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{
+			FunctionName: name, Environment: &lambdatypes.Environment{Variables: variables},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	without := maps.Clone(was.Environment.Variables)
+	delete(without, "TABLE_NAME")
+	setVariables(without)
 	failure, answer := invoke("InsertDataFunctionArn", `{"items":[]}`)
-	run(t, "aws", "lambda", "update-function-configuration", "--function-name", name, "--environment", variables)
-	if failure != "Unhandled" || !strings.Contains(answer, "Runtime.ExitError") || !strings.Contains(logsOf(t, "insert-data"), "environment variable TABLE_NAME is not set") {
+	setVariables(was.Environment.Variables)
+	if failure != "Unhandled" || !strings.Contains(answer, "Runtime.ExitError") || !strings.Contains(s.logs(t, "insert-data"), "environment variable TABLE_NAME is not set") {
 		t.Errorf("without TABLE_NAME insert-data answers %s %s", failure, answer)
 	}
 	if _, answer := invoke("InsertDataFunctionArn", `{"items":[]}`); !equalJSON(t, answer, `{"inserted":0,"failed":[]}`) {
@@ -333,61 +355,72 @@ func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
 	}
 }
 
+// invoke invokes a function.
+func (d *deployed) invoke(t testing.TB, function, payload string) (functionError, answer string) {
+	t.Helper()
+	out, err := d.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(function), Payload: []byte(payload)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aws.ToString(out.FunctionError), string(out.Payload)
+}
+
 func TestFiveHundredEventsInOneRun(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	start := time.Now()
-	out := shared.execute(t, `{"start_seq":1000,"end_seq":1500,"failure_rate":0.1}`)
+	out := s.execute(t, `{"start_seq":1000,"end_seq":1500,"failure_rate":0.1}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	took := time.Since(start)
-	waiting, _ := shared.queue(t, "RetryQueueUrl")
+	waiting, _ := s.queue(t, "RetryQueueUrl")
 	if want := stillFailing(1000, 1500, 0.1, 0); waiting != want {
 		t.Errorf("%d events parked, want %d", waiting, want)
 	}
-	events := shared.generated(t, *out.ExecutionArn)
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	shared.expectInserted(t, 1000, 1500, events)
-	shared.expectQueue(t, "RetryQueueUrl", 0, 0)
-	shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
-	if took > time.Minute {
-		t.Errorf("500 events took %s, want under a minute", took)
-	}
+	events := s.generated(t, *out.ExecutionArn)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectInserted(t, 1000, 1500, events)
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	s.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
 	t.Logf("500 events took %s", took.Round(100*time.Millisecond))
 }
 
 func TestClaimsOfAStoppedRunComeBack(t *testing.T) {
-	failed := shared.execute(t, `{"start_seq":600,"end_seq":640,"failure_rate":1}`)
+	t.Parallel()
+	s := newStack(t)
+	failed := s.execute(t, `{"start_seq":600,"end_seq":640,"failure_rate":1}`)
 	expectStatus(t, failed, sfntypes.ExecutionStatusFailed)
-	shortenVisibility(t, 5)
-	arn := shared.start(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		if _, inFlight := shared.queue(t, "RetryQueueUrl"); inFlight > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nothing was claimed within a minute")
-		}
-	}
-	if _, err := shared.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+	s.setVisibility(t, 5)
+	arn := s.start(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`)
+	waitFor(t, "a claim", func() bool {
+		_, inFlight := s.queue(t, "RetryQueueUrl")
+		return inFlight > 0
+	})
+	if _, err := s.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 		t.Fatal(err)
 	}
-	expectStatus(t, shared.wait(t, arn), sfntypes.ExecutionStatusAborted)
-	time.Sleep(6 * time.Second) // the visibility timeout, and what the stopped run had begun
-	shared.expectQueue(t, "RetryQueueUrl", 40, 0)
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
-	shared.expectInserted(t, 600, 640, shared.generated(t, *failed.ExecutionArn))
+	expectStatus(t, s.wait(t, arn), sfntypes.ExecutionStatusAborted)
+	waitFor(t, "all claims to end", func() bool {
+		waiting, inFlight := s.queue(t, "RetryQueueUrl")
+		return waiting == 40 && inFlight == 0
+	})
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.expectInserted(t, 600, 640, s.generated(t, *failed.ExecutionArn))
 }
 
 func TestCountsAreMetricsAndLogsHoldNoPayload(t *testing.T) {
-	out := shared.execute(t, `{"start_seq":700,"end_seq":704,"failure_rate":0.5}`)
-	logs := logsOf(t, "insert-data") + logsOf(t, "generate-data")
+	t.Parallel()
+	s := newStack(t)
+	out := s.execute(t, `{"start_seq":700,"end_seq":704,"failure_rate":0.5}`)
+	logs := s.logs(t, "insert-data") + s.logs(t, "generate-data")
 	for _, want := range []string{`"Namespace":"Carnation"`, `"EventsGenerated":4`, `"EventsInserted":1`, `"EventsFailed":1`, `"EventsClaimed":0`, `"requestId":"`} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("the logs have no %s", want)
 		}
 	}
-	for _, e := range shared.generated(t, *out.ExecutionArn) {
+	for _, e := range s.generated(t, *out.ExecutionArn) {
 		if strings.Contains(logs, e.RandomValue) {
 			t.Errorf("the logs hold the payload of event %d", e.SequenceNo)
 		}
 	}
-	expectStatus(t, shared.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 }

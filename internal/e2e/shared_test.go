@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/localaws"
 )
@@ -15,6 +20,20 @@ var (
 	local  *cloud
 	shared *deployed
 )
+
+// distributedStack is in the distributed mode.
+func distributedStack(t *testing.T) *deployed {
+	t.Helper()
+	d, err := distributed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+var distributed = sync.OnceValues(func() (*deployed, error) {
+	return local.createStack("sharded-devl", append([]string{"ProjectName=sharded", "MapMode=DISTRIBUTED", "ShardSize=20", "ShardConcurrency=10", "LambdaReservedConcurrency=4"}, code...)...)
+})
 
 func prepareShared() (err error) {
 	if local, err = clouds.take(); err != nil {
@@ -35,6 +54,24 @@ func setFaults(t *testing.T, rules ...localaws.Rule) {
 	if len(rules) > 0 {
 		t.Cleanup(func() { local.setFaults(t) })
 	}
+}
+
+func shortenVisibility(t *testing.T, seconds int) {
+	t.Helper()
+	shared.setVisibility(t, seconds)
+	t.Cleanup(func() {
+		_, err := shared.sqs.SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(shared.outputs["RetryQueueUrl"]), Attributes: map[string]string{"VisibilityTimeout": "960"},
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func logsOf(t *testing.T, function string) string {
+	t.Helper()
+	return shared.logs(t, function)
 }
 
 // parameterFlags is for aws cloudformation update-stack.

@@ -97,12 +97,6 @@ func TestMakeDestroyRemovesAProdThatWasNeverCreated(t *testing.T) {
 	}
 }
 
-func deleteStack(t *testing.T, name string) {
-	t.Helper()
-	run(t, "aws", "cloudformation", "delete-stack", "--stack-name", name)
-	run(t, "aws", "cloudformation", "wait", "stack-delete-complete", "--stack-name", name)
-}
-
 func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *testing.T) {
 	const name, project = "blue-devl", "blue"
 	code := append(slices.Clone(code), "ProjectName="+project)
@@ -151,7 +145,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 		t.Errorf("after both updates, the second back to the old binary, the output is %s", *out.Output)
 	}
 
-	deleteStack(t, name)
+	local.deleteStack(t, name)
 	for _, query := range [][]string{
 		{"dynamodb", "list-tables", "--query", "TableNames"},
 		{"sqs", "list-queues", "--query", "QueueUrls"},

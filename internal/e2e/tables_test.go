@@ -15,7 +15,9 @@ import (
 )
 
 // Local AWS does plain updates itself, since moto takes long. ReturnValues makes moto do the same update.
-func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
+func TestPlainUpdatesDoWhatMotoDoes(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	const set = "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, createdUnixTime = if_not_exists(createdUnixTime, :now)"
 	const same = "attribute_not_exists(sequenceNo) OR randomStringValue = :random"
 	type updates []dynamodb.UpdateItemInput
@@ -50,8 +52,8 @@ func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
 				return response, err
 			})
 			for _, in := range tc.updates {
-				in.TableName, in.Key, in.ReturnValues = aws.String(shared.outputs["TableName"]), key, returns
-				_, err := shared.table.UpdateItem(t.Context(), &in, func(o *dynamodb.Options) { o.HTTPClient = heard })
+				in.TableName, in.Key, in.ReturnValues = aws.String(s.outputs["TableName"]), key, returns
+				_, err := s.table.UpdateItem(t.Context(), &in, func(o *dynamodb.Options) { o.HTTPClient = heard })
 				var api smithy.APIError
 				if errors.As(err, &api) {
 					got[way] += api.ErrorCode() + ": " + api.ErrorMessage() + "; "
@@ -59,7 +61,7 @@ func TestPlainUpdatesAreWhatMotoMakesOfThem(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			out, err := shared.table.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String(shared.outputs["TableName"]), Key: key})
+			out, err := s.table.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String(s.outputs["TableName"]), Key: key})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,16 +14,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/operate"
 )
 
 func TestRunCommandExitsWithTheOutcome(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
 	for _, test := range []struct {
 		args string
 		code int
@@ -40,7 +46,7 @@ func TestRunCommandExitsWithTheOutcome(t *testing.T) {
 		{"run --start-seq 1 --end-seq 2 --stack-name no-such-stack", 2, "no-such-stack"},
 		{"status --output yaml", 2, "yaml"},
 	} {
-		out := local.command(nil, append([]string{carnation}, strings.Fields(test.args)...)...)
+		out := s.command(nil, append([]string{carnation}, strings.Fields(test.args)...)...)
 		if out.code != test.code || !strings.Contains(out.stdout+out.stderr, test.want) {
 			t.Errorf("carnation %s: %s, want exit code %d and %q", test.args, out, test.code, test.want)
 		}
@@ -48,7 +54,9 @@ func TestRunCommandExitsWithTheOutcome(t *testing.T) {
 }
 
 func TestRunUntilEmptyAsJSON(t *testing.T) {
-	out := local.command(nil, carnation, "run", "--start-seq", "910", "--end-seq", "930", "--failure-rate", "0.3", "--until-empty", "--output", "json")
+	t.Parallel()
+	s := newStack(t)
+	out := s.command(nil, carnation, "run", "--start-seq", "910", "--end-seq", "930", "--failure-rate", "0.3", "--until-empty", "--output", "json")
 	var result struct {
 		Runs   []operate.Run  `json:"runs"`
 		Queues operate.Queues `json:"queues"`
@@ -72,14 +80,16 @@ func TestRunUntilEmptyAsJSON(t *testing.T) {
 	}
 }
 
-func TestStatusCommandCountsWhatIsWhere(t *testing.T) {
-	shared.execute(t, `{"start_seq":940,"end_seq":942,"failure_rate":1}`)
+func TestStatusCommandCountsRowsAndMessages(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.execute(t, `{"start_seq":940,"end_seq":942,"failure_rate":1}`)
 	var status operate.Status
-	if err := json.Unmarshal([]byte(run(t, carnation, "status", "--output", "json", "--executions", "2")), &status); err != nil {
+	if err := json.Unmarshal([]byte(s.run(t, carnation, "status", "--output", "json", "--executions", "2")), &status); err != nil {
 		t.Fatal(err)
 	}
 	rows := 0
-	for _, r := range shared.rows(t, 0, 1<<53) {
+	for _, r := range s.rows(t, 0, 1<<53) {
 		rows += len(r)
 	}
 	if status.Table != rows || status.Retry != 2 || status.InFlight != 0 || status.DeadLetter != 0 {
@@ -88,22 +98,22 @@ func TestStatusCommandCountsWhatIsWhere(t *testing.T) {
 	if len(status.Executions) != 2 || status.Executions[0].Status != "FAILED" || status.Executions[0].Started.Before(status.Executions[1].Started) {
 		t.Errorf("executions are %+v, want two, the failed one first", status.Executions)
 	}
-	shared.execute(t, `{"start_seq":0,"end_seq":0}`)
+	s.execute(t, `{"start_seq":0,"end_seq":0}`)
 }
 
 func TestPackageGivesTheSameBytesAnywhere(t *testing.T) {
-	// What make needs of the project, in another folder.
-	clone := t.TempDir()
-	run(t, "sh", "-c", "tar -cf - go.mod go.sum Makefile cmd internal scripts | tar -xf - -C '"+clone+"'")
-	if out := local.command(nil, "make", "-C", clone, "package"); out.code != 0 {
-		t.Fatal(out)
+	t.Parallel()
+	clone := newCloud(t).newProject(t)
+	if err := os.RemoveAll(filepath.Join(clone.dir, "build")); err != nil {
+		t.Fatal(err)
 	}
-	zips, err := filepath.Glob(clone + "/build/*/*.zip")
+	clone.make(t, "package ARCH="+arch(), 0)
+	zips, err := filepath.Glob(clone.dir + "/build/*/*.zip")
 	if err != nil || len(zips) != 3 {
 		t.Fatalf("zips are %v (%v), want three", zips, err)
 	}
 	for _, zip := range zips {
-		original := filepath.Join(root, strings.TrimPrefix(zip, clone))
+		original := filepath.Join(root, strings.TrimPrefix(zip, clone.dir))
 		if a, b := hash(t, zip), hash(t, original); a != b {
 			t.Errorf("%s is %s in one folder and %s in another", filepath.Base(zip), a, b)
 		}
@@ -122,15 +132,33 @@ func hash(t *testing.T, path string) string {
 // process is a command that is stopped half way.
 type process struct {
 	cmd    *exec.Cmd
-	output bytes.Buffer
+	output output
+}
+
+// output is what a running command has printed so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // launch starts a command in its own process group.
-func launch(t *testing.T, args ...string) *process {
+func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(args[0], args[1:]...)}
 	p.cmd.Dir = root
-	p.cmd.Env = local.environment()
+	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = 10 * time.Second
@@ -141,18 +169,15 @@ func launch(t *testing.T, args ...string) *process {
 	return p
 }
 
-// waitForFile is the content of a file once it is there.
-func waitForFile(t *testing.T, pattern string) (path, content string) {
+// waitForFile waits for a file and returns its content.
+func waitForFile(t *testing.T, path string) (content string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
-			if data, err := os.ReadFile(found[0]); err == nil {
-				return found[0], string(data)
-			}
-		}
-	}
-	t.Fatalf("there was no %s within a minute", pattern)
-	return "", ""
+	waitFor(t, "file "+path, func() bool {
+		data, err := os.ReadFile(path)
+		content = string(data)
+		return err == nil
+	})
+	return content
 }
 
 var endpointURL = regexp.MustCompile(`AWS_ENDPOINT_URL=http://(127\.0\.0\.1:\d+)`)
@@ -161,9 +186,8 @@ var endpointURL = regexp.MustCompile(`AWS_ENDPOINT_URL=http://(127\.0\.0\.1:\d+)
 // address, if it is known, and the files are gone.
 func (p *process) expectNothingLeft(t *testing.T, mark, address string, files ...string) {
 	t.Helper()
-	var left string
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		left = ""
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		left := ""
 		for _, search := range [][]string{{"-fl", mark}, {"-l", "-g", fmt.Sprint(p.cmd.Process.Pid)}} {
 			if out, err := exec.Command("pgrep", search...).Output(); err == nil {
 				left += "processes: " + string(out)
@@ -195,13 +219,13 @@ func listens(address string) bool {
 }
 
 func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
-			t.Setenv("TMPDIR", dir)
-			p := launch(t, carnation, "local", "--env-file", dir+"/env")
-			_, content := waitForFile(t, dir+"/env")
-			address := endpointURL.FindStringSubmatch(content)[1]
+			p := launchLocal(t, dir)
+			address := endpointURL.FindStringSubmatch(waitForFile(t, dir+"/env"))[1]
 			if err := p.cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +245,18 @@ func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 	}
 }
 
+// launchLocal starts carnation local, which keeps its files in a folder.
+func launchLocal(t *testing.T, dir string) *process {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a local AWS, and this is go test -short")
+	}
+	return launch(t, environment("TMPDIR="+dir), carnation, "local", "--python", python(), "--env-file", dir+"/env")
+}
+
 func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
 	dir := t.TempDir()
 	old := filepath.Join(dir, "python3")
 	// A Python that has no packages at all.
@@ -243,7 +278,7 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 		}
 	}
 	for _, python := range []string{old, other, dir + "/none"} {
-		out := local.command(nil, carnation, "local", "--python", python)
+		out := c.command(nil, carnation, "local", "--python", python)
 		if out.code != 2 || strings.Count(out.stderr, "\n") != 1 || !strings.Contains(out.stderr, "make tools") {
 			t.Errorf("with Python %s: %s, want one line that says to run make tools", python, out)
 		}
@@ -252,16 +287,28 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 
 var kills = flag.Int("kills", 1, "how often each tool is killed with each signal, at random moments")
 
-// killAtRandom kills a tool with each signal, each time at another moment of its life, which lasts about so long. Of the
-// processes of a tool that has several, it kills make, the script that make runs, or all of them at once.
-func killAtRandom(t *testing.T, life time.Duration, test func(t *testing.T, kill func(*process))) {
+// killAtRandom kills a tool with each signal, each time at another moment of its life: once so many things have happened, a
+// random number below some. Of the processes of a tool that has several, it kills make, the script that make runs, or all of them.
+func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
 	for range *kills {
 		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
-			moment := rand.N(life).Round(time.Millisecond)
+			moment := rand.IntN(things)
 			whom := rand.IntN(3)
-			t.Run(fmt.Sprintf("%s after %s", signal, moment), func(t *testing.T) {
-				test(t, func(p *process) {
-					time.Sleep(moment)
+			t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {
+				test(t, signal, func(p *process, happened func() int) {
+					ended := make(chan struct{})
+					go func() {
+						_ = p.cmd.Wait() // the next one must work however this one ended
+						close(ended)
+					}()
+					waitFor(t, fmt.Sprintf("%d things to happen", moment), func() bool {
+						select {
+						case <-ended:
+							return true
+						default:
+							return happened() >= moment
+						}
+					})
 					target := p.cmd.Process.Pid
 					switch {
 					case signal == syscall.SIGINT, whom == 0: // as Ctrl-C does
@@ -276,30 +323,37 @@ func killAtRandom(t *testing.T, life time.Duration, test func(t *testing.T, kill
 					if err := syscall.Kill(target, signal); err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended
 						t.Fatal(err)
 					}
-					_ = p.cmd.Wait() // how it ended is the next one's matter
+					<-ended
 				})
 			})
 		}
 	}
 }
 
+// lines counts the lines that a process has printed.
+func (p *process) lines() int { return strings.Count(p.output.String(), "\n") }
+
+// tenths counts tenths of a second from now on.
+func tenths() func() int {
+	start := time.Now()
+	return func() int { return int(time.Since(start) / (100 * time.Millisecond)) }
+}
+
 func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
-	killAtRandom(t, 4*time.Second, func(t *testing.T, kill func(*process)) {
+	t.Parallel()
+	killAtRandom(t, 30, func(t *testing.T, _ syscall.Signal, kill func(*process, func() int)) {
+		t.Parallel()
 		dir := t.TempDir()
-		t.Setenv("TMPDIR", dir)
-		p := launch(t, carnation, "local", "--env-file", dir+"/env")
-		kill(p)
+		p := launchLocal(t, dir)
+		kill(p, tenths())
 		p.expectNothingLeft(t, dir, "")
 
-		next := launch(t, carnation, "local", "--env-file", dir+"/env")
+		next := launchLocal(t, dir)
 		var address string
-		for deadline := time.Now().Add(time.Minute); address == "" || !listens(address); time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("the next one did not serve within a minute")
-			}
-			_, content := waitForFile(t, dir+"/env") // the killed one may have left its own
-			address = endpointURL.FindStringSubmatch(content)[1]
-		}
+		waitFor(t, "the next local AWS", func() bool {
+			address = endpointURL.FindStringSubmatch(waitForFile(t, dir+"/env"))[1] // the killed one may have left its own
+			return listens(address)
+		})
 		if err := next.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -311,58 +365,57 @@ func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 }
 
 func TestRunKilledAtARandomMomentLosesNothing(t *testing.T) {
-	base := int64(20_000)
-	killAtRandom(t, 4*time.Second, func(t *testing.T, kill func(*process)) {
-		start, end := base, base+30
-		base = end
-		p := launch(t, carnation, "run", "--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(end), "--failure-rate", "0.4", "--until-empty")
-		kill(p)
+	t.Parallel()
+	killAtRandom(t, 40, func(t *testing.T, signal syscall.Signal, kill func(*process, func() int)) {
+		t.Parallel()
+		s := newStack(t)
+		start := int64(20_000 + 100*signal) // the command line is searched for
+		p := launch(t, s.environment(), carnation, "run", "--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(start+30), "--failure-rate", "0.4", "--until-empty")
+		kill(p, func() int { return s.count("DescribeExecution", "") + s.count("UpdateItem", "") })
 		p.expectNothingLeft(t, fmt.Sprintf("start-seq %d ", start), "")
 
 		// What it had started goes on by itself.
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-			var status operate.Status
-			if err := json.Unmarshal([]byte(run(t, carnation, "status", "--output", "json")), &status); err != nil {
+		waitFor(t, "all executions to end", func() bool {
+			running, err := s.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{
+				StateMachineArn: aws.String(s.outputs["StateMachineArn"]), StatusFilter: sfntypes.ExecutionStatusRunning,
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(status.Executions, func(e operate.Execution) bool { return e.Status == "RUNNING" }) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("after a minute the executions are %+v", status.Executions)
-			}
-		}
-		run(t, carnation, "run", "--until-empty")
-		if found := shared.rows(t, start, end); len(found) != 0 && len(found) != 30 { // it may not have come to start one
+			return len(running.Executions) == 0
+		})
+		s.run(t, carnation, "run", "--until-empty")
+		if found := s.rows(t, start, start+30); len(found) != 0 && len(found) != 30 { // it may not have come to start one
 			t.Errorf("the table has %d of 30 events", len(found))
 		}
-		shared.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+		s.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
 	})
 }
 
 func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
+	t.Parallel()
+	project := newCloud(t).newProject(t)
 	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
-	killAtRandom(t, 20*time.Second, func(t *testing.T, kill func(*process)) {
-		p := launch(t, "make", "--no-print-directory", "demo")
-		kill(p)
+	demo := func(t *testing.T) *process {
+		return launch(t, environment("TMPDIR="+dir), "make", "--no-print-directory", "-C", project.dir, "demo")
+	}
+	killAtRandom(t, 30, func(t *testing.T, _ syscall.Signal, kill func(*process, func() int)) {
+		p := demo(t)
+		kill(p, p.lines)
 		p.expectNothingLeft(t, dir, "")
 	})
-	out := local.command(nil, "make", "--no-print-directory", "demo")
-	if out.code != 0 {
-		t.Fatalf("the next demo: %s", out)
+	next := demo(t)
+	if err := next.cmd.Wait(); err != nil {
+		t.Fatalf("the next demo: %v: %s", err, next.output.String())
 	}
-	expectInOrder(t, out.stdout, demoStory(60, 0.35, 1001)...)
+	expectInOrder(t, next.output.String(), demoStory(60, 0.35, 1001)...)
 }
 
-// It builds in a folder of its own, because others build at the same time, and starts a local AWS of its own.
 func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p := newProject(t)
-	demo := launch(t, "env", "TMPDIR="+dir, "make", "--no-print-directory", "-C", p.dir, "demo", "MODE=distributed")
-	late := time.AfterFunc(5*time.Minute, func() { _ = syscall.Kill(-demo.cmd.Process.Pid, syscall.SIGKILL) })
-	defer late.Stop()
+	p := newCloud(t).newProject(t)
+	demo := launch(t, environment("TMPDIR="+dir), "make", "--no-print-directory", "-C", p.dir, "demo", "MODE=distributed")
 	if err := demo.cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, demo.output.String())
 	}
