@@ -58,7 +58,7 @@ const (
 	root = "../.."
 	// patience is how long anything may take that a test waits for. A busy machine is slow, so a test fails by what it sees,
 	// and by time only where something hangs.
-	patience = 5 * time.Minute
+	patience = 10 * time.Minute
 	// buildTime is how long the build before all tests may take, with empty caches on a busy machine.
 	buildTime = 20 * time.Minute
 )
