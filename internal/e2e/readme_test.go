@@ -53,7 +53,7 @@ var simulated = regexp.MustCompile(`(?m) --failure-rate 0\.\d+$`)
 func runCommands(t *testing.T, commands string, extra ...string) string {
 	t.Helper()
 	c := newCloud(t)
-	dir := newProject(t).dir
+	dir := c.newProject(t).dir
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // dozens of commands
 	defer cancel()
 	script := simulated.ReplaceAllString(commands, "$0 || [ $$? = 1 ]")
