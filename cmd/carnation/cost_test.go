@@ -15,7 +15,7 @@ import (
 	"carnation/internal/event"
 )
 
-var update = flag.Bool("update", false, "write docs/cost.md anew, with what the command prints")
+var update = flag.Bool("update", false, "update docs/cost.md with the output of the command")
 
 var (
 	shown      = regexp.MustCompile("(?s)(```console\n\\$ build/carnation (cost [^\n]*)\n)(.*?)(```)")
@@ -23,15 +23,15 @@ var (
 	overview   = regexp.MustCompile(`\| events \| [^\n]*\n(?:\|[^\n]*\n)+`)
 )
 
-// What docs/cost.md shows is what the command prints. go test ./cmd/carnation -run Docs -update writes it anew.
-func TestCostDocsShowWhatTheCommandPrints(t *testing.T) {
+// docs/cost.md shows the output of the command. go test ./cmd/carnation -run Docs -update updates it.
+func TestCostDocsShowTheOutputOfTheCommand(t *testing.T) {
 	const path = "../../docs/cost.md"
 	docs, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := len(shown.FindAll(docs, -1)); n < 3 {
-		t.Fatalf("%s shows %d commands, want three at least", path, n)
+		t.Fatalf("%s shows %d commands, want at least three", path, n)
 	}
 	want := shown.ReplaceAllFunc(docs, func(block []byte) []byte {
 		part := shown.FindSubmatch(block)
@@ -58,7 +58,7 @@ func TestCostDocsShowWhatTheCommandPrints(t *testing.T) {
 			usd(inline.Floor), usd(distributed.USD), distributed.Ratio, usd(inline.USD), inline.Ratio)
 	}
 	if !priceTable.Match(want) || !overview.Match(want) {
-		t.Fatalf("%s has no table of prices, or of totals", path)
+		t.Fatalf("%s has no table of prices or no table of totals", path)
 	}
 	want = priceTable.ReplaceAllLiteral(want, []byte(table))
 	want = overview.ReplaceAllLiteral(want, []byte(totals))
@@ -67,7 +67,7 @@ func TestCostDocsShowWhatTheCommandPrints(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if string(want) != string(docs) {
-		t.Errorf("%s does not show what the command prints: go test ./cmd/carnation -run Docs -update", path)
+		t.Errorf("%s does not show the output of the command: run go test ./cmd/carnation -run Docs -update", path)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestCostAsJSONHasBothModesWithTheirPricesAndTotals(t *testing.T) {
 	}
 }
 
-func TestCostOfOneModeLeavesOutWhatTheModeDoesNotHave(t *testing.T) {
+func TestCostOfOneModeShowsOnlyThatMode(t *testing.T) {
 	for mode, lacks := range map[string]string{cost.Inline: "distributed", cost.Distributed: "inline"} {
 		got := carnation(t, nil, "cost", "--events", "10", "--mode", mode)
 		if got.code != 0 || strings.Contains(got.stdout, lacks) || strings.Contains(got.stdout, "Express") || !strings.Contains(got.stdout, "state transitions") {

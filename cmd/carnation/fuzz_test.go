@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzFlags feeds command lines: none may panic, and every error names what was wrong with it.
+// FuzzFlags parses command lines: none may panic, and every error has a text.
 func FuzzFlags(f *testing.F) {
 	f.Add("--start-seq 1 --end-seq 5 --failure-rate 0.5 --until-empty --max-runs 3 --timeout 5m --output json --stack-name s")
 	f.Add("--start-seq -1 --end-seq 9999999999999999999 --failure-rate NaN")
@@ -19,7 +19,7 @@ func FuzzFlags(f *testing.F) {
 			flags.SetOutput(io.Discard)
 			c.setup(flags)
 			if err := flags.Parse(strings.Fields(line)); err != nil && err.Error() == "" {
-				t.Errorf("%s %q: an error that says nothing", c.name, line)
+				t.Errorf("%s %q: the error has no text", c.name, line)
 			}
 		}
 	})

@@ -114,7 +114,7 @@ func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	}
 }
 
-func TestHelpIsNoError(t *testing.T) {
+func TestHelpSucceeds(t *testing.T) {
 	for _, args := range []string{"-h", "--help", "help"} {
 		if got, want := carnation(t, nil, args), (result{stdout: usage}); got != want {
 			t.Errorf("carnation %s = %+v, want %+v", args, got, want)
@@ -145,7 +145,7 @@ func TestHelpIsNoError(t *testing.T) {
 	}
 }
 
-// What the examples say can be run: as far as the point where AWS would be asked.
+// The examples work up to the first call of AWS.
 func TestExamplesOfRunStatusAndRedriveParse(t *testing.T) {
 	for line := range strings.Lines(runExamples + statusExamples + redriveExamples) {
 		words, _, _ := strings.Cut(line, "#")
@@ -158,23 +158,23 @@ func TestExamplesOfRunStatusAndRedriveParse(t *testing.T) {
 	}
 }
 
-func TestJSONOutputIsWholeEvenWhenNothingRan(t *testing.T) {
+func TestJSONOutputIsCompleteWithoutAnyRun(t *testing.T) {
 	server := cloudFormation("carnation-devl", "CREATE_COMPLETE", "StateMachineArn", "TableName", "RetryQueueUrl", "DeadLetterQueueUrl")
 	defer server.Close()
-	// The fake knows no queues, so counting them is what fails.
+	// The fake has no queues, so counting their messages fails.
 	got := carnation(t, []string{"AWS_REGION=eu-central-2", "AWS_ENDPOINT_URL=" + server.URL}, "run", "--until-empty", "--output", "json")
 	if want := "{\n  \"runs\": [],\n  \"queues\": null\n}\n"; got.code != 2 || got.stdout != want || !strings.HasPrefix(got.stderr, "carnation: run: count messages of ") {
 		t.Errorf("carnation run --output json = %+v, want %s", got, want)
 	}
 }
 
-func TestStackThatIsNotThereOrNotWhole(t *testing.T) {
+func TestMissingOrIncompleteStack(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		server *httptest.Server
 		want   []string
 	}{
-		{"not there", cloudFormation("carnation-test", "CREATE_COMPLETE"),
+		{"missing", cloudFormation("carnation-test", "CREATE_COMPLETE"),
 			[]string{"find stack carnation-devl in eu-central-2: ", "Stack with id carnation-devl does not exist"}},
 		{"without outputs", cloudFormation("carnation-devl", "ROLLBACK_COMPLETE"),
 			[]string{"stack carnation-devl is ROLLBACK_COMPLETE and has no output ", "is it a complete Carnation stack?"}},
@@ -196,7 +196,7 @@ func TestStackThatIsNotThereOrNotWhole(t *testing.T) {
 	}
 }
 
-// cloudFormation is an endpoint that knows one stack with these outputs, and nothing else.
+// cloudFormation is an endpoint that has one stack with these outputs, and nothing else.
 func cloudFormation(name, status string, outputs ...string) *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("Action") != "DescribeStacks" || r.FormValue("StackName") != name {
@@ -213,7 +213,7 @@ func cloudFormation(name, status string, outputs ...string) *httptest.Server {
 	}))
 }
 
-func TestTellPrintsARunAndTakesOnlyItsTwoProperEndsAsSuch(t *testing.T) {
+func TestFinishedPrintsARunAndReturnsAnErrorIfItIsIncomplete(t *testing.T) {
 	for _, tc := range []struct {
 		run           operate.Run
 		want, wantErr string
@@ -269,26 +269,26 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-func TestProgressIsALineNowAndThenWhereItCannotBeOverwritten(t *testing.T) {
+func TestProgressWithoutATerminalIsALineEveryFewSeconds(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out)
-	p.showRun(operate.Progress{Elapsed: time.Second}) // nothing known yet
+	p.showRun(operate.Progress{Elapsed: time.Second}) // nothing is known yet
 	for done := range 20 {
 		p.showRun(operate.Progress{Total: 20, Done: done, Failed: done / 2, Elapsed: time.Duration(done) * time.Second})
 	}
 	p.clear()
 	if got, want := out.String(), "0 of 20 events done, 0 failed so far, 0s\n"; got != want {
-		t.Errorf("progress = %q, want one line at once and the next in 5 s: %q", got, want)
+		t.Errorf("progress = %q, want one line at once and the next after 5 s: %q", got, want)
 	}
 }
 
-func TestProgressOnATerminalIsOneLineWithNoRestsOfTheLast(t *testing.T) {
+func TestProgressOnATerminalOverwritesItsLine(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{w: &out, terminal: true}
 	p.showRun(operate.Progress{Total: 20, Done: 10, Failed: 5, Elapsed: 119 * time.Second})
 	p.showRun(operate.Progress{Total: 20, Done: 11, Failed: 5, Elapsed: 120 * time.Second})
 	p.clear()
-	p.clear() // there is nothing left to clear
+	p.clear() // nothing is left to clear
 	const first, second = "10 of 20 events done, 5 failed so far, 1m59s", "11 of 20 events done, 5 failed so far, 2m0s"
 	want := "\r" + first + "\r" + second + " \r" + strings.Repeat(" ", len(second)) + "\r"
 	if got := out.String(); got != want {

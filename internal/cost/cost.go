@@ -1,5 +1,5 @@
-// Package cost says what a run costs on AWS: by the counts that its state machine and functions make, which a test holds
-// against real runs, by what only AWS can measure, which is assumed, and by the one table of prices.
+// Package cost estimates what a run costs on AWS, from three sources: the counts of what the state machine and the functions
+// do, which a test compares with real runs; assumptions about what only AWS can measure; and a table of prices.
 package cost
 
 import (
@@ -13,36 +13,36 @@ const (
 	Distributed = "distributed"
 )
 
-// The types of the distributed mode's child executions, as the state machine's file names them.
+// The types of the child executions in the distributed mode, as the state machine names them.
 const (
 	Standard = "STANDARD"
 	Express  = "EXPRESS"
 )
 
-// Run is what is to be priced: a range of events, each tried once, where the retry queue was empty.
+// Run is a run to price. The retry queue is empty at its start, and each event is tried once.
 type Run struct {
 	Mode      string
 	Events    int    // 1 to event.MaxEvents
-	Failed    int    // how many of them fail on purpose, 0 to Events
+	Failed    int    // events that fail, 0 to Events
 	ShardSize int    // events of a shard, 1 to event.MaxShardSize; distributed mode only
 	ChildType string // Standard or Express; distributed mode only
 }
 
-// Counts is what a Run makes of everything that is billed by the piece and that can be counted anywhere.
+// Counts is how often a Run does what is billed per piece.
 type Counts struct {
 	Executions  int // of the state machine, without the children
 	Children    int // executions that a Distributed Map starts, one a shard
-	Transitions int // Standard only: states entered, and one more for each child that is started
+	Transitions int // of Standard executions: states entered, and one for each child started
 	Generates   int // invocations of generate-data
 	Inserts     int // invocations of insert-data
 	Plans       int // invocations of plan-shards
-	Writes      int // of items, all under 1 KB; an event that fails on purpose makes none
+	Writes      int // of items, all under 1 KB; an event that fails on purpose is not written
 	QueueCalls  int // to the retry queue
 }
 
 func (c Counts) invocations() int { return c.Generates + c.Inserts + c.Plans }
 
-// Counts counts. The numbers of states are the ones that an event, a run, or a shard passes in the state machine's file.
+// Counts counts what the Run does. Its constants are the states that a run, an event or a shard enters in the state machine.
 func (r Run) Counts() Counts {
 	if r.Mode == Distributed {
 		return r.distributed()
@@ -50,7 +50,7 @@ func (r Run) Counts() Counts {
 	return r.inline()
 }
 
-// inline is as many runs of the inline Map as the range takes, one after the other.
+// inline counts runs of the inline mode, one after another, as many as the range needs.
 func (r Run) inline() Counts {
 	const (
 		ofRun          = 4 // Generate Data, Process Events, Any Failures?, All Inserted or Return Failed Events
@@ -63,13 +63,13 @@ func (r Run) inline() Counts {
 		Executions: runs, Generates: runs, Inserts: r.Events, Writes: r.Events - r.Failed, QueueCalls: r.Failed,
 		Transitions: ofRun*runs + ofEvent*r.Events + ofFailedEvent*r.Failed + ofRunThatFails*min(runs, r.Failed),
 	}
-	if rest > 0 { // a full run has no room to claim; others ask the queue once, where it is empty
+	if rest > 0 { // a full run has no room to claim events; any other run finds the queue empty with one call
 		c.QueueCalls++
 	}
 	return c
 }
 
-// distributed is one run of the Distributed Map. Where the queue is empty, no shard claims.
+// distributed counts one run of the distributed mode. No shard claims, because the queue is empty.
 func (r Run) distributed() Counts {
 	const (
 		ofRun   = 6 // Plan Shards, Process Shards, Range Left?, Add Up Shards, Any Failures?, All Inserted or Events Failed
@@ -79,18 +79,18 @@ func (r Run) distributed() Counts {
 	c := Counts{
 		Executions: 1, Children: shards, Generates: shards, Inserts: shards, Plans: 2, Writes: r.Events - r.Failed,
 		Transitions: ofRun + shards,
-		QueueCalls:  1, // how many events wait
+		QueueCalls:  1, // to count the waiting events
 	}
 	if r.ChildType == Standard {
 		c.Transitions += ofShard * shards
 	}
-	// Each shard parks its own failed events, ten in a call. They are taken as spread evenly.
+	// Each shard parks its failed events, ten per call. They are assumed to be spread evenly.
 	each, more := r.Failed/shards, r.Failed%shards
 	c.QueueCalls += (shards-more)*ceil(each, 10) + more*ceil(each+1, 10)
 	return c
 }
 
-// shards is into how many the range is split, at most 10,000.
+// shards is the number of shards of the range, at most 10,000.
 func (r Run) shards() int {
 	return ceil(r.Events, int(event.ShardSize(int64(r.Events), int64(r.ShardSize))))
 }

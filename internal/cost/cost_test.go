@@ -23,7 +23,7 @@ func prices(t *testing.T) Prices {
 	return p
 }
 
-func TestEveryPriceSaysWhatItIsForAndWhereItStands(t *testing.T) {
+func TestEveryPriceHasAUnitAndASource(t *testing.T) {
 	p := prices(t)
 	if p.Region != "us-east-1" {
 		t.Errorf("region is %q, want us-east-1", p.Region)
@@ -33,15 +33,15 @@ func TestEveryPriceSaysWhatItIsForAndWhereItStands(t *testing.T) {
 	}
 	for part, price := range p.Prices {
 		if price.USD <= 0 || price.Per < 1 || price.Unit == "" {
-			t.Errorf("price of %s is %+v, want what so many units cost", part, price)
+			t.Errorf("price of %s is %+v, want a price of a number of units", part, price)
 		}
 		if !strings.HasPrefix(price.Source, "https://aws.amazon.com/") || price.ReadAt != "" && !strings.HasPrefix(price.ReadAt, "https://") {
-			t.Errorf("price of %s: source %q, read at %q, want AWS's page, and another page if the figure was read there", part, price.Source, price.ReadAt)
+			t.Errorf("price of %s: source %q, read at %q, want a page of AWS, and the page that the figure was read from", part, price.Source, price.ReadAt)
 		}
 	}
 }
 
-func TestEveryPartOfABillHasItsPriceAndEveryPriceItsPart(t *testing.T) {
+func TestEveryPartOfABillHasAPriceAndEveryPriceIsUsed(t *testing.T) {
 	p := prices(t)
 	used := map[string]bool{}
 	for _, mode := range []string{Inline, Distributed} {
@@ -71,8 +71,8 @@ func TestEveryPartOfABillHasItsPriceAndEveryPriceItsPart(t *testing.T) {
 	}
 }
 
-// The end-to-end tests hold small runs against the local AWS. These are larger ones, counted by hand.
-func TestCountsOfRunsThatAreCountedByHand(t *testing.T) {
+// The end-to-end tests compare small runs with the local AWS. These are larger runs, counted by hand.
+func TestCountsOfLargeRuns(t *testing.T) {
 	for _, test := range []struct {
 		run  Run
 		want Counts
@@ -95,21 +95,21 @@ func TestCountsOfRunsThatAreCountedByHand(t *testing.T) {
 	}
 }
 
-// maxMillion is the most that a million events may cost in the distributed mode, in USD.
+// maxMillion is the maximum price of a million events in the distributed mode, in USD.
 const maxMillion = 0.80
 
-func TestAMillionEventsInTheDistributedModeCostLittleMoreThanTheirWrites(t *testing.T) {
+func TestAMillionDistributedEventsCostLittleMoreThanTheirWrites(t *testing.T) {
 	for _, children := range []string{Standard, Express} {
 		bill := prices(t).Bill(Run{Mode: Distributed, Events: 1_000_000, ShardSize: event.MaxShardSize, ChildType: children})
 		if bill.Floor != 0.625 || bill.USD > maxMillion || bill.Ratio > 1.25 {
-			t.Errorf("with %s children they cost %.4f USD, %.2f times the %.4f of their writes: want at most 0.80, and 1.25 times 0.625",
-				children, bill.USD, bill.Ratio, bill.Floor)
+			t.Errorf("with %s children they cost %.4f USD, %.2f times the %.4f of their writes: want at most %.2f, and 1.25 times 0.625",
+				children, bill.USD, bill.Ratio, bill.Floor, maxMillion)
 		}
 	}
 }
 
-// What the templates say by default is what is priced.
-func TestTemplatesSayWhatIsPriced(t *testing.T) {
+// The prices are those of a stack with the defaults of the templates.
+func TestPricesUseTheDefaultsOfTheTemplates(t *testing.T) {
 	var text string
 	for _, pattern := range []string{"../../cft/*.yaml", "../../cft/nested-stacks/*.yaml"} {
 		files, err := filepath.Glob(pattern)
@@ -133,7 +133,7 @@ func TestTemplatesSayWhatIsPriced(t *testing.T) {
 	if got := strings.Count(text, "KmsDataKeyReusePeriodSeconds: "+strconv.Itoa(queueKeySeconds)); got != 2 {
 		t.Errorf("%d queues use a data key for %d s, want 2", got, queueKeySeconds)
 	}
-	// lambda-function-stack.yaml has those of one function, cloudwatch-stack.yaml the others.
+	// lambda-function-stack.yaml has the alarms of one function, cloudwatch-stack.yaml the others.
 	if got, want := strings.Count(text, "Type: AWS::CloudWatch::Alarm\n"), functionAlarms+otherAlarms; got != want {
 		t.Errorf("the templates have %d alarms, %d are priced", got, want)
 	}
@@ -142,7 +142,7 @@ func TestTemplatesSayWhatIsPriced(t *testing.T) {
 	}
 }
 
-func TestDocsSayWhatIsAssumed(t *testing.T) {
+func TestDocsListTheAssumptions(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/cost.md")
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,7 @@ func task(status string, started int64, moved, toMove int) moveTask {
 	return moveTask{"Status": status, "StartedTimestamp": started, "ApproximateNumberOfMessagesMoved": moved, "ApproximateNumberOfMessagesToMove": toMove}
 }
 
-// moving answers for message move tasks: ListMessageMoveTasks with one of the list after the other, the last one again
-// and again; nil is none.
+// moving answers ListMessageMoveTasks with these tasks, one after another; nil is an empty list. The last one is repeated.
 func (f *fakeAWS) moving(tasks ...moveTask) {
 	f.answer["GetQueueAttributes"] = func(input map[string]any) (any, error) {
 		return map[string]any{"Attributes": map[string]string{"QueueArn": "arn of " + input["QueueUrl"].(string)}}, nil
@@ -77,7 +76,7 @@ func TestRedriveFollowsAMoveToItsEnd(t *testing.T) {
 	}
 }
 
-func TestRedriveSaysWhyAMoveDidNotReachItsEnd(t *testing.T) {
+func TestRedriveSaysWhyAMoveFailed(t *testing.T) {
 	failed := task("FAILED", 2, 10, 30)
 	failed["FailureReason"] = "CouldNotDetermineMessageSource"
 	refused := func(f *fakeAWS, operation string) {

@@ -7,8 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
-
-	"carnation/internal/function/shard"
 )
 
 // shardFailed is the error of a distributed run in which a shard failed.
@@ -46,16 +44,19 @@ func (s *Stack) countShards(ctx context.Context, h *history) (*Shards, error) {
 	return shards, nil
 }
 
+// outcome is what plan-shards answers at the end of a run.
+type outcome struct{ Inserted, Failed int }
+
 // readOutcome sets the number of events of a distributed run whose shards have all ended.
 func (s *Stack) readOutcome(ctx context.Context, run *Run) error {
-	outcome, found, err := findAnswer[shard.Outcome](ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true})
+	answer, found, err := findAnswer[outcome](ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true})
 	if err != nil {
 		return err
 	}
 	if !found {
 		return fmt.Errorf("the history of %s has no outcome", run.Arn)
 	}
-	run.Inserted, run.Failed = int(outcome.Inserted), int(outcome.Failed)
+	run.Inserted, run.Failed = answer.Inserted, answer.Failed
 	run.Claimed = run.Inserted + run.Failed - run.Generated
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 const eventPlan = `{"start_seq":1,"end_seq":41,"failure_rate":0,"claimers":2,"claim_until":1795416832,"shard_size":20,"current_time":1795416822,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`
 
-// plan adds what plan-shards answers: two shards that claim, two with 20 events each.
+// plan adds the answer of plan-shards: two shards that claim, and two with 20 events each.
 func (h *fakeHistory) plan() {
 	h.add("ExecutionStarted")
 	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": `{"Payload":{"plan":` + eventPlan + `,"first":[0,1],"then":[2,3]}}`})
@@ -30,7 +30,7 @@ func (h *fakeHistory) outcome(inserted, failed int) {
 	h.add("PassStateEntered", "stateEnteredEventDetails", map[string]any{"name": "All Inserted"})
 }
 
-// shards has the fake count the shards of Map Runs.
+// shards answers DescribeMapRun with these counts, by Map Run.
 func (f *fakeAWS) shards(counts map[string]map[string]int) {
 	f.answer["DescribeMapRun"] = func(input map[string]any) (any, error) {
 		count, ok := counts[input["mapRunArn"].(string)]
@@ -87,7 +87,7 @@ func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 				calls++
 			}
 		}
-		// AWS throttles at one call a second, in the long run.
+		// AWS throttles at one call a second.
 		if most := 2 * (1 + int(20*pollEvery/countShardsEvery) + 1); calls > most {
 			t.Errorf("%d calls of DescribeMapRun, want at most %d", calls, most)
 		}
@@ -136,7 +136,7 @@ func TestRunSaysWhichShardFailed(t *testing.T) {
 	}
 }
 
-func TestStatusCountsTheShardsOfARunThatGoesOn(t *testing.T) {
+func TestStatusCountsTheShardsOfARunningExecution(t *testing.T) {
 	f, s := newFakeAWS(t)
 	s.Distributed = true
 	f.holding(Queues{})
@@ -147,7 +147,7 @@ func TestStatusCountsTheShardsOfARunThatGoesOn(t *testing.T) {
 	f.shards(map[string]map[string]int{"arn:claims": {"succeeded": 1, "running": 1}})
 	f.answer["GetExecutionHistory"] = func(input map[string]any) (any, error) {
 		if input["executionArn"] != "arn:on" {
-			return nil, errors.New("a run that has ended is not looked at")
+			return nil, errors.New("the history of a run that has ended is not needed")
 		}
 		return h.page(input)
 	}
