@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -12,21 +13,24 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"carnation/internal/localaws"
 )
 
-// permissions is all policies of a stack, as they are deployed.
+// permissions are all policies of a stack, as deployed.
 type permissions struct {
-	Roles map[string][]statement // what each role may do, by the role's name
-	Other map[string][]statement // who may assume a role, and the policies of queues and topic, by whose they are
+	Roles map[string][]statement // what each role may do, by the name of the role
+	Other map[string][]statement // who may assume each role, and the policies of the queues and the topic
 }
 
-// statement of a policy. A field that it does not have, such as NotAction, fails the test when the policy is read.
+// statement of a policy. Any other field, such as NotAction, fails the test when the policy is read.
 type statement struct {
 	Sid       string
 	Effect    string
@@ -53,22 +57,22 @@ func (l *list) UnmarshalJSON(data []byte) error {
 // use is one thing that a role does, or may do.
 type use struct{ role, action, resource string }
 
-// grant is a permission that no call here can show, with the statement and the conditions under which it is given.
+// grant is a permission that no call here can show, with its statement and its conditions.
 type grant struct {
 	use
 	sid       string
 	condition string // in JSON, with sorted keys
 }
 
-// expectation is what permissions are held against.
+// expectation is what the permissions should be.
 type expectation struct {
-	calls  map[use]bool     // what runs did
-	unseen map[grant]string // what they need besides, and why the endpoint sees nothing of it
+	calls  map[use]bool     // the calls of runs
+	unseen map[grant]string // what runs also need, and why the endpoint does not see it
 	other  map[string][]statement
 }
 
-// check says what permissions lack and what they have too much, a line each. A call is allowed only by a statement that
-// names its action and its resource in full and has no condition, since nothing here could tell whether that is met.
+// check reports what the permissions lack and what they have too much, one line each. A call counts as allowed only by a
+// statement that names its action and its resource in full and has no condition, because no test here evaluates conditions.
 func (want expectation) check(held permissions) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	allowed := map[use]int{}
@@ -79,9 +83,10 @@ func (want expectation) check(held permissions) (faults []string) {
 				fault("%s: statement %s has the effect %s, want Allow", role, s.Sid, s.Effect)
 				continue
 			}
+			condition := inJSON(s.Condition)
 			for _, action := range s.Action {
 				for _, resource := range s.Resource {
-					g := grant{use{role, action, resource}, s.Sid, inJSON(s.Condition)}
+					g := grant{use{role, action, resource}, s.Sid, condition}
 					_, unseen := want.unseen[g]
 					switch {
 					case strings.ContainsAny(action, "*?"):
@@ -149,21 +154,26 @@ func parsePolicy(t *testing.T, of, document string) []statement {
 }
 
 func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
-	t.Run("inline", func(t *testing.T) { audited{shared, "carnation", false}.expectExact(t) })
-	t.Run("distributed", func(t *testing.T) { audited{distributedStack(t), "sharded", true}.expectExact(t) })
+	t.Run("inline", func(t *testing.T) {
+		t.Parallel()
+		audited{newStack(t), false}.expectExact(t)
+	})
+	t.Run("distributed", func(t *testing.T) {
+		t.Parallel()
+		audited{newStack(t, "MapMode=DISTRIBUTED", "ShardSize=20"), true}.expectExact(t)
+	})
 }
 
-// audited is a stack whose permissions are looked at.
+// audited is a stack whose permissions are compared with the calls that its runs make.
 type audited struct {
 	*deployed
-	project   string
-	isSharded bool // in the distributed mode
+	isDistributed bool
 }
 
 func (a audited) expectExact(t *testing.T) {
 	everyPath := a.everyPath
-	if a.isSharded {
-		everyPath = a.everyShardedPath
+	if a.isDistributed {
+		everyPath = a.everyDistributedPath
 	}
 	want := expectation{calls: a.usesOf(t, everyPath)}
 	want.unseen, want.other = a.expectedPermissions(t)
@@ -173,7 +183,7 @@ func (a audited) expectExact(t *testing.T) {
 		t.Error(fault)
 	}
 	if t.Failed() {
-		return // whatever is changed below, there would be a fault
+		return // every check below would find these faults too
 	}
 
 	t.Run("any change of a policy is noticed", func(t *testing.T) {
@@ -226,7 +236,7 @@ func (a audited) expectExact(t *testing.T) {
 		}
 		slices.Sort(reached)
 		want := list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.queueARN("RetryQueueUrl")}
-		if a.isSharded {
+		if a.isDistributed {
 			want = list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.outputs["PlanShardsFunctionArn"],
 				a.outputs["StateMachineArn"], a.executionsARN(":*"), a.executionsARN("/Shard:*")}
 		}
@@ -237,65 +247,65 @@ func (a audited) expectExact(t *testing.T) {
 	})
 }
 
-// everyPath has the shared stack do all that its roles are for. It leaves the queues empty.
+// everyPath makes the stack do everything that its roles are for.
 func (a audited) everyPath(t *testing.T) {
-	expect := func(input string, want sfntypes.ExecutionStatus) {
-		t.Helper()
-		expectStatus(t, a.execute(t, input), want)
-	}
-	expect(`{"start_seq":800,"end_seq":805}`, sfntypes.ExecutionStatusSucceeded)
-	setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
-	expect(`{"start_seq":805,"end_seq":820}`, sfntypes.ExecutionStatusFailed) // all are parked
+	a.expectRun(t, `{"start_seq":800,"end_seq":805}`, sfntypes.ExecutionStatusSucceeded)
+	a.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+	a.expectRun(t, `{"start_seq":805,"end_seq":820}`, sfntypes.ExecutionStatusFailed) // all are parked
 
-	// Only the first receive is served: generate-data claims ten, and gives them back.
-	receive := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data")}
-	first, others := receive, receive
-	first.Fault, first.Nth, first.For = localaws.FaultDelay, 1, localaws.Duration(time.Millisecond)
-	others.Fault = localaws.FaultError
-	setFaults(t, first, others)
+	a.failAfterFirstReceive(t)
 	out := a.execute(t, `{"start_seq":0,"end_seq":0}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
 	if got := aws.ToString(out.Error); got != "ClaimError" {
 		t.Errorf("the run that could not claim failed with %s, want ClaimError", got)
 	}
-
-	setFaults(t)
+	a.setFaults(t)
 	a.expectQueue(t, "RetryQueueUrl", 15, 0)
 
-	for range 2 { // the state machine gives them back
-		expect(`{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
+	for range 2 { // the state machine releases them
+		a.expectRun(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
 	}
-	// Ten have been claimed three times. The others are inserted and deleted.
-	expect(`{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
-	if dead := a.takeAll(t, "DeadLetterQueueUrl"); len(dead) != 10 {
-		t.Errorf("%d messages in the dead-letter queue, want 10", len(dead))
-	}
+	// Ten have been received three times. The others are inserted and deleted.
+	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
+	a.expectQueue(t, "DeadLetterQueueUrl", 10, 0)
 	a.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
-// everyShardedPath is everyPath in the distributed mode.
-func (a audited) everyShardedPath(t *testing.T) {
-	expect := func(input string, want sfntypes.ExecutionStatus) {
-		t.Helper()
-		expectStatus(t, a.execute(t, input), want)
-	}
-	expect(`{"start_seq":8000,"end_seq":8005}`, sfntypes.ExecutionStatusSucceeded)
-	expect(`{"start_seq":8005,"end_seq":8020,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // all are parked
+// everyDistributedPath is everyPath in the distributed mode.
+func (a audited) everyDistributedPath(t *testing.T) {
+	a.expectRun(t, `{"start_seq":8000,"end_seq":8005}`, sfntypes.ExecutionStatusSucceeded)
+	a.expectRun(t, `{"start_seq":8005,"end_seq":8020,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // all are parked
 
-	// Only the first receive is served: generate-data claims ten, and gives them back.
-	first := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultDelay, Nth: 1, For: localaws.Duration(time.Millisecond)}
-	others := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data"), Fault: localaws.FaultError}
-	setFaults(t, first, others)
-	client := lambda.New(lambda.Options{BaseEndpoint: aws.String(local.endpoint.URL), Region: localaws.Region, Credentials: a.config.Credentials})
-	out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"operation":"GenerateRun","input":{"start_seq":0,"end_seq":0}}`)})
-	setFaults(t)
-	if err != nil || !strings.Contains(string(out.Payload), "ClaimError") {
-		t.Errorf("generate-data that could not claim answered %s, %v", out.Payload, err)
+	a.failAfterFirstReceive(t)
+	out, err := a.lambda.Invoke(t.Context(), &lambda.InvokeInput{
+		FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"operation":"GenerateRun","input":{"start_seq":0,"end_seq":0}}`),
+	})
+	a.setFaults(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out.Payload), "ClaimError") {
+		t.Errorf("generate-data that could not claim answered %s", out.Payload)
 	}
 	a.expectQueue(t, "RetryQueueUrl", 15, 0)
-	expect(`{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // insert-data gives them back
-	expect(`{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
+	a.expectRun(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // insert-data releases them
+	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
 	a.expectQueue(t, "RetryQueueUrl", 0, 0)
+}
+
+func (a audited) expectRun(t *testing.T, input string, want sfntypes.ExecutionStatus) {
+	t.Helper()
+	expectStatus(t, a.execute(t, input), want)
+}
+
+// failAfterFirstReceive lets generate-data claim ten messages and fail on the next receive, so that it releases them.
+func (a audited) failAfterFirstReceive(t *testing.T) {
+	t.Helper()
+	receive := localaws.Rule{Operation: "ReceiveMessage", Caller: a.roleName("generate-data")}
+	first, others := receive, receive
+	first.Fault, first.Nth, first.For = localaws.FaultDelay, 1, localaws.Duration(time.Millisecond)
+	others.Fault = localaws.FaultError
+	a.setFaults(t, first, others)
 }
 
 // executionsARN is the ARN of executions of the state machine, or of a Map Run's.
@@ -303,7 +313,7 @@ func (a audited) executionsARN(end string) string {
 	return strings.Replace(a.outputs["StateMachineArn"], ":stateMachine:", ":execution:", 1) + end
 }
 
-// usesOf is what the roles of the shared stack do meanwhile.
+// usesOf is what the roles of the stack do meanwhile.
 func (a audited) usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 	t.Helper()
 	before := a.recorded()
@@ -314,23 +324,23 @@ func (a audited) usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 		if caller == localaws.EngineKeyID {
 			caller = a.roleName("state-machine")
 		}
-		if n > before[call] && strings.HasPrefix(caller, a.project+"-") && strings.HasSuffix(caller, a.roleName("")) {
+		if n > before[call] && a.isRole(caller) {
 			uses[use{caller, call.Action(), call.Resource}] = true
 		}
 	}
 	return uses
 }
 
-// roleName is the name of a role of the shared stack, or with "" how they all end.
+// roleName is the name of a role of the stack.
 func (a audited) roleName(of string) string {
-	end := "-role-devl-" + localaws.Region
-	if of == "" {
-		return end
-	}
-	return a.project + "-" + of + end
+	return "carnation-" + of + "-role-devl-" + localaws.Region
 }
 
-// resourceARN is the ARN of something in the shared stack's account and region.
+func (a audited) isRole(name string) bool {
+	return strings.HasPrefix(name, "carnation-") && strings.HasSuffix(name, "-role-devl-"+localaws.Region)
+}
+
+// resourceARN is the ARN of something in the account and region of the stack.
 func (a audited) resourceARN(service, resource string) string {
 	account := strings.Split(a.outputs["StateMachineArn"], ":")[4]
 	return strings.Join([]string{"arn:aws", service, localaws.Region, account, resource}, ":")
@@ -340,33 +350,30 @@ func (a audited) queueARN(output string) string {
 	return a.resourceARN("sqs", filepath.Base(a.outputs[output]))
 }
 
-// deployedPermissions reads all policies of the shared stack.
+// deployedPermissions reads all policies of the stack.
 func (a audited) deployedPermissions(t *testing.T) permissions {
 	t.Helper()
 	held := permissions{map[string][]statement{}, map[string][]statement{}}
-	var roles []struct {
-		RoleName                 string
-		AssumeRolePolicyDocument json.RawMessage
-		RolePolicyList           []struct{ PolicyDocument json.RawMessage }
-		AttachedManagedPolicies  []any
-		PermissionsBoundary      any
-	}
-	out := run(t, "aws", "iam", "get-account-authorization-details", "--filter", "Role", "--query", "RoleDetailList", "--output", "json")
-	if err := json.Unmarshal([]byte(out), &roles); err != nil {
-		t.Fatal(err)
-	}
-	for _, role := range roles {
-		if !strings.HasPrefix(role.RoleName, a.project+"-") || !strings.HasSuffix(role.RoleName, a.roleName("")) {
-			continue // another stack's
+	pages := iam.NewGetAccountAuthorizationDetailsPaginator(iam.NewFromConfig(a.config), &iam.GetAccountAuthorizationDetailsInput{Filter: []iamtypes.EntityType{iamtypes.EntityTypeRole}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		if len(role.AttachedManagedPolicies) > 0 {
-			t.Errorf("%s has managed policies: %v", role.RoleName, role.AttachedManagedPolicies)
+		for _, role := range page.RoleDetailList {
+			name := *role.RoleName
+			if !a.isRole(name) {
+				t.Errorf("there is a role %s, which is not one of the stack", name)
+			}
+			if len(role.AttachedManagedPolicies) > 0 || role.PermissionsBoundary != nil {
+				t.Errorf("%s has managed policies: %v, %v", name, role.AttachedManagedPolicies, role.PermissionsBoundary)
+			}
+			held.Roles[name] = nil
+			for _, policy := range role.RolePolicyList {
+				held.Roles[name] = append(held.Roles[name], parsePolicy(t, name, unescaped(t, policy.PolicyDocument))...)
+			}
+			held.Other["trust in "+name] = parsePolicy(t, "trust in "+name, unescaped(t, role.AssumeRolePolicyDocument))
 		}
-		held.Roles[role.RoleName] = nil
-		for _, policy := range role.RolePolicyList {
-			held.Roles[role.RoleName] = append(held.Roles[role.RoleName], parsePolicy(t, role.RoleName, string(policy.PolicyDocument))...)
-		}
-		held.Other["trust in "+role.RoleName] = parsePolicy(t, "trust in "+role.RoleName, string(role.AssumeRolePolicyDocument))
 	}
 	for _, output := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
 		out, err := a.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
@@ -377,28 +384,41 @@ func (a audited) deployedPermissions(t *testing.T) permissions {
 		}
 		held.Other[output] = parsePolicy(t, output, out.Attributes["Policy"])
 	}
-	held.Other["TopicArn"] = parsePolicy(t, "TopicArn", run(t, "aws", "sns", "get-topic-attributes",
-		"--topic-arn", a.outputs["TopicArn"], "--query", "Attributes.Policy", "--output", "text"))
+	topic, err := sns.NewFromConfig(a.config).GetTopicAttributes(t.Context(), &sns.GetTopicAttributesInput{TopicArn: aws.String(a.outputs["TopicArn"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.Other["TopicArn"] = parsePolicy(t, "TopicArn", topic.Attributes["Policy"])
 	return held
 }
 
-// expectedPermissions is what roles need that no call here shows, each with the reason, and all policies that are none
-// of a role's own.
+// unescaped is a policy as IAM returns it, without the URL encoding.
+func unescaped(t *testing.T, document *string) string {
+	t.Helper()
+	text, err := url.PathUnescape(aws.ToString(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// expectedPermissions are the permissions that roles need and no call here shows, each with the reason, and all policies that
+// are not the policy of a role.
 func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, other map[string][]statement) {
 	t.Helper()
 	const (
-		encrypts = "a service asks KMS for its caller, and not through this endpoint"
-		logs     = "Lambda writes what a function prints, as the function's role; here the endpoint does"
-		traces   = "Lambda and Step Functions send traces, as the role; the local AWS has none"
-		runs     = "Step Functions starts, follows and redrives the children of a Map Run itself, as the role"
-		delivers = "Step Functions sets up the delivery of its log, as the role; the local AWS has none"
+		encrypts = "a service calls KMS on behalf of its caller, and not through this endpoint"
+		logs     = "Lambda writes the output of a function as the function's role; here the endpoint does"
+		traces   = "Lambda and Step Functions send traces as the role; local AWS has no X-Ray"
+		runs     = "Step Functions itself starts, follows and redrives the children of a Map Run, as the role"
+		delivers = "Step Functions sets up the delivery of its log as the role; local AWS has no log delivery"
 	)
-	key := a.resourceARN("kms", "key/"+local.keyID)
+	key := a.resourceARN("kms", "key/"+a.keyID)
 	equals := func(name string, values ...string) string {
 		return inJSON(map[string]map[string]list{"StringEquals": {name: values}})
 	}
 	machine := list{a.outputs["StateMachineArn"]} // and the children of its Distributed Map
-	if a.isSharded {
+	if a.isDistributed {
 		machine = append(machine, machine[0]+"/Shard")
 	}
 	via := func(service string) string {
@@ -406,11 +426,11 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	}
 	context := func(name string, values ...string) string { return equals("kms:EncryptionContext:"+name, values...) }
 	logsOf := func(function string) string {
-		return a.resourceARN("logs", "log-group:/aws/lambda/"+a.project+"-"+function+"-devl-"+localaws.Region+":*")
+		return a.resourceARN("logs", "log-group:/aws/lambda/carnation-"+function+"-devl-"+localaws.Region+":*")
 	}
 	unseen = map[grant]string{}
 	sender := "state-machine" // who parks
-	if a.isSharded {
+	if a.isDistributed {
 		sender = "insert-data"
 	}
 	type need struct{ of, sid, actions, resource, condition, why string }
@@ -431,7 +451,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		{"state-machine", "Trace", "xray:GetSamplingRules xray:GetSamplingTargets xray:PutTelemetryRecords xray:PutTraceSegments",
 			"*", "null", traces},
 	}
-	if a.isSharded {
+	if a.isDistributed {
 		needs = append(needs,
 			need{"plan-shards", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("plan-shards"), "null", logs},
 			need{"plan-shards", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
@@ -462,7 +482,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	}
 	expect("trust in "+a.roleName("generate-data"), assumedBy("lambda.amazonaws.com", ""))
 	expect("trust in "+a.roleName("insert-data"), assumedBy("lambda.amazonaws.com", ""))
-	if a.isSharded {
+	if a.isDistributed {
 		expect("trust in "+a.roleName("plan-shards"), assumedBy("lambda.amazonaws.com", ""))
 	}
 	expect("trust in "+a.roleName("state-machine"), assumedBy("states.amazonaws.com", from(machine...)))
@@ -470,7 +490,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	expect("DeadLetterQueueUrl", overTLSOnly(a.queueARN("DeadLetterQueueUrl"), `"sqs:*"`))
 	topic := a.outputs["TopicArn"]
 	expect("TopicArn", `{"Sid":"AlarmsOfThisEnvironment","Effect":"Allow","Principal":{"Service":"cloudwatch.amazonaws.com"},`+
-		`"Action":"sns:Publish","Resource":"`+topic+`"`+from(a.resourceARN("cloudwatch", "alarm:"+a.project+"-*-devl-"+localaws.Region))+`},`+
+		`"Action":"sns:Publish","Resource":"`+topic+`"`+from(a.resourceARN("cloudwatch", "alarm:carnation-*-devl-"+localaws.Region))+`},`+
 		overTLSOnly(topic, `"sns:AddPermission","sns:DeleteTopic","sns:GetTopicAttributes","sns:ListSubscriptionsByTopic",`+
 			`"sns:Publish","sns:RemovePermission","sns:SetTopicAttributes","sns:Subscribe"`))
 	return unseen, other
@@ -489,15 +509,16 @@ func (a audited) eachChange(held permissions, do func(what string, changed permi
 	}
 	for _, of := range slices.Sorted(maps.Keys(all)) {
 		change := func(what string, n int, edit func([]statement) []statement) {
-			var changed permissions
-			if err := json.Unmarshal([]byte(inJSON(held)), &changed); err != nil {
-				panic(err) // it was just written
-			}
+			changed := permissions{maps.Clone(held.Roles), maps.Clone(held.Other)}
 			where := changed.Other
 			if _, isRole := changed.Roles[of]; isRole {
 				where = changed.Roles
 			}
-			where[of] = edit(where[of])
+			var statements []statement // a copy that can be edited
+			if err := json.Unmarshal([]byte(inJSON(where[of])), &statements); err != nil {
+				panic(err) // it was just written
+			}
+			where[of] = edit(statements)
 			do(fmt.Sprintf("%s, statement %d: %s", of, n, what), changed)
 		}
 		for n, s := range all[of] {

@@ -92,3 +92,9 @@ func with(parameters []string, replacement string) []string {
 	}
 	return result
 }
+
+func deleteStack(t *testing.T, name string) {
+	t.Helper()
+	run(t, "aws", "cloudformation", "delete-stack", "--stack-name", name)
+	run(t, "aws", "cloudformation", "wait", "stack-delete-complete", "--stack-name", name)
+}

@@ -1,26 +1,32 @@
 package e2e
 
 import (
-	"maps"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/localaws"
 )
 
-func TestOutputsOfTheRootStack(t *testing.T) {
-	want := []string{"DashboardName", "DeadLetterQueueUrl", "GenerateDataFunctionArn", "InsertDataFunctionArn", "MapMode", "RetryQueueUrl", "StateMachineArn", "TableName", "TopicArn"}
-	if got := slices.Sorted(maps.Keys(shared.outputs)); !slices.Equal(got, want) {
-		t.Errorf("outputs are %v, want %v", got, want)
-	}
-}
-
 func TestWrongParameterIsRefusedByItsName(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
 	for _, test := range []struct{ parameter, want string }{
 		{"VisibilityTimeout=900", "VisibilityTimeout"},
 		{"Environment=staging", "Environment"},
@@ -30,18 +36,26 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 		{"MapMaxConcurrency=0", "MapMaxConcurrency"},
 		{"MapMaxConcurrency=41", "MapMaxConcurrency"},
 	} {
-		_, err := local.createStack("carnation-refused", test.parameter)
+		_, err := c.createStack("carnation-refused", test.parameter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("create-stack with %s: %v, want an error that names %s", test.parameter, err, test.want)
+			t.Errorf("a stack with %s: %v, want an error that names %s", test.parameter, err, test.want)
 		}
 	}
-	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "carnation-refused"); out.code == 0 {
-		t.Errorf("a refused stack exists: %s", out)
+	c.expectNoStack(t, "carnation-refused")
+}
+
+// expectNoStack checks that there is no stack of a name.
+func (c *cloud) expectNoStack(t *testing.T, name string) {
+	t.Helper()
+	if stack, err := c.settled(t.Context(), name); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("stack %s exists, as %s: %v", name, stack.StackStatus, err)
 	}
 }
 
 func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
-	prod, err := local.createStack("carnation-prod", append(slices.Clone(code), "Environment=prod")...)
+	t.Parallel()
+	c := newCloud(t)
+	prod, err := c.createStack("carnation-prod", append(slices.Clone(code), "Environment=prod")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,79 +65,96 @@ func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 		t.Errorf("cause is %s", got)
 	}
 	expectStatus(t, prod.execute(t, `{"start_seq":1,"end_seq":3,"failure_rate":0}`), sfntypes.ExecutionStatusSucceeded)
-	destroyed := local.command([]string{"STACK_NAME=carnation-prod", "YES=1"}, "make", "--no-print-directory", "destroy")
+	destroyed := c.command([]string{"STACK_NAME=carnation-prod", "YES=1"}, "make", "--no-print-directory", "destroy")
 	for _, want := range []string{"table carnation-events-prod-", "queue carnation-retry-queue-prod-", "queue carnation-dead-letter-queue-prod-"} {
 		if destroyed.code != 0 || !strings.Contains(destroyed.stdout, "kept, because this was prod: "+want) {
 			t.Errorf("make destroy in prod: %s, want it to leave the %s", destroyed, want)
 		}
 	}
-	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "carnation-prod"); out.code == 0 {
-		t.Errorf("after make destroy the stack is still there: %s", out)
+	c.expectNoStack(t, "carnation-prod")
+	if rows := prod.rows(t, 1, 3); len(rows) != 2 {
+		t.Errorf("after make destroy in prod the table has the rows %v, want those of 2 events", rows)
 	}
-	table := prod.outputs["TableName"]
-	if rows := strings.TrimSpace(run(t, "aws", "dynamodb", "scan", "--table-name", table, "--select", "COUNT", "--query", "Count")); rows != "2" {
-		t.Errorf("after make destroy in prod the table has %s rows, want 2", rows)
+	table := aws.String(prod.outputs["TableName"])
+	if _, err := prod.table.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table}); err == nil || !strings.Contains(err.Error(), "protect") {
+		t.Errorf("the table of prod is not protected: its deletion says %v", err)
 	}
-	if out := local.command(nil, "aws", "dynamodb", "delete-table", "--table-name", table); out.code == 0 {
-		t.Error("the table of prod is not protected")
+	if _, err := prod.table.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: table, DeletionProtectionEnabled: aws.Bool(false)}); err != nil {
+		t.Fatal(err)
 	}
-	run(t, "aws", "dynamodb", "update-table", "--table-name", table, "--no-deletion-protection-enabled")
-	run(t, "aws", "dynamodb", "delete-table", "--table-name", table)
+	if _, err := prod.table.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table}); err != nil {
+		t.Fatal(err)
+	}
 	for _, queue := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
-		run(t, "aws", "sqs", "delete-queue", "--queue-url", prod.outputs[queue])
+		if _, err := prod.sqs.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: aws.String(prod.outputs[queue])}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// The table is protected from the moment it is made, so AWS cannot roll the creation back by itself.
+// The table is protected as soon as it is created, so AWS cannot roll the creation back alone.
 func TestMakeDestroyRemovesAProdThatWasNeverCreated(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
 	const name = "failed-prod"
-	group := "/aws/lambda/failed-generate-data-prod-" + localaws.Region
-	run(t, "aws", "logs", "create-log-group", "--log-group-name", group)
-	defer run(t, "aws", "logs", "delete-log-group", "--log-group-name", group)
-	if _, err := local.createStack(name, append(slices.Clone(code), "Environment=prod", "ProjectName=failed")...); err == nil {
-		t.Fatal("a stack was created though its log group exists")
+	logs := cloudwatchlogs.NewFromConfig(c.config)
+	group := aws.String("/aws/lambda/failed-generate-data-prod-" + localaws.Region)
+	if _, err := logs.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}); err != nil {
+		t.Fatal(err)
 	}
-	if status := run(t, "aws", "cloudformation", "describe-stacks", "--stack-name", name, "--query", "Stacks[0].StackStatus", "--output", "text"); strings.TrimSpace(status) != "ROLLBACK_FAILED" {
-		t.Errorf("stack %s is %s", name, status)
+	t.Cleanup(func() {
+		if _, err := logs.DeleteLogGroup(context.Background(), &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: group}); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := c.createStack(name, append(slices.Clone(code), "Environment=prod", "ProjectName=failed")...); err == nil || !strings.Contains(err.Error(), "ROLLBACK_FAILED") {
+		t.Fatalf("a stack whose log group exists: %v, want ROLLBACK_FAILED", err)
 	}
-	if out := local.command([]string{"STACK_NAME=" + name, "YES=1"}, "make", "--no-print-directory", "destroy"); out.code != 0 {
+	if out := c.command([]string{"STACK_NAME=" + name, "YES=1"}, "make", "--no-print-directory", "destroy"); out.code != 0 {
 		t.Fatalf("make destroy: %s", out)
 	}
-	if out := local.command(nil, "aws", "cloudformation", "describe-stacks", "--stack-name", name); out.code == 0 {
-		t.Errorf("after make destroy the stack is still there: %s", out)
+	c.expectNoStack(t, name)
+	tables, err := dynamodb.NewFromConfig(c.config).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if tables := run(t, "aws", "dynamodb", "list-tables", "--query", "TableNames", "--output", "text"); strings.Contains(tables, "failed-") {
-		t.Errorf("after make destroy there are the tables %s", tables)
+	if len(tables.TableNames) != 0 {
+		t.Errorf("after make destroy there are the tables %v", tables.TableNames)
 	}
 }
 
 func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *testing.T) {
-	const name, project = "blue-devl", "blue"
-	code := append(slices.Clone(code), "ProjectName="+project)
-	blue, err := local.createStack(name, code...)
+	t.Parallel()
+	c := newCloud(t)
+	before := c.everything(t)
+	blue, err := c.createStack("blue-devl", append(slices.Clone(code), "ProjectName=blue")...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := blue.execute(t, `{"start_seq":1,"end_seq":3}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
 	blue.expectInserted(t, 1, 3, blue.generated(t, *out.ExecutionArn))
-
-	update := func(parameters []string) {
-		t.Helper()
-		args := []string{"aws", "cloudformation", "update-stack", "--stack-name", name, "--use-previous-template", "--capabilities", "CAPABILITY_NAMED_IAM", "--parameters"}
-		run(t, append(args, local.parameterFlags(parameters)...)...)
-		run(t, "aws", "cloudformation", "wait", "stack-update-complete", "--stack-name", name)
+	if created := c.everything(t); len(created) < len(before)+20 {
+		t.Errorf("with the stack there are only %v", created)
 	}
 
 	dir := t.TempDir()
-	run(t, "env", "CGO_ENABLED=0", "go", "build", "-o", dir+"/bootstrap", "./internal/e2e/testdata/replacement")
-	run(t, "go", "tool", "build-lambda-zip", "-o", dir+"/new.zip", dir+"/bootstrap")
-	run(t, "aws", "s3", "cp", dir+"/new.zip", "s3://"+bucket+"/carnation/code/go/other.zip")
-	update(with(code, "GenerateDataS3Key=carnation/code/go/other.zip"))
-	response := filepath.Join(dir, "response.json")
-	run(t, "aws", "lambda", "invoke", "--function-name", blue.outputs["GenerateDataFunctionArn"], "--payload", `{}`, response)
-	if answer, err := os.ReadFile(response); err != nil || !strings.Contains(string(answer), `"version":2`) {
-		t.Errorf("after the update generate-data answers %s (%v), want version 2", answer, err)
+	c.run(t, "env", "CGO_ENABLED=0", "go", "build", "-o", dir+"/bootstrap", "./internal/e2e/testdata/replacement")
+	c.run(t, "go", "tool", "build-lambda-zip", "-o", dir+"/new.zip", dir+"/bootstrap")
+	zip, err := os.ReadFile(dir + "/new.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.put("other.zip", zip); err != nil {
+		t.Fatal(err)
+	}
+	blue.update(t, "GenerateDataS3Key=other.zip")
+	answer, err := blue.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(blue.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(answer.Payload), `"version":2`) {
+		t.Errorf("after the update generate-data answers %s, want version 2", answer.Payload)
 	}
 
 	machine, err := os.ReadFile(filepath.Join(root, "state-machine/carnation-state-machine.asl.json"))
@@ -134,35 +165,83 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 	if changed == string(machine) {
 		t.Fatal("the state machine was not changed")
 	}
-	if err := os.WriteFile(dir+"/new.asl.json", []byte(changed), 0o600); err != nil {
+	if err := c.put("other.asl.json", []byte(changed)); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "aws", "s3", "cp", dir+"/new.asl.json", "s3://"+bucket+"/carnation/code/state-machine/other.asl.json")
-	update(with(code, "StateMachineS3Key=carnation/code/state-machine/other.asl.json"))
+	blue.update(t, "GenerateDataS3Key=generate-data.zip", "StateMachineS3Key=other.asl.json")
 	out = blue.execute(t, `{"start_seq":3,"end_seq":5}`)
 	expectStatus(t, out, sfntypes.ExecutionStatusSucceeded)
 	if !equalJSON(t, *out.Output, `{"inserted":2,"failed":0,"new":true}`) {
 		t.Errorf("after both updates, the second back to the old binary, the output is %s", *out.Output)
 	}
 
-	local.deleteStack(t, name)
-	for _, query := range [][]string{
-		{"dynamodb", "list-tables", "--query", "TableNames"},
-		{"sqs", "list-queues", "--query", "QueueUrls"},
-		{"sns", "list-topics", "--query", "Topics[].TopicArn"},
-		{"lambda", "list-functions", "--query", "Functions[].FunctionName"},
-		{"stepfunctions", "list-state-machines", "--query", "stateMachines[].name"},
-		{"iam", "list-roles", "--query", "Roles[].RoleName"},
-		{"logs", "describe-log-groups", "--query", "logGroups[].logGroupName"},
-		{"cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName"},
-		{"cloudwatch", "list-dashboards", "--query", "DashboardEntries[].DashboardName"},
-		{"cloudformation", "describe-stacks", "--query", "Stacks[].StackName"},
-	} {
-		left := run(t, append([]string{"aws", "--output", "text"}, query...)...)
-		for _, resource := range strings.Fields(left) {
-			if strings.Contains(resource, project+"-") {
-				t.Errorf("delete-stack left %s (aws %s)", resource, query[0])
-			}
-		}
+	blue.delete(t)
+	if after := c.everything(t); !slices.Equal(after, before) {
+		t.Errorf("before the stack there were %v, and after its deletion %v", before, after)
 	}
+}
+
+// update updates the stack, with its other parameters as they are, and waits until it is complete.
+func (d *deployed) update(t *testing.T, changes ...string) {
+	t.Helper()
+	stack, err := d.settled(t.Context(), d.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters := stack.Parameters
+	for _, change := range changes {
+		name, value, _ := strings.Cut(change, "=")
+		i := slices.IndexFunc(parameters, func(p cfntypes.Parameter) bool { return *p.ParameterKey == name })
+		parameters[i].ParameterValue = aws.String(value)
+	}
+	if _, err := d.cloudformation.UpdateStack(t.Context(), &cloudformation.UpdateStackInput{
+		StackName: aws.String(d.name), UsePreviousTemplate: aws.Bool(true), Parameters: parameters,
+		Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if stack, err = d.settled(t.Context(), d.name); err != nil || stack.StackStatus != cfntypes.StackStatusUpdateComplete {
+		t.Fatalf("stack %s is %s: %v", d.name, stack.StackStatus, err)
+	}
+}
+
+// everything is the names of all resources in the local AWS, but for its bucket and its key.
+func (c *cloud) everything(t *testing.T) []string {
+	t.Helper()
+	ctx := t.Context()
+	tables, err1 := dynamodb.NewFromConfig(c.config).ListTables(ctx, &dynamodb.ListTablesInput{})
+	queues, err2 := sqs.NewFromConfig(c.config).ListQueues(ctx, &sqs.ListQueuesInput{})
+	topics, err3 := sns.NewFromConfig(c.config).ListTopics(ctx, &sns.ListTopicsInput{})
+	functions, err4 := lambda.NewFromConfig(c.config).ListFunctions(ctx, &lambda.ListFunctionsInput{})
+	machines, err5 := sfn.NewFromConfig(c.config).ListStateMachines(ctx, &sfn.ListStateMachinesInput{})
+	roles, err6 := iam.NewFromConfig(c.config).ListRoles(ctx, &iam.ListRolesInput{})
+	groups, err7 := cloudwatchlogs.NewFromConfig(c.config).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	stacks, err8 := c.cloudformation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{})
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
+		t.Fatal(err)
+	}
+	alarms := c.run(t, "aws", "cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName", "--output", "text")
+	dashboards := c.run(t, "aws", "cloudwatch", "list-dashboards", "--query", "DashboardEntries[].DashboardName", "--output", "text")
+	names := slices.Concat(tables.TableNames, queues.QueueUrls, strings.Fields(alarms), strings.Fields(dashboards))
+	add := func(name *string) { names = append(names, *name) }
+	for _, topic := range topics.Topics {
+		add(topic.TopicArn)
+	}
+	for _, function := range functions.Functions {
+		add(function.FunctionName)
+	}
+	for _, machine := range machines.StateMachines {
+		add(machine.Name)
+	}
+	for _, role := range roles.Roles {
+		add(role.RoleName)
+	}
+	for _, group := range groups.LogGroups {
+		add(group.LogGroupName)
+	}
+	for _, stack := range stacks.Stacks {
+		add(stack.StackName)
+	}
+	slices.Sort(names)
+	return names
 }
