@@ -122,7 +122,7 @@ func prepare() error {
 		return errors.Join(err, first.endpoint.Close())
 	}
 	clouds.free = append(clouds.free, first)
-	return prepareShared()
+	return nil
 }
 
 // arch is the LambdaArchitecture of functions that run on this machine.

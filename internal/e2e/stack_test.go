@@ -76,7 +76,7 @@ func TestProdRefusesSimulatedFailuresAndKeepsItsEvents(t *testing.T) {
 		t.Errorf("after make destroy in prod the table has the rows %v, want those of 2 events", rows)
 	}
 	table := aws.String(prod.outputs["TableName"])
-	if _, err := prod.table.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table}); err == nil || !strings.Contains(err.Error(), "protect") {
+	if _, err := prod.table.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table}); err == nil || !strings.Contains(err.Error(), "DeletionProtection") {
 		t.Errorf("the table of prod is not protected: its deletion says %v", err)
 	}
 	if _, err := prod.table.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: table, DeletionProtectionEnabled: aws.Bool(false)}); err != nil {
