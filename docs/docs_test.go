@@ -94,3 +94,27 @@ func TestRelativeLinksResolve(t *testing.T) {
 		}
 	}
 }
+
+func TestDesignShowsEveryPackage(t *testing.T) {
+	_, tree, _ := strings.Cut(pages(t)["docs/design.md"], "\n## The tree\n")
+	tree, _, _ = strings.Cut(tree, "\n## ")
+	for _, pattern := range []string{"cmd/*", "internal/*", "internal/function/*"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			name := filepath.Base(path)
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !info.IsDir() || strings.HasPrefix(name, ".") || name == "testdata" {
+				continue
+			}
+			if !strings.Contains(tree, " "+name+"/") {
+				t.Errorf("the tree in docs/design.md does not show %s", strings.TrimPrefix(filepath.ToSlash(path), root+"/"))
+			}
+		}
+	}
+}
