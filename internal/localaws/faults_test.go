@@ -3,7 +3,6 @@ package localaws
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -98,6 +97,10 @@ func TestPickFollowsTheRule(t *testing.T) {
 
 // TestFaultsAsAClientSeesThem has a queue on a local AWS, and a client that does not retry.
 func TestFaultsAsAClientSeesThem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts moto")
+	}
+	t.Parallel()
 	e, err := Start(t.Context(), Options{Python: os.Getenv("CARNATION_PYTHON")})
 	if err != nil {
 		t.Fatal(err)
@@ -109,14 +112,16 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 	}()
 	client := sqs.New(sqs.Options{
 		BaseEndpoint: aws.String(e.URL), Region: Region, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider("test", "local", ""), HTTPClient: &http.Client{Timeout: 2 * time.Second},
+		Credentials: credentials.NewStaticCredentialsProvider("test", "local", ""),
 	})
 	created, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	send := func() error {
-		_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: created.QueueUrl, MessageBody: aws.String("hello")})
+	send := func(timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		_, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: created.QueueUrl, MessageBody: aws.String("hello")})
 		return err
 	}
 	receive := func(n int32) []types.Message {
@@ -154,11 +159,15 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 		{Rule{Fault: FaultUnavailable}, "ServiceUnavailable", 0},
 		{Rule{Fault: FaultResetBefore}, "", 0},
 		{Rule{Fault: FaultResetAfter}, "", 1},
-		{Rule{Fault: FaultDelay, For: Duration(4 * time.Second)}, "", 1},
+		{Rule{Fault: FaultDelay, For: Duration(time.Minute)}, "", 1},
 		{Rule{Fault: FaultOutage, For: Duration(time.Minute)}, "", 0},
 	} {
 		with(test.rule)
-		err := send()
+		timeout := 30 * time.Second
+		if test.rule.Fault == FaultDelay {
+			timeout = time.Second
+		}
+		err := send(timeout)
 		with(Rule{Fault: FaultError, Service: "none"})
 		var api smithy.APIError
 		code := ""
@@ -177,7 +186,7 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 	}
 
 	for range 5 {
-		if err := send(); err != nil {
+		if err := send(30 * time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -208,6 +217,7 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 }
 
 func TestFaultsOfInvocations(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	for _, test := range []struct{ fault, errorType, message string }{
 		{FaultKill, "Runtime.ExitError", "signal: killed"},

@@ -19,7 +19,7 @@ import (
 	"carnation/internal/localaws/runtimeapi"
 )
 
-// backend answers as moto does for one function.
+// backend answers for one function as moto does.
 type backend struct {
 	t   *testing.T
 	url string
@@ -193,6 +193,7 @@ func (h *misbehaving) call(t *testing.T, payload string, headers ...string) answ
 }
 
 func TestFunctionGetsItsConfigurationAndStaysWarm(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	first, second := h.call(t, `{}`), h.call(t, `{}`)
 	if first.payload["greeting"] != "hello" || first.payload["memory"] != "256" || first.payload["key"] != "misbehave-role" || first.payload["region"] != "eu-west-1" {
@@ -210,6 +211,7 @@ func TestFunctionGetsItsConfigurationAndStaysWarm(t *testing.T) {
 }
 
 func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	const n = 12
 	pids := make(chan any, n)
@@ -229,6 +231,7 @@ func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
 }
 
 func TestMisbehaviourIsAnsweredAsLambdaDoes(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	for _, test := range []struct{ do, errorType, message string }{
 		{"exit", "Runtime.ExitError", "Runtime exited with error: exit status 1"},
@@ -248,6 +251,7 @@ func TestMisbehaviourIsAnsweredAsLambdaDoes(t *testing.T) {
 }
 
 func TestFunctionOverItsMemoryIsKilled(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	h.change(func(b *backend) { b.config["Timeout"] = 20 })
 	if a := h.call(t, `{"do":"grow"}`); a.errorType != "Runtime.ExitError" || !strings.Contains(a.message, "signal: killed") {
@@ -256,6 +260,7 @@ func TestFunctionOverItsMemoryIsKilled(t *testing.T) {
 }
 
 func TestFunctionThatExitsAtInit(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	h.change(func(b *backend) {
 		b.config["Environment"] = map[string]any{"Variables": map[string]string{"INIT": "exit"}}
@@ -266,6 +271,7 @@ func TestFunctionThatExitsAtInit(t *testing.T) {
 }
 
 func TestZipWithoutBootstrapIsAnInvalidEntrypoint(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	h.change(func(b *backend) { b.code, b.config["CodeSha256"] = zipped(t, "main.py", nil), "2" })
 	if a := h.call(t, `{}`); a.errorType != "Runtime.InvalidEntrypoint" || !strings.Contains(a.message, noBootstrap) {
@@ -280,6 +286,7 @@ func TestZipWithoutBootstrapIsAnInvalidEntrypoint(t *testing.T) {
 }
 
 func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	before := h.call(t, `{}`)
 	h.change(func(b *backend) {
@@ -296,6 +303,7 @@ func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
 }
 
 func TestReservedConcurrencyThrottles(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	one := 1
 	h.change(func(b *backend) { b.reserved = &one })
@@ -318,6 +326,7 @@ func TestReservedConcurrencyThrottles(t *testing.T) {
 }
 
 func TestFunctionGetsTheClientContext(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	context := base64.StdEncoding.EncodeToString([]byte(`{"custom":{"caller":"me"}}`))
 	if a := h.call(t, `{}`, "X-Amz-Client-Context", context); a.payload["caller"] != "me" {
@@ -326,9 +335,10 @@ func TestFunctionGetsTheClientContext(t *testing.T) {
 }
 
 func TestInvokeRequestErrors(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	if a := h.call(t, `{"do":`); a.status != 400 || a.errorType != "InvalidRequestContentException" {
-		t.Errorf("payload that is no JSON: %+v", a)
+		t.Errorf("payload that is not JSON: %+v", a)
 	}
 	if a := h.call(t, `"`+strings.Repeat("x", runtimeapi.MaxPayload)+`"`); a.status != 413 || a.errorType != "RequestTooLargeException" {
 		t.Errorf("payload too large: status %d, %s", a.status, a.errorType)
@@ -352,6 +362,7 @@ func TestInvokeRequestErrors(t *testing.T) {
 }
 
 func TestEventInvocationIsAcceptedAndRuns(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	if a := h.call(t, `{"do":"it later"}`, "X-Amz-Invocation-Type", "Event"); a.status != 202 {
 		t.Fatalf("%+v, want 202", a)
@@ -371,6 +382,7 @@ func TestEventInvocationIsAcceptedAndRuns(t *testing.T) {
 }
 
 func TestLogsGoToTheInvokerAndToCloudWatchLogs(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	a := h.call(t, `{"do":"something"}`, "X-Amz-Log-Type", "Tail")
 	if !strings.Contains(a.logTail, "doing something") {
@@ -385,6 +397,7 @@ func TestLogsGoToTheInvokerAndToCloudWatchLogs(t *testing.T) {
 }
 
 func TestCloseEndsAllCopies(t *testing.T) {
+	t.Parallel()
 	h := newMisbehaving(t)
 	h.call(t, `{}`)
 	var copies []*instance
