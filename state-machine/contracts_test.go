@@ -1,5 +1,5 @@
-// Package statemachine holds the state machines. The tests in this file hold them against what is outside them: the template that
-// creates them, the functions that they invoke, and docs/design.md.
+// Package statemachine holds the state machines, in the Amazon States Language. Its tests read them as files. The tests in this file
+// compare them with the template that creates them, the functions that they invoke, and docs/design.md.
 package statemachine
 
 import (
@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -23,18 +22,49 @@ import (
 )
 
 const (
-	inline       = "carnation-state-machine.asl.json"
-	distributed  = "carnation-distributed.asl.json"
-	rootTemplate = "../cft/carnation-root-stack.yaml"
-	design       = "../docs/design.md"
+	inlineFile      = "carnation-state-machine.asl.json"
+	distributedFile = "carnation-distributed.asl.json"
+	rootTemplate    = "../cft/carnation-root-stack.yaml"
+	rolesTemplate   = "../cft/nested-stacks/iam-role-stack.yaml"
+	designPage      = "../docs/design.md"
 )
 
-// root is what these tests read of the root template.
+// files are the texts that the tests compare, by the paths above.
+type files map[string]string
+
+func read(t *testing.T) files {
+	t.Helper()
+	f := files{}
+	for _, path := range []string{inlineFile, distributedFile, rootTemplate, rolesTemplate, designPage} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f[path] = string(data)
+	}
+	return f
+}
+
+func (f files) machine(t *testing.T, path string) machine {
+	t.Helper()
+	var m machine
+	if err := json.Unmarshal([]byte(f[path]), &m); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return m
+}
+
+func (f files) machines(t *testing.T) map[string]machine {
+	t.Helper()
+	return map[string]machine{inlineFile: f.machine(t, inlineFile), distributedFile: f.machine(t, distributedFile)}
+}
+
+// root is the part of the root template that the tests read.
 type root struct {
 	Parameters map[string]struct {
 		Default  string `yaml:"Default"`
-		MinValue string `yaml:"MinValue"`
-		MaxValue string `yaml:"MaxValue"`
+		MinValue int    `yaml:"MinValue"`
+		MaxValue int    `yaml:"MaxValue"`
 	} `yaml:"Parameters"`
 	Resources struct {
 		StateMachine struct {
@@ -48,225 +78,120 @@ type root struct {
 	} `yaml:"Resources"`
 }
 
-// number is a constraint of a parameter; 0 if there is none.
-func number(text string) int {
-	n, _ := strconv.Atoi(text)
-	return n
-}
-
-// contract reports what does not fit together in these texts, by their paths.
-type contract struct {
-	name  string
-	check func(texts map[string]string, report func(format string, args ...any))
-}
-
-var contracts = []contract{
-	{"substitutions", substituted},
-	{"times", timed},
-	{"errors", named},
-	{"regions", portable},
-}
-
-func (c contract) complaints(texts map[string]string) []string {
-	var all []string
-	c.check(texts, func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) })
-	return all
-}
-
-func texts(t *testing.T) map[string]string {
+func (f files) root(t *testing.T) (r root) {
 	t.Helper()
-	found := map[string]string{}
-	for _, name := range []string{inline, distributed, rootTemplate, design} {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found[name] = string(data)
-	}
-	return found
-}
-
-func TestStateMachinesKeepTheirContracts(t *testing.T) {
-	all := texts(t)
-	for _, c := range contracts {
-		t.Run(c.name, func(t *testing.T) {
-			for _, complaint := range c.complaints(all) {
-				t.Error(complaint)
-			}
-		})
-	}
-}
-
-type object = map[string]any
-
-func readRoot(texts map[string]string, report func(string, ...any)) (r root) {
-	if err := yaml.Unmarshal([]byte(texts[rootTemplate]), &r); err != nil {
-		report("%s: %v", rootTemplate, err)
+	if err := yaml.Unmarshal([]byte(f[rootTemplate]), &r); err != nil {
+		t.Fatalf("%s: %v", rootTemplate, err)
 	}
 	return r
 }
 
-func readMachines(texts map[string]string, report func(string, ...any)) map[string]object {
-	machines := map[string]object{}
-	for _, file := range []string{inline, distributed} {
-		var machine object
-		if err := json.Unmarshal([]byte(texts[file]), &machine); err != nil {
-			report("%s: %v", file, err)
-		}
-		machines[file] = machine
-	}
-	return machines
+// rules compare the state machines with other files. Each returns what is wrong.
+var rules = map[string]func(t *testing.T, f files) []string{
+	"times": checkTimes, "substitutions": checkSubstitutions, "errors": checkErrors, "partitions": checkPartitions,
 }
 
-var substitution = regexp.MustCompile(`\$\{(\w+)\}`)
-
-func substituted(texts map[string]string, report func(string, ...any)) {
-	r := readRoot(texts, report)
-	properties := r.Resources.StateMachine.Properties
-	key := &properties.Definition.Key
-	for _, mode := range []struct{ file, name string }{{inline, "INLINE"}, {distributed, "DISTRIBUTED"}} {
-		value, _ := inMode(key, mode.name)
-		if got := path.Base(r.Parameters[value].Default); got != mode.file {
-			report("%s: in the mode %s the definition is %q, want %s", rootTemplate, mode.name, got, mode.file)
-		}
-		given := map[string]bool{}
-		for name, node := range properties.Substitutions {
-			if _, ok := inMode(&node, mode.name); ok {
-				given[name] = true
-			}
-		}
-		wanted := map[string]bool{}
-		for _, match := range substitution.FindAllStringSubmatch(texts[mode.file], -1) {
-			wanted[match[1]] = true
-		}
-		for name := range wanted {
-			if !given[name] {
-				report("%s gives no %s, which %s has", rootTemplate, name, mode.file)
-			}
-		}
-		for name := range given {
-			if !wanted[name] {
-				report("%s gives %s, which %s does not have", rootTemplate, name, mode.file)
-			}
+func TestStateMachinesFitTheOtherFiles(t *testing.T) {
+	for name, rule := range rules {
+		for _, complaint := range rule(t, read(t)) {
+			t.Errorf("%s: %s", name, complaint)
 		}
 	}
 }
 
-// inMode is a value, or the branch of its !If [Distributed, ...]; false if that is !Ref AWS::NoValue.
-func inMode(node *yaml.Node, mode string) (value string, given bool) {
-	if node.Tag == "!If" && len(node.Content) == 3 && node.Content[0].Value == "Distributed" {
-		branch := 2
-		if mode == "DISTRIBUTED" {
-			branch = 1
-		}
-		node = node.Content[branch]
-	}
-	return node.Value, node.Value != "AWS::NoValue"
-}
-
-func timed(texts map[string]string, report func(string, ...any)) {
-	parameters := readRoot(texts, report).Parameters
-	visibility, function := number(parameters["VisibilityTimeout"].MinValue), number(parameters["LambdaTimeout"].MaxValue)
+// checkTimes checks that a task ends before its run, a function before its task, and a run or shard before its claims.
+func checkTimes(t *testing.T, f files) (wrong []string) {
+	parameters := f.root(t).Parameters
+	visibility, function := parameters["VisibilityTimeout"].MinValue, parameters["LambdaTimeout"].MaxValue
 	if function == 0 {
-		report("%s: LambdaTimeout has no MaxValue", rootTemplate)
+		wrong = append(wrong, "LambdaTimeout has no MaxValue")
 	}
-	for file, machine := range readMachines(texts, report) {
-		execution := seconds(machine)
-		if held := claimed(machine); execution == 0 || visibility <= held {
-			report("%s: VisibilityTimeout can be %d seconds, and %s holds a claim for up to %d", rootTemplate, visibility, file, held)
+	for file, m := range f.machines(t) {
+		if held := m.claimSeconds(); held == 0 || visibility <= held {
+			wrong = append(wrong, fmt.Sprintf("%s: claims are needed for up to %d s, VisibilityTimeout can be %d", file, held, visibility))
 		}
-		eachState(machine, func(name string, state object) {
-			if state["Type"] != "Task" {
+		m.each(func(name string, s state) {
+			if s.Type != "Task" {
 				return
 			}
-			task := seconds(state)
-			if task == 0 || task >= execution {
-				report("%s: state %q can take %d seconds, and the run %d", file, name, task, execution)
+			if s.TimeoutSeconds == 0 || s.TimeoutSeconds >= m.TimeoutSeconds {
+				wrong = append(wrong, fmt.Sprintf("%s: state %q has a timeout of %d s, the run of %d", file, name, s.TimeoutSeconds, m.TimeoutSeconds))
 			}
-			if resource, _ := state["Resource"].(string); strings.Contains(resource, ":lambda:") && task <= function {
-				report("%s: state %q times out after %d seconds, and LambdaTimeout can be %d", file, name, task, function)
+			if strings.Contains(s.Resource, ":lambda:") && s.TimeoutSeconds <= function {
+				wrong = append(wrong, fmt.Sprintf("%s: state %q has a timeout of %d s, LambdaTimeout can be %d", file, name, s.TimeoutSeconds, function))
 			}
 		})
 	}
+	return wrong
 }
 
-// claimed is the longest time in seconds that a run, or a shard of a run, holds its claims: from the start of the invocation that
-// claims to the end of the last attempt of the states after it.
-func claimed(machine object) int {
-	longest := 0
-	eachState(machine, func(_ string, state object) {
-		processor, _ := state["ItemProcessor"].(object)
-		if config, _ := processor["ProcessorConfig"].(object); config["Mode"] != "DISTRIBUTED" {
+// claimSeconds is the longest time that a run, or a shard of it, needs its claims: from the start of the invocation that claims to
+// the end of the last attempt of the last task.
+func (m machine) claimSeconds() int {
+	longest := m.TimeoutSeconds
+	m.each(func(_ string, s state) {
+		if s.ItemProcessor == nil || s.ItemProcessor.ProcessorConfig.Mode != "DISTRIBUTED" {
 			return
 		}
-		held := 0
-		eachState(processor, func(name string, task object) {
-			held += seconds(task)
-			if name == processor["StartAt"] {
-				return // an attempt that fails does not hold the claims of another attempt
+		longest = 0
+		s.ItemProcessor.each(func(name string, task state) {
+			longest += task.TimeoutSeconds
+			if name == s.ItemProcessor.StartAt {
+				return // a failed attempt keeps no claims for the next one
 			}
-			for _, retry := range list(task["Retry"]) {
-				number := func(field string) float64 { n, _ := retry.(object)[field].(float64); return n }
-				delay := number("IntervalSeconds")
-				for range int(number("MaxAttempts")) {
-					held += int(math.Ceil(min(delay, number("MaxDelaySeconds"))))
-					delay *= number("BackoffRate")
-					if slices.Contains(list(retry.(object)["ErrorEquals"]), any("States.ALL")) { // Lambda's own errors come at once
-						held += seconds(task)
+			for _, r := range task.Retry {
+				delay := r.IntervalSeconds
+				for range int(r.MaxAttempts) {
+					longest += int(math.Ceil(min(delay, r.MaxDelaySeconds)))
+					delay *= r.BackoffRate
+					if slices.Contains(r.ErrorEquals, "States.ALL") { // Lambda's own errors come immediately
+						longest += task.TimeoutSeconds
 					}
 				}
 			}
 		})
-		longest = max(longest, held)
 	})
-	if longest == 0 {
-		return seconds(machine)
-	}
 	return longest
 }
 
-func seconds(state object) int {
-	n, _ := state["TimeoutSeconds"].(float64)
-	return int(n)
-}
-
-func list(value any) []any {
-	items, _ := value.([]any)
-	return items
-}
-
-// eachState visits the states of a machine and those in its Maps.
-func eachState(machine object, visit func(name string, state object)) {
-	states, _ := machine["States"].(object)
-	for _, name := range slices.Sorted(maps.Keys(states)) {
-		state := states[name].(object)
-		visit(name, state)
-		if inner, ok := state["ItemProcessor"].(object); ok {
-			eachState(inner, visit)
+// checkSubstitutions checks that the root template gives each state machine the substitutions that it has, and no others.
+func checkSubstitutions(t *testing.T, f files) (wrong []string) {
+	r := f.root(t)
+	properties := r.Resources.StateMachine.Properties
+	for branch, file := range map[int]string{1: distributedFile, 2: inlineFile} {
+		if key := ofMode(properties.Definition.Key, branch); path.Base(r.Parameters[key].Default) != file {
+			wrong = append(wrong, fmt.Sprintf("the root template uses %s for %s", r.Parameters[key].Default, file))
+		}
+		var given, used []string
+		for name, value := range properties.Substitutions {
+			if ofMode(value, branch) != "AWS::NoValue" {
+				given = append(given, name)
+			}
+		}
+		for _, match := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(f[file], -1) {
+			used = append(used, match[1])
+		}
+		slices.Sort(given)
+		slices.Sort(used)
+		if used = slices.Compact(used); !slices.Equal(given, used) {
+			wrong = append(wrong, fmt.Sprintf("%s uses the substitutions %v, the root template gives %v", file, used, given))
 		}
 	}
+	return wrong
 }
 
-// eachText visits every string in a value, with its key.
-func eachText(key string, value any, visit func(key, text string)) {
-	switch v := value.(type) {
-	case string:
-		visit(key, v)
-	case []any:
-		for _, item := range v {
-			eachText(key, item, visit)
-		}
-	case object:
-		for key, item := range v {
-			eachText(key, item, visit)
-		}
+// ofMode is a value of the root template for one of the modes: of !If [Distributed, ..., ...] branch 1 or 2, or the whole value.
+func ofMode(node yaml.Node, branch int) string {
+	if node.Tag == "!If" && len(node.Content) == 3 && node.Content[0].Value == "Distributed" {
+		return node.Content[branch].Value
 	}
+	return node.Value
 }
 
-// Errors that Step Functions reports, and errors of Lambda itself that the task of a function can end with.
+// awsErrors are the names of errors that Step Functions itself reports, and those that a task of Lambda can end with.
 // https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 // https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html (Handle transient Lambda service exceptions)
-var documented = []string{
+var awsErrors = []string{
 	"States.ALL", "States.BranchFailed", "States.DataLimitExceeded", "States.ExceedToleratedFailureThreshold", "States.HeartbeatTimeout",
 	"States.Http.Socket", "States.IntrinsicFailure", "States.ItemReaderFailed", "States.NoChoiceMatched", "States.ParameterPathFailure",
 	"States.Permissions", "States.QueryEvaluationError", "States.ResultPathMatchFailure", "States.ResultWriterFailed", "States.Runtime",
@@ -275,93 +200,64 @@ var documented = []string{
 	"Lambda.TooManyRequestsException", "Lambda.Unknown",
 }
 
-// named compares the names of errors in the state machines, in Go and in docs/design.md.
-func named(texts map[string]string, report func(string, ...any)) {
-	inGo, err := errorTypes("generate-data", "insert-data", "plan-shards")
-	if err != nil {
-		report("%v", err)
-		return
-	}
-	for _, match := range regexp.MustCompile("`([A-Z][A-Za-z]+Error)`").FindAllStringSubmatch(texts[design], -1) {
+// checkErrors compares the names of errors in the state machines, in the functions and in docs/design.md.
+func checkErrors(t *testing.T, f files) (wrong []string) {
+	inGo, design := errorTypes(t), f[designPage]
+	for _, match := range regexp.MustCompile("`([A-Z][A-Za-z]+Error)`").FindAllStringSubmatch(design, -1) {
 		if !slices.Contains(inGo, match[1]) {
-			report("%s names the error %s, which no function has", design, match[1])
+			wrong = append(wrong, fmt.Sprintf("%s names %s, which no function returns", designPage, match[1]))
 		}
 	}
-	for _, name := range inGo {
-		if !strings.Contains(texts[design], "`"+name+"`") {
-			report("%s does not name %s, which a function can end with", design, name)
+	own := map[string]bool{} // the state machines' own errors
+	for file := range f.machines(t) {
+		for _, match := range regexp.MustCompile(`"Error": "([^"]*)"`).FindAllStringSubmatch(f[file], -1) {
+			own[match[1]] = true
+			if !strings.HasPrefix(match[1], "Carnation.") {
+				wrong = append(wrong, fmt.Sprintf("%s has the error %s, want Carnation.<name>", file, match[1]))
+			}
 		}
 	}
-	ofMachines := map[string]bool{}
-	var handled [][3]string
-	for file, machine := range readMachines(texts, report) {
-		eachState(machine, func(state string, declared object) {
-			for _, key := range []string{"Retry", "Catch"} {
-				for _, entry := range list(declared[key]) {
-					names := list(entry.(object)["ErrorEquals"])
-					for _, name := range names {
-						handled = append(handled, [3]string{file, state, fmt.Sprint(name)})
-					}
-					if slices.Contains(names, any("States.ALL")) && len(names) > 1 {
-						report("%s: state %q has States.ALL together with other errors", file, state)
+	for _, name := range slices.Concat(inGo, slices.Collect(maps.Keys(own))) {
+		if !strings.Contains(design, "`"+name+"`") {
+			wrong = append(wrong, fmt.Sprintf("%s does not name %s", designPage, name))
+		}
+	}
+	for file, m := range f.machines(t) {
+		m.each(func(state string, s state) {
+			handled := [][]string{}
+			for _, r := range s.Retry {
+				handled = append(handled, r.ErrorEquals)
+			}
+			for _, c := range s.Catch {
+				handled = append(handled, c.ErrorEquals)
+			}
+			for _, names := range handled {
+				if slices.Contains(names, "States.ALL") && len(names) > 1 {
+					wrong = append(wrong, fmt.Sprintf("%s: state %q names States.ALL together with other errors", file, state))
+				}
+				for _, name := range names {
+					if !slices.Contains(awsErrors, name) && !slices.Contains(inGo, name) && !own[name] {
+						wrong = append(wrong, fmt.Sprintf("%s: state %q handles %s, which neither AWS nor a function reports", file, state, name))
 					}
 				}
 			}
-			eachText("", declared, func(key, text string) {
-				switch {
-				case key == "Error":
-					ofMachines[text] = true // of a Fail state, or the default where no error was caught
-				case key == "StringEquals" && strings.HasSuffix(text, "Error"):
-					handled = append(handled, [3]string{file, state, text})
-				}
-			})
 		})
 	}
-	for name := range ofMachines {
-		if !strings.HasPrefix(name, "Carnation.") {
-			report("state machines end with %s, want Carnation.<name>", name)
-		} else if !strings.Contains(texts[design], "`"+name+"`") {
-			report("%s does not name %s, which a state machine has", design, name)
-		}
-	}
-	for _, h := range handled {
-		if !slices.Contains(documented, h[2]) && !slices.Contains(inGo, h[2]) && !ofMachines[h[2]] {
-			report("%s: state %q names the error %s, which neither AWS nor a function has", h[0], h[1], h[2])
-		}
-	}
+	return wrong
 }
 
-// errorTypes are the exported error types of the packages that these functions are built from. Lambda reports a returned error
-// with the name of its type.
-func errorTypes(functions ...string) ([]string, error) {
-	var names, queue []string
-	for _, function := range functions {
-		queue = append(queue, "cmd/"+function)
-	}
-	seen := map[string]bool{}
-	for len(queue) > 0 {
-		dir := queue[0]
-		queue = queue[1:]
-		if seen[dir] {
-			continue
-		}
-		seen[dir] = true
-		paths, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+// errorTypes are the exported error types of the functions. Lambda reports the name of the type as the name of the error.
+func errorTypes(t *testing.T) (names []string) {
+	t.Helper()
+	for _, pattern := range []string{"../internal/event/*.go", "../internal/function/*/*.go"} {
+		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
-			return nil, fmt.Errorf("%s: %d Go files, %v", dir, len(paths), err)
+			t.Fatalf("%s: %d files, %v", pattern, len(paths), err)
 		}
 		for _, path := range paths {
-			if strings.HasSuffix(path, "_test.go") {
-				continue
-			}
 			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 			if err != nil {
-				return nil, err
-			}
-			for _, imported := range file.Imports {
-				if own, ok := strings.CutPrefix(strings.Trim(imported.Path.Value, `"`), "carnation/"); ok {
-					queue = append(queue, own)
-				}
+				t.Fatal(err)
 			}
 			for _, declaration := range file.Decls {
 				method, ok := declaration.(*ast.FuncDecl)
@@ -378,59 +274,62 @@ func errorTypes(functions ...string) ([]string, error) {
 			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
-}
-
-func portable(texts map[string]string, report func(string, ...any)) {
-	for file, machine := range readMachines(texts, report) {
-		eachText("", machine, func(key, text string) {
-			if regexp.MustCompile(`\barn:aws\b|amazonaws\.|\b[a-z]{2}-[a-z]+-[0-9]\b|\b[0-9]{12}\b`).MatchString(text) {
-				report("%s: %s names a partition, a region or an account: %s", file, key, text)
-			}
-		})
+	if len(names) == 0 {
+		t.Fatal("the functions have no error types")
 	}
+	return names
 }
 
-func TestEachContractNoticesWhatBreaksIt(t *testing.T) {
-	const retries = `"MaxAttempts": 2,
+// checkPartitions checks that the state machines work in every partition, region and account.
+func checkPartitions(t *testing.T, f files) (wrong []string) {
+	for file := range f.machines(t) {
+		for what, pattern := range map[string]string{"a partition": `\barn:aws\b|amazonaws\.`, "a region": `\b[a-z]{2}(-[a-z]+)+-[0-9]\b`, "an account": `\b[0-9]{12}\b`} {
+			if match := regexp.MustCompile(pattern).FindString(f[file]); match != "" {
+				wrong = append(wrong, fmt.Sprintf("%s names %s: %s", file, what, match))
+			}
+		}
+	}
+	return wrong
+}
+
+func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
+	insert := `"MaxAttempts": 2,
                 "BackoffRate": 2,
                 "MaxDelaySeconds": 10,
                 "JitterStrategy": "FULL"
               }
             ],
             "End": true`
-	tests := []struct{ contract, file, old, new, want string }{
-		{"substitutions", rootTemplate, "        Partition: !Ref AWS::Partition\n", "", "gives no Partition"},
-		{"substitutions", inline, "${InsertDataFunctionArn}", "insert-data", "gives InsertDataFunctionArn, which"},
-		{"substitutions", rootTemplate, "!If [Distributed, !Ref DistributedStateMachineS3Key, !Ref StateMachineS3Key]", "!Ref StateMachineS3Key", "want " + distributed},
+	broken := map[string]bool{}
+	for _, test := range []struct{ rule, file, old, new, want string }{
 		{"times", rootTemplate, "MinValue: 960", "MinValue: 900", "VisibilityTimeout can be 900"},
 		{"times", rootTemplate, "MaxValue: 180", "MaxValue: 190", "LambdaTimeout can be 190"},
-		{"times", distributed, retries, strings.Replace(retries, `"MaxAttempts": 2`, `"MaxAttempts": 3`, 1), distributed + " holds a claim for up to"},
-		{"times", inline, `"TimeoutSeconds": 60,`, "", `"Park New Event" can take 0 seconds`},
-		{"errors", inline, "Lambda.SdkClientException", "Lambda.SdkClientError", "neither AWS nor a function has"},
-		{"errors", inline, `"Error": "Carnation.EventsFailed"`, `"Error": "Carnation.Failed"`, "does not name Carnation.Failed"},
-		{"errors", design, "`ClaimError`", "`ClaimFailedError`", "does not name ClaimError"},
-		{"regions", inline, "arn:${Partition}:states", "arn:aws:states", "names a partition"},
-	}
-	all := texts(t)
-	broken := map[string]bool{}
-	for _, test := range tests {
-		i := slices.IndexFunc(contracts, func(c contract) bool { return c.name == test.contract })
-		broken[test.contract] = true
-		changed := maps.Clone(all)
-		changed[test.file] = strings.Replace(all[test.file], test.old, test.new, 1)
-		if changed[test.file] == all[test.file] {
-			t.Errorf("%s has no %q to replace", test.file, test.old)
+		{"times", distributedFile, insert, strings.Replace(insert, "2", "3", 1), "claims are needed for up to 1147 s"},
+		{"times", inlineFile, `"TimeoutSeconds": 60,`, "", `state "Park New Event" has a timeout of 0 s`},
+		{"substitutions", rootTemplate, "        Partition: !Ref AWS::Partition\n", "", "the root template gives [GenerateDataFunctionArn"},
+		{"substitutions", inlineFile, "${RetryQueueUrl}", "url", "uses the substitutions [GenerateDataFunctionArn InsertDataFunctionArn Partition], "},
+		{"substitutions", rootTemplate, "Key: !If [Distributed, !Ref DistributedStateMachineS3Key, !Ref StateMachineS3Key]", "Key: !Ref StateMachineS3Key", "carnation-state-machine.asl.json for carnation-distributed.asl.json"},
+		{"errors", inlineFile, "Lambda.SdkClientException", "Lambda.SdkClientError", "which neither AWS nor a function reports"},
+		{"errors", inlineFile, `"Error": "Carnation.EventsFailed"`, `"Error": "Carnation.Failed"`, "does not name Carnation.Failed"},
+		{"errors", designPage, "`ClaimError`", "`ClaimFailedError`", "does not name ClaimError"},
+		{"errors", designPage, "`ClaimError`", "`ClaimFailedError`", "names ClaimFailedError, which no function returns"},
+		{"partitions", inlineFile, "arn:${Partition}:states", "arn:aws:states", "names a partition"},
+		{"partitions", distributedFile, "arn:${Partition}:states:", "arn:${Partition}:states:eu-central-1", "names a region"},
+	} {
+		broken[test.rule] = true
+		f := read(t)
+		if !strings.Contains(f[test.file], test.old) {
+			t.Errorf("%s has no %q to replace: break something else", test.file, test.old)
 			continue
 		}
-		if complaints := contracts[i].complaints(changed); !strings.Contains(strings.Join(complaints, "\n"), test.want) {
-			t.Errorf("%s, with %q for %q in %s, says %q, want %q", test.contract, test.new, test.old, test.file, complaints, test.want)
+		f[test.file] = strings.ReplaceAll(f[test.file], test.old, test.new)
+		if complaints := strings.Join(rules[test.rule](t, f), "\n"); !strings.Contains(complaints, test.want) {
+			t.Errorf("%s, with %q in place of %q: complaints are %q, want %q", test.rule, test.new, test.old, complaints, test.want)
 		}
 	}
-	for _, c := range contracts {
-		if !broken[c.name] {
-			t.Errorf("nothing here breaks %s", c.name)
+	for name := range rules {
+		if !broken[name] {
+			t.Errorf("nothing here breaks the rule %s", name)
 		}
 	}
 }

@@ -1,9 +1,7 @@
 package operate
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -50,42 +48,6 @@ func TestHistoryCountsTheEventsOfTheMap(t *testing.T) {
 		if !reflect.DeepEqual(got, tc.want) {
 			t.Errorf("%s: counted %+v, want %+v", tc.name, got, tc.want)
 		}
-	}
-}
-
-// history counts states by their names in the state machine.
-func TestStateNamesAreInTheStateMachine(t *testing.T) {
-	data, err := os.ReadFile("../../state-machine/carnation-state-machine.asl.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	type state struct{ Type, Error string }
-	var machine struct {
-		States map[string]struct {
-			state
-			ItemProcessor struct{ States map[string]state }
-		}
-	}
-	if err := json.Unmarshal(data, &machine); err != nil {
-		t.Fatal(err)
-	}
-	process := machine.States[ProcessEvents]
-	if process.Type != "Map" {
-		t.Errorf("state %q is a %q, want a Map", ProcessEvents, process.Type)
-	}
-	for _, name := range []string{EventFailed, InvocationFailed} {
-		if got := process.ItemProcessor.States[name].Type; got != "Pass" {
-			t.Errorf("state %q in %q is a %q, want a Pass", name, ProcessEvents, got)
-		}
-	}
-	var failures []string
-	for _, s := range machine.States {
-		if s.Type == "Fail" {
-			failures = append(failures, s.Error)
-		}
-	}
-	if !slices.Equal(failures, []string{eventsFailed}) {
-		t.Errorf("errors of Fail states = %v, want %s only", failures, eventsFailed)
 	}
 }
 
