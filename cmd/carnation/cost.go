@@ -32,11 +32,11 @@ func setupCost(flags *flag.FlagSet) action {
 	output := outputFlag(flags)
 	return func(_ context.Context, stdout, _ io.Writer) error {
 		if events.n == 0 {
-			return fmt.Errorf("cost: --events is missing: %s", events.mustBe())
+			return fmt.Errorf("--events is missing: %s", events.mustBe())
 		}
 		prices, err := cost.LoadPrices()
 		if err != nil {
-			return fmt.Errorf("cost: %w", err)
+			return err
 		}
 		result := costResult{Events: events.n, Failed: int(math.Round(float64(events.n) * float64(rate))), Region: prices.Region, Date: prices.Date}
 		for _, m := range mode.allowed {

@@ -33,7 +33,7 @@ func setupLocal(flags *flag.FlagSet) action {
 			}()
 		}
 		if *port < 0 || *port > 65535 {
-			return fmt.Errorf("local: --port is %d: must be an integer from 0 to 65535", *port)
+			return fmt.Errorf("--port is %d: must be an integer from 0 to 65535", *port)
 		}
 		var faults localaws.Faults
 		if *faultsFile != "" {
@@ -42,7 +42,7 @@ func setupLocal(flags *flag.FlagSet) action {
 				faults, err = localaws.ParseFaults(data)
 			}
 			if err != nil {
-				return fmt.Errorf("local: --faults: %w", err)
+				return fmt.Errorf("--faults: %w", err)
 			}
 		}
 		if *envFile != "" {
@@ -50,7 +50,7 @@ func setupLocal(flags *flag.FlagSet) action {
 		}
 		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr, Faults: faults})
 		if err != nil {
-			return fmt.Errorf("local: %w", err)
+			return err
 		}
 		defer func() {
 			if closeErr := endpoint.Close(); err == nil {
@@ -60,7 +60,7 @@ func setupLocal(flags *flag.FlagSet) action {
 		exports := exports(endpoint.Environment(), *python)
 		if *envFile != "" {
 			if err := writeWhole(*envFile, exports); err != nil {
-				return fmt.Errorf("local: --env-file: %w", err)
+				return fmt.Errorf("--env-file: %w", err)
 			}
 		}
 		fmt.Fprintf(stdout, "AWS is at %s until Ctrl-C. In another terminal:\n\n%s\n", endpoint.URL, exports)

@@ -98,7 +98,10 @@ func (c command) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return fmt.Errorf("%s: %w; see: carnation %s -h", c.name, err, c.name)
 	}
-	return act(ctx, stdout, stderr)
+	if err := act(ctx, stdout, stderr); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	return nil
 }
 
 func (c command) help(flags *flag.FlagSet, stdout io.Writer) error {

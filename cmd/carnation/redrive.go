@@ -28,13 +28,13 @@ func setupRedrive(flags *flag.FlagSet) action {
 	output := outputFlag(flags)
 	return func(ctx context.Context, stdout, stderr io.Writer) error {
 		if err := checkTimeout(*timeout); err != nil {
-			return fmt.Errorf("redrive: %w", err)
+			return err
 		}
 		ctx, cancel := withTimeout(ctx, *timeout)
 		defer cancel()
 		stack, err := operate.Open(ctx, *name)
 		if err != nil {
-			return fmt.Errorf("redrive: %w", err)
+			return err
 		}
 		var result redriveResult
 		result.Moved, err = redrive(ctx, stack, newProgress(stderr))
@@ -44,10 +44,7 @@ func setupRedrive(flags *flag.FlagSet) action {
 		} else if err == nil {
 			err = countErr
 		}
-		if err = errors.Join(err, result.print(stdout, output.value)); err != nil {
-			return fmt.Errorf("redrive: %w", err)
-		}
-		return nil
+		return errors.Join(err, result.print(stdout, output.value))
 	}
 }
 

@@ -63,19 +63,17 @@ func setupRun(flags *flag.FlagSet) action {
 	output := outputFlag(flags)
 	return func(ctx context.Context, stdout, stderr io.Writer) error {
 		if err := f.check(); err != nil {
-			return fmt.Errorf("run: %w", err)
+			return err
 		}
 		ctx, cancel := withTimeout(ctx, f.timeout)
 		defer cancel()
 		stack, err := operate.Open(ctx, *name)
 		if err != nil {
-			return fmt.Errorf("run: %w", err)
+			return err
 		}
 		r := &runner{stack: stack, stdout: stdout, progress: newProgress(stderr), text: output.value == "text"}
 		failed, err := r.run(ctx, &f)
-		if err != nil {
-			err = fmt.Errorf("run: %w", err)
-		} else if failed {
+		if err == nil && failed {
 			err = errFailed
 		}
 		return errors.Join(err, r.printSummary())

@@ -21,20 +21,20 @@ func setupStatus(flags *flag.FlagSet) action {
 	output := outputFlag(flags)
 	return func(ctx context.Context, stdout, _ io.Writer) error {
 		if *executions < 1 || *executions > 1000 {
-			return fmt.Errorf("status: --executions is %d: must be an integer from 1 to 1000", *executions)
+			return fmt.Errorf("--executions is %d: must be an integer from 1 to 1000", *executions)
 		}
 		if err := checkTimeout(*timeout); err != nil {
-			return fmt.Errorf("status: %w", err)
+			return err
 		}
 		ctx, cancel := withTimeout(ctx, *timeout)
 		defer cancel()
 		stack, err := operate.Open(ctx, *name)
 		if err != nil {
-			return fmt.Errorf("status: %w", err)
+			return err
 		}
 		status, err := stack.Status(ctx, *executions)
 		if err != nil {
-			return fmt.Errorf("status: %w", err)
+			return err
 		}
 		if output.value == "json" {
 			return printJSON(stdout, status)
