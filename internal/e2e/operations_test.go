@@ -35,7 +35,7 @@ var (
 	ownLink   = regexp.MustCompile(`\]\(#([^)]+)\)`)
 )
 
-// anchors is what the headings of a page are linked by, as GitHub makes it of them.
+// anchors are the link targets that GitHub makes from the headings of a page.
 func anchors(page string) map[string]bool {
 	found := map[string]bool{}
 	for _, m := range heading.FindAllStringSubmatch(page, -1) {
@@ -54,7 +54,7 @@ func TestLinksWithinTheOperationsPageLeadSomewhere(t *testing.T) {
 	}
 }
 
-// metricOfAWS is the metrics that AWS publishes, of those that Carnation could watch, with their one dimension.
+// metricOfAWS has the metrics of AWS that Carnation could watch, with their one dimension.
 // https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 // https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -69,7 +69,7 @@ var metricOfAWS = map[string]struct {
 	"AWS/Lambda": {"FunctionName", []string{"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"}},
 }
 
-// emitted is the metrics that the log lines publish through the embedded metric format, written as on a dashboard.
+// emitted are the metrics that the log lines publish in the embedded metric format, written as on a dashboard.
 func emitted(t *testing.T, rows []logRow) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -211,11 +211,26 @@ func (w *watched) expectAlarmsOfEachFunction(t *testing.T) {
 	}
 }
 
+// documentedAlarms are the alarms of the table in docs/operations.md, with the section that each leads to. A name is as in
+// "dead letter queue depth"; that of an alarm on a function does not name the function.
+func documentedAlarms(page string) map[string]string {
+	sections := map[string]string{}
+	for _, row := range alarmRow.FindAllStringSubmatch(page, -1) {
+		for _, name := range strings.Split(strings.TrimSuffix(row[1], " of a function"), ", ") {
+			sections[strings.ReplaceAll(name, "-", " ")] = row[2]
+		}
+	}
+	return sections
+}
+
+var alarmRow = regexp.MustCompile(`(?m)^\| ([^|]+) \| [^|]+ \| \[[^]]+\]\(#([^)]+)\) \|$`)
+
 func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 	if want := 5*len(w.functions) + 5; len(w.alarms) != want {
 		t.Errorf("there are %d alarms, want %d", len(w.alarms), want)
 	}
-	known, resources := anchors(operations(t)), w.resources()
+	page := operations(t)
+	known, documented, resources := anchors(page), documentedAlarms(page), w.resources()
 	const where = "carnation devl, " + localaws.Region + ": "
 	for _, alarm := range w.alarms {
 		name, description := alarm.AlarmName, alarm.AlarmDescription
@@ -229,10 +244,15 @@ func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 		if !known[anchor] {
 			t.Errorf("alarm %s leads to #%s, which docs/operations.md does not have", name, anchor)
 		}
+		kind := strings.TrimSuffix(strings.TrimPrefix(name, "carnation-"), "-devl-"+localaws.Region)
 		for _, function := range w.functions {
 			if strings.Contains(name, function) && !strings.Contains(text, function) {
 				t.Errorf("alarm %s does not say that it is about %s: %s", name, function, text)
 			}
+			kind = strings.TrimPrefix(kind, function+"-")
+		}
+		if section := documented[strings.ReplaceAll(kind, "-", " ")]; section != anchor {
+			t.Errorf("alarm %s leads to #%s, and the table of alarms in docs/operations.md to #%s", name, anchor, section)
 		}
 		metric := metricOfAWS[alarm.Namespace]
 		if !slices.Contains(metric.names, alarm.MetricName) || len(alarm.Dimensions) != 1 || alarm.Dimensions[0].Name != metric.dimension || !resources[alarm.Dimensions[0].Value] {

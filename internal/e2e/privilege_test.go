@@ -530,7 +530,7 @@ func (a audited) eachChange(held permissions, do func(what string, changed permi
 			}
 			change("removed", n, func(statements []statement) []statement { return slices.Delete(statements, n, n+1) })
 			change("twice", n, func(statements []statement) []statement { return append(statements, statements[n]) })
-			edit("turned round", func(s *statement) { s.Effect = map[string]string{"Allow": "Deny", "Deny": "Allow"}[s.Effect] })
+			edit("reversed", func(s *statement) { s.Effect = map[string]string{"Allow": "Deny", "Deny": "Allow"}[s.Effect] })
 			if s.Principal != nil {
 				edit("another principal", func(s *statement) { s.Principal = map[string]any{"Service": "ec2.amazonaws.com"} })
 			}

@@ -13,12 +13,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/localaws"
@@ -205,7 +209,7 @@ func (d *deployed) update(t *testing.T, changes ...string) {
 	}
 }
 
-// everything is the names of all resources in the local AWS, but for its bucket and its key.
+// everything lists the names of all resources in the local AWS, except buckets and keys.
 func (c *cloud) everything(t *testing.T) []string {
 	t.Helper()
 	ctx := t.Context()
@@ -222,26 +226,20 @@ func (c *cloud) everything(t *testing.T) []string {
 	}
 	alarms := c.run(t, "aws", "cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName", "--output", "text")
 	dashboards := c.run(t, "aws", "cloudwatch", "list-dashboards", "--query", "DashboardEntries[].DashboardName", "--output", "text")
-	names := slices.Concat(tables.TableNames, queues.QueueUrls, strings.Fields(alarms), strings.Fields(dashboards))
-	add := func(name *string) { names = append(names, *name) }
-	for _, topic := range topics.Topics {
-		add(topic.TopicArn)
-	}
-	for _, function := range functions.Functions {
-		add(function.FunctionName)
-	}
-	for _, machine := range machines.StateMachines {
-		add(machine.Name)
-	}
-	for _, role := range roles.Roles {
-		add(role.RoleName)
-	}
-	for _, group := range groups.LogGroups {
-		add(group.LogGroupName)
-	}
-	for _, stack := range stacks.Stacks {
-		add(stack.StackName)
-	}
+	names := slices.Concat(tables.TableNames, queues.QueueUrls, strings.Fields(alarms), strings.Fields(dashboards),
+		namesOf(topics.Topics, func(topic snstypes.Topic) *string { return topic.TopicArn }),
+		namesOf(functions.Functions, func(function lambdatypes.FunctionConfiguration) *string { return function.FunctionName }),
+		namesOf(machines.StateMachines, func(machine sfntypes.StateMachineListItem) *string { return machine.Name }),
+		namesOf(roles.Roles, func(role iamtypes.Role) *string { return role.RoleName }),
+		namesOf(groups.LogGroups, func(group logstypes.LogGroup) *string { return group.LogGroupName }),
+		namesOf(stacks.Stacks, func(stack cfntypes.Stack) *string { return stack.StackName }))
 	slices.Sort(names)
+	return names
+}
+
+func namesOf[T any](items []T, name func(T) *string) (names []string) {
+	for _, item := range items {
+		names = append(names, *name(item))
+	}
 	return names
 }
