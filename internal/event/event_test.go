@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// The events and items of testdata, which the tests of the handlers share.
+// The event and the claimed item of testdata. The tests of the functions use the same files.
 var (
 	newEvent = Event{
 		SequenceNo: 7, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822,
@@ -30,7 +30,7 @@ var (
 
 const eventFields = "a JSON object with the fields sequence_no, random_value, current_time, start_seq, end_seq, retry_attempt"
 
-// eventWith is the event of testdata as JSON with one field changed, or left out where raw is "".
+// eventWith is the event of testdata as JSON, with one field changed, or left out if raw is "".
 func eventWith(t *testing.T, field, raw string) []byte {
 	t.Helper()
 	var fields map[string]json.RawMessage
@@ -42,7 +42,7 @@ func eventWith(t *testing.T, field, raw string) []byte {
 	} else {
 		fields[field] = json.RawMessage(raw)
 	}
-	// Not json.Marshal, which would refuse or tidy up some of the raw values.
+	// json.Marshal would refuse or reformat some of the raw values.
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		parts = append(parts, fmt.Sprintf("%q:%s", name, fields[name]))
@@ -153,7 +153,7 @@ func TestParsePutsThePathBeforeTheField(t *testing.T) {
 	wantInvalid(t, "Parse()", err, "items[3].event is 7: must be "+eventFields)
 }
 
-func TestReadObjectRefusesWhatIsNoObjectOfKnownFields(t *testing.T) {
+func TestReadObjectRefusesOtherValuesAndUnknownFields(t *testing.T) {
 	const object, names = ": must be a JSON object with the fields a, b", ": must be one of a, b"
 	for _, tc := range []struct{ data, path, want string }{
 		{"", "", "the input is missing" + object},
@@ -290,7 +290,7 @@ func TestParseItemsReadsNewAndClaimedOnes(t *testing.T) {
 	}
 }
 
-// A field that is not in a contract file fails here too, as does one whose name changes.
+// A new field, or one with a new name, fails here too, until it is in the files of testdata.
 func TestEventsAndItemsAreWrittenAsTheContractSays(t *testing.T) {
 	for name, value := range map[string]any{"event": newEvent, "item": Item{Event: newEvent}, "item-claimed": claimedItem} {
 		got, err := json.Marshal(value)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParse feeds message bodies: what is taken is a valid event that reads back as itself, and what is refused is
-// refused with a field and what is allowed.
+// FuzzParse feeds message bodies. An accepted body is a valid event that reads back as the same event. A refused body is refused with
+// the name of a field.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"sequence_no":7,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":1,"end_seq":21,"retry_attempt":0}`))
 	f.Add([]byte(`{"sequence_no":1e3,"random_value":null}`))

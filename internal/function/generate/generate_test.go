@@ -31,7 +31,7 @@ import (
 	"carnation/internal/function/retryqueue"
 )
 
-// fakeQueue plays back what is claimed and records what it is asked for.
+// fakeQueue returns claimed items as told, and records its calls.
 type fakeQueue struct {
 	claimed    []event.Item
 	claimErr   error
@@ -282,7 +282,7 @@ func TestClaimingLeavesTimeToRelease(t *testing.T) {
 	})
 }
 
-// nameOf is the error's name as a state machine sees it: what aws-lambda-go makes of an error that a handler returns.
+// nameOf is the name of an error that a state machine sees: aws-lambda-go takes it from the type of the returned error.
 func nameOf(err error) string {
 	if err == nil {
 		return ""
@@ -302,7 +302,7 @@ func TestAnswerIsWrittenAsTheContractSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, want := decode(t, payload), decode(t, read(t, "generate-data-answer"))
-	// What is new every time.
+	// These values are new every time.
 	made := got.(map[string]any)["items"].([]any)[0].(map[string]any)["event"].(map[string]any)
 	file := want.(map[string]any)["items"].([]any)[0].(map[string]any)["event"].(map[string]any)
 	for _, name := range []string{"random_value", "current_time"} {
@@ -333,7 +333,7 @@ func read(t *testing.T, name string) []byte {
 	return data
 }
 
-// decode reads JSON with its numbers as they are written.
+// decode reads JSON and keeps its numbers as written.
 func decode(t *testing.T, data []byte) any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -345,7 +345,7 @@ func decode(t *testing.T, data []byte) any {
 	return value
 }
 
-// endlessSQS has more events than any run takes, each as large as can be.
+// endlessSQS has more events than any run can take, each as large as possible.
 type endlessSQS struct {
 	retryqueue.API
 	handleSize int

@@ -60,7 +60,7 @@ func (f *fakeWork) do(ctx context.Context, e event.Event) error {
 	return nil
 }
 
-// fakeQueue records what is returned and deleted, and the time that was left for it.
+// fakeQueue records what is parked, released and deleted, and the time that was left for it.
 type fakeQueue struct {
 	err, releaseErr, parkErr error
 	deleted, released        []string
@@ -111,14 +111,14 @@ func read(t *testing.T, name string) []byte {
 	return data
 }
 
-// newItem is a new event on its way.
+// newItem is an item with a new event.
 func newItem(sequenceNo int64) event.Item {
 	return event.Item{Event: event.Event{
 		SequenceNo: sequenceNo, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, StartSeq: 0, EndSeq: 1_000_000,
 	}}
 }
 
-// claimed is an event that was claimed before.
+// claimed is an item with a claimed event.
 func claimed(sequenceNo int64) event.Item {
 	item := newItem(sequenceNo)
 	item.Event.RetryAttempt = 1
@@ -126,7 +126,7 @@ func claimed(sequenceNo int64) event.Item {
 	return item
 }
 
-// handle runs an invocation on items, which must not be an error.
+// handle invokes the function with items. It must succeed.
 func handle(t *testing.T, h *Handler, ctx context.Context, rate float64, items ...event.Item) *Answer {
 	t.Helper()
 	if items == nil {
@@ -203,7 +203,7 @@ func TestAFailedInsertFailsNothingElse(t *testing.T) {
 	if !reflect.DeepEqual(answer, want) {
 		t.Errorf("Handle() = %+v, want %+v", answer, want)
 	}
-	// Only what was claimed has a message, and only what is in the table may lose it.
+	// Only claimed events have messages, and only those of inserted events may be deleted.
 	if want := []string{"handle-3", "handle-5"}; !slices.Equal(queue.deleted, want) {
 		t.Errorf("deleted %v, want %v", queue.deleted, want)
 	}
@@ -212,7 +212,7 @@ func TestAFailedInsertFailsNothingElse(t *testing.T) {
 	}
 }
 
-// countsOf is the counts of the one line of metrics in a log.
+// countsOf are the counts of the one line of metrics in a log.
 func countsOf(t *testing.T, log *bytes.Buffer) map[string]float64 {
 	t.Helper()
 	var found []map[string]float64
@@ -462,7 +462,7 @@ func TestSimulatedFailuresAreNotInserted(t *testing.T) {
 	if !reflect.DeepEqual(answer, want) || len(work.events) > 0 || len(queue.deleted) > 0 {
 		t.Errorf("Handle() at rate 1 = %+v with %d inserts, want %+v and none", answer, len(work.events), want)
 	}
-	// The decision takes sequence number and attempt alone: event 0 fails at 0.5 when it is new, and not when it is tried again.
+	// The decision depends only on sequence number and attempt: event 0 fails at 0.5 when it is new, but not on its first retry.
 	again := newItem(0)
 	again.Event.RetryAttempt = 1
 	again.Event.RandomValue = "6e1c2d74-93a0-4b1f-8c55-2f0a7d9be310"

@@ -80,7 +80,7 @@ func TestInsertingForAShardLeavesTimeToReturnAllOfIt(t *testing.T) {
 	})
 }
 
-// The state machine takes returned as a number, also when it is 0.
+// The state machine needs the number, even if it is 0.
 func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing(), queue)

@@ -31,13 +31,13 @@ const (
 	roundTrip  = 20 * time.Millisecond
 )
 
-// fakeSQS behaves as a standard queue does, in the time of a synctest bubble: a receive hides what it answers, counts
-// it, gives it a new receipt handle, and answers fewer messages than it could. A short poll answers nothing.
+// fakeSQS behaves like a standard queue, in the time of a synctest bubble. A receive hides the messages that it answers, counts the
+// receive, gives each message a new receipt handle, and answers fewer messages than it could. A short poll answers nothing.
 type fakeSQS struct {
 	API
 	random     *rand.Rand
 	handleSize int
-	// receiving, where set, is asked before each receive, numbered from 1.
+	// receiving, if set, is called before each receive, numbered from 1.
 	receiving func(ctx context.Context, n int) error
 	// answering is how long an answer takes to arrive. Its messages are in flight by then.
 	answering time.Duration
@@ -107,7 +107,7 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	}
 }
 
-// hand answers some of the visible messages, at least one of them.
+// hand returns some of the visible messages, at least one.
 func (f *fakeSQS) hand(most int) []types.Message {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,7 +137,7 @@ func received(id, body, handle string, receives int) types.Message {
 	}
 }
 
-// inFlight is the ids of the messages that were received.
+// inFlight are the ids of the messages that were received.
 func (f *fakeSQS) inFlight() []string {
 	var ids []string
 	for _, m := range f.messages {
@@ -169,7 +169,7 @@ func queueOf(fake API) (Queue, *bytes.Buffer) {
 	return Queue{API: fake, URL: queueURL, Logger: slog.New(slog.NewJSONHandler(&log, nil))}, &log
 }
 
-// ids is the message ids that the fake wrote into the receipt handles.
+// ids are the message ids that the fake wrote into the receipt handles.
 func ids(items []event.Item) []string {
 	list := make([]string, len(items))
 	for i, item := range items {
@@ -223,7 +223,7 @@ func TestClaimAsksWithALongPollForTheReceiveCount(t *testing.T) {
 	})
 }
 
-// Each long poll of an empty queue would take a second, a connection and a request's price.
+// Each long poll of an empty queue takes a second and a connection, and costs a request.
 func TestAnEmptyQueueIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeSQS()
@@ -234,8 +234,8 @@ func TestAnEmptyQueueIsAskedOnce(t *testing.T) {
 	})
 }
 
-// In rare cases, SQS answers a long poll with nothing though there is something. A run that came for it alone asks again.
-func TestAQueueThatSeemsEmptyIsAskedTwiceWhereThereIsNothingElseToDo(t *testing.T) {
+// In rare cases, SQS answers a long poll without messages although there are some. A run that only claims asks again.
+func TestARunThatOnlyClaimsAsksAnEmptyQueueTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		only := ample
 		only.Only = true
@@ -306,7 +306,7 @@ func TestClaimKeepsInsideTheRoom(t *testing.T) {
 			if len(items) > room.Items || used > room.Bytes {
 				t.Errorf("Claim(%+v) with handles of %d = %d items of %d bytes, want no more than the room", room, handleSize, len(items), used)
 			}
-			// What does not fit stays in the queue, instead of being hidden from everybody until its time is over.
+			// What does not fit stays visible in the queue, for other runs to claim.
 			var hidden []string
 			for _, m := range f.messages {
 				if m.receives > before[m.id] {
@@ -339,7 +339,7 @@ func TestClaimKeepsTheLatestReceiptHandleOfAMessageThatCameTwice(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			f := &playedSQS{answers: tc.answers}
 			queue, _ := queueOf(f)
-			// Room for one receiver, and for one item more than there are.
+			// There is room for one receiver, and for one item more than there are messages.
 			items, err := queue.Claim(t.Context(), Room{Items: 3, Bytes: 1 << 20})
 			if err != nil {
 				t.Fatal(err)
@@ -351,7 +351,7 @@ func TestClaimKeepsTheLatestReceiptHandleOfAMessageThatCameTwice(t *testing.T) {
 			if want := []string{"newer2", "other1"}; !slices.Equal(got, want) {
 				t.Errorf("Claim() = %v, want %v", got, want)
 			}
-			// A twin takes the room of one item.
+			// A message that came twice takes the room of one item.
 			if got := f.asked[len(f.asked)-1]; got != 1 {
 				t.Errorf("last receive asked for %d messages, want 1", got)
 			}
@@ -394,7 +394,7 @@ func TestClaimIgnoresMessagesThatAreNotEventsAndLogsOnlyTheirIDs(t *testing.T) {
 		if got, want := ids(items), []string{"id-0", "id-2", "id-8"}; !slices.Equal(got, want) {
 			t.Errorf("Claim() = messages %v, want %v", got, want)
 		}
-		// They stay hidden and count a receive, which is what takes them to the dead-letter queue.
+		// They stay hidden and their receive is counted: this moves them to the dead-letter queue.
 		if got := len(f.inFlight()); got != 9 {
 			t.Errorf("messages in flight = %d, want all 9", got)
 		}
@@ -456,7 +456,7 @@ func TestClaimReturnsWhatItHasWithAnError(t *testing.T) {
 	})
 }
 
-// endlessSQS takes a second for each receive, and has a new message by then.
+// endlessSQS has a new message for each receive, which takes a second.
 func endlessSQS() *fakeSQS {
 	f := newFakeSQS()
 	f.answering = time.Second
@@ -489,8 +489,8 @@ func TestClaimStartsNoReceiveWhenItsTimeIsAlmostUp(t *testing.T) {
 	})
 }
 
-// What is released meanwhile comes back then.
-func TestClaimHasEndedWhenItsRoomSays(t *testing.T) {
+// What other shards release becomes visible after that time.
+func TestClaimEndsByTheTimeOfItsRoom(t *testing.T) {
 	for _, tc := range []struct{ until, last, ended time.Duration }{
 		{20 * time.Second, 15 * time.Second, 20 * time.Second}, {time.Minute, 25 * time.Second, 30 * time.Second}, {-time.Second, 0, 0},
 	} {
@@ -542,10 +542,10 @@ func TestClaimCutOffByItsDeadlineIsNoError(t *testing.T) {
 	})
 }
 
-// batchSQS fails entries of batches as told, and records every call.
+// batchSQS makes entries of batches fail as told, and records every call.
 type batchSQS struct {
 	API
-	// answer says for the n-th call, from 1, which receipt handles fail inside the answer, and the error of the call.
+	// answer returns, for the n-th call from 1, the receipt handles that fail in the answer, and the error of the call.
 	answer func(n int, handles []string) ([]string, error)
 	silent bool // the answer does not name those that fail
 
@@ -554,7 +554,7 @@ type batchSQS struct {
 	served []string
 }
 
-// call answers which ids were served, and which failed.
+// call returns the ids that were served, and the entries that failed.
 func (f *batchSQS) call(url *string, timeouts []int32, ids, handles []string) ([]*string, []types.BatchResultErrorEntry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -651,7 +651,7 @@ func park(q Queue, ctx context.Context, handles []string) error {
 }
 
 func release(q Queue, ctx context.Context, handles []string) error {
-	return q.Release(ctx, handles, time.Now().Add(6500*time.Millisecond)) // whole seconds: 7, and never before
+	return q.Release(ctx, handles, time.Now().Add(6500*time.Millisecond)) // rounded up to 7 seconds
 }
 
 func handlesOf(n int) []string {
@@ -737,7 +737,7 @@ func TestEntriesAreTriedFiveTimesAndThenCounted(t *testing.T) {
 	})
 }
 
-// An answer that says nothing of an entry is no answer that it was served.
+// An entry that the answer does not name may not have been served.
 func TestEntriesThatTheAnswerDoesNotNameAreTriedAgain(t *testing.T) {
 	eachCall(t, func(t *testing.T, what string, call func(Queue, context.Context, []string) error) {
 		f := &batchSQS{silent: true, answer: func(n int, handles []string) ([]string, error) { return handles[:max(0, 3-n)], nil }}
@@ -845,7 +845,7 @@ func TestWaitingIsTheNumberThatSQSGives(t *testing.T) {
 	}
 }
 
-// The body of a message is the event as the state machine wrote it down.
+// The body of a message is the event as JSON.
 func TestClaimReadsTheContractsEvent(t *testing.T) {
 	data, err := os.ReadFile("../../event/testdata/event.json")
 	if err != nil {

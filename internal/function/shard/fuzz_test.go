@@ -7,7 +7,7 @@ import (
 	"carnation/internal/event"
 )
 
-// FuzzHandle feeds both ends of a run: each is answered, or refused by a field.
+// FuzzHandle feeds requests: each is answered, or refused with the name of a field.
 func FuzzHandle(f *testing.F) {
 	const plan = `{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":1,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"}`
 	f.Add([]byte(runOf(`{"start_seq":1,"end_seq":21,"failure_rate":0.5}`)))

@@ -6,19 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"carnation/internal/event"
 )
 
-// stateLimit is the most bytes that Step Functions hands from state to state.
+// stateLimit is the most data that Step Functions passes from state to state, in bytes.
 const stateLimit = 256 << 10
 
-// waiting is a retry queue with so many failed events.
+// waiting is a retry queue with this many failed events. A negative number is an error.
 type waiting int
 
 func (w waiting) Waiting(context.Context) (int, error) {
@@ -93,46 +91,6 @@ func TestShardsHaveTheWholeRangeInOrderOnce(t *testing.T) {
 	}
 }
 
-func TestEventsFollowFromTheirPlanAlone(t *testing.T) {
-	before := time.Now().Unix()
-	p := plan(t, 0, 100, `{"start_seq":50,"end_seq":350,"failure_rate":0.25}`).Plan
-	written, err := json.Marshal(map[string]event.Plan{"plan": p})
-	if err != nil {
-		t.Fatal(err)
-	}
-	input, err := event.ReadObject(written, "", "plan")
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := event.ParsePlan(input, "plan")
-	if err != nil || again != p {
-		t.Fatalf("plan read again = %+v, %v, want %+v", again, err, p)
-	}
-	other := plan(t, 0, 100, `{"start_seq":50,"end_seq":350}`).Plan
-	seen := map[string]bool{}
-	uuidV4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	for number := range p.Shards() {
-		items := p.Items(number)
-		if !slices.Equal(items, again.Items(number)) {
-			t.Errorf("shard %d has other events when its plan is read again", number)
-		}
-		for i, item := range items {
-			e := item.Event
-			if item.ReceiptHandle != "" || e.SequenceNo != int64(50+100*number+i) || e.StartSeq != 50 || e.EndSeq != 350 || e.RetryAttempt != 0 ||
-				e.CurrentTime < before || e.CurrentTime > time.Now().Unix() || !uuidV4.MatchString(e.RandomValue) {
-				t.Errorf("event %d of shard %d is %+v", i, number, e)
-			}
-			if e.RandomValue == other.Items(number)[i].Event.RandomValue {
-				t.Errorf("event %d of another run has the same random value", e.SequenceNo)
-			}
-			seen[e.RandomValue] = true
-		}
-	}
-	if len(seen) != 300 {
-		t.Errorf("%d different random values, want 300", len(seen))
-	}
-}
-
 func TestRangesAboveTenMillionEventsAreRefused(t *testing.T) {
 	h := &Handler{Queue: waiting(0), Logger: silent, Size: 1000}
 	_, err := h.Handle(t.Context(), runOf(`{"start_seq":5,"end_seq":10000006}`))
@@ -183,14 +141,14 @@ func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
 	}
 }
 
-// One shard alone may take its time: what it releases, no other shard of its run claims.
+// A single shard has no time limit: no other shard of its run can claim what it releases.
 func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
 	for _, tc := range []struct {
 		waiting
 		concurrency, want int64
 	}{
 		{0, 10, 0}, {200, 10, 0}, {201, 10, 10}, {2000, 10, 10}, {2001, 10, 15}, {10_000_000, 10, 255},
-		{10_000_000, 1000, 10}, {10_000_000, 1, 900}, // no release can be later
+		{10_000_000, 1000, 10}, {10_000_000, 1, 900}, // the longest time that a release can wait
 	} {
 		h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: tc.concurrency}
 		answer, err := h.Handle(t.Context(), runOf(`{"start_seq":0,"end_seq":0}`))
@@ -230,17 +188,17 @@ func TestOutcomeAddsUpAllShards(t *testing.T) {
 	}
 }
 
-// The largest run: every shard that there can be, and every event of every one failed.
+// The largest run has as many shards as possible, and every event of each has failed.
 func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 	largest := plan(t, 10_000_000, 1000, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567}`, int64(event.MaxSequenceNo-event.MaxEvents), int64(event.MaxSequenceNo)))
 	results := func(n, each int) (list [][2]int) {
 		for range n {
-			list = append(list, [2]int{each, each}) // wider than any that adds up
+			list = append(list, [2]int{each, each}) // more digits than real results have
 		}
 		return list
 	}
 	claimed, ranges := results(len(largest.First), event.MaxShardClaims), results(len(largest.Then), event.MaxShardSize)
-	// What stands in the state at once, as the state machine's file names it.
+	// The states of the state machine, by what they have in them.
 	states := map[string]any{
 		"Plan Shards' answer, in Lambda's envelope": map[string]any{"ExecutedVersion": "$LATEST", "Payload": largest, "SdkHttpMetadata": strings.Repeat("x", 2000)},
 		"after the shards that claim":               map[string]any{"plan": largest.Plan, "shards": largest.First, "then": largest.Then, "results": map[string]any{"first": []int{}, "last": claimed}, "max_concurrency": 10_000},
