@@ -3,9 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,20 +17,9 @@ import (
 	"carnation/internal/localaws"
 )
 
-// operations is docs/operations.md.
-func operations(t *testing.T) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
-
 var (
 	heading   = regexp.MustCompile(`(?m)^##+ (.+)$`)
 	slugDrops = regexp.MustCompile(`[^a-z0-9 -]`)
-	ownLink   = regexp.MustCompile(`\]\(#([^)]+)\)`)
 )
 
 // anchors are the link targets that GitHub makes from the headings of a page.
@@ -42,16 +29,6 @@ func anchors(page string) map[string]bool {
 		found[strings.ReplaceAll(slugDrops.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
 	}
 	return found
-}
-
-func TestLinksWithinTheOperationsPageLeadSomewhere(t *testing.T) {
-	page := operations(t)
-	known := anchors(page)
-	for _, link := range ownLink.FindAllStringSubmatch(page, -1) {
-		if !known[link[1]] {
-			t.Errorf("docs/operations.md links to #%s, which it does not have", link[1])
-		}
-	}
 }
 
 // metricOfAWS has the metrics of AWS that Carnation could watch, with their one dimension.
@@ -229,7 +206,7 @@ func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 	if want := 5*len(w.functions) + 5; len(w.alarms) != want {
 		t.Errorf("there are %d alarms, want %d", len(w.alarms), want)
 	}
-	page := operations(t)
+	page := document(t, "docs/operations.md")
 	known, documented, resources := anchors(page), documentedAlarms(page), w.resources()
 	const where = "carnation devl, " + localaws.Region + ": "
 	for _, alarm := range w.alarms {
@@ -369,7 +346,7 @@ func TestOperationsPage(t *testing.T) {
 	waitFor(t, "the message that is not an event to be visible", func() bool { return len(s.takeAll(t, "RetryQueueUrl")) == 1 })
 
 	rows := logRows(t, s, since, "generate-data", "insert-data")
-	page := operations(t)
+	page := document(t, "docs/operations.md")
 	queries := textBlock.FindAllStringSubmatch(page, -1)
 	if len(queries) == 0 {
 		t.Error("docs/operations.md has no queries")
