@@ -16,7 +16,7 @@ import (
 func main() {
 	logger := environment.NewLogger()
 	s, err := environment.Load()
-	concurrency, concurrencyErr := environment.RequireConcurrency(logger, "MAP_MAX_CONCURRENCY", generate.MaxConcurrency)
+	concurrency, concurrencyErr := environment.RequireConcurrency("MAP_MAX_CONCURRENCY", generate.MaxConcurrency)
 	if err := errors.Join(err, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
@@ -24,6 +24,7 @@ func main() {
 	handler := &generate.Handler{
 		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, Logger: logger},
 		Metrics:          environment.Metrics{Logger: logger, ProjectName: s.ProjectName, Environment: s.Environment},
+		Logger:           logger,
 		Concurrency:      concurrency,
 		FailureInjection: s.FailureInjection,
 	}

@@ -18,7 +18,7 @@ func main() {
 	logger := environment.NewLogger()
 	s, err := environment.Load()
 	size, sizeErr := environment.RequireInt("SHARD_SIZE", event.MaxShardSize)
-	concurrency, concurrencyErr := environment.RequireConcurrency(logger, "SHARD_CONCURRENCY", shard.MaxConcurrency)
+	concurrency, concurrencyErr := environment.RequireConcurrency("SHARD_CONCURRENCY", shard.MaxConcurrency)
 	if err := errors.Join(err, sizeErr, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)

@@ -165,7 +165,7 @@ func TestEveryLineOfADistributedRunNamesTheRun(t *testing.T) {
 			t.Errorf("a line names the execution %v, want %s: %v", row["executionArn"], *first.ExecutionArn, row["@message"])
 		}
 	}
-	if want := map[any]int{"shards planned": 1, "shards added up": 1, "events generated": 3, "events inserted": 3, "event failed": failed}; !maps.Equal(lines, want) {
+	if want := map[any]int{"concurrency lowered to the reserved concurrency": 1, "shards planned": 1, "shards added up": 1, "events generated": 3, "events inserted": 3, "event failed": failed}; !maps.Equal(lines, want) {
 		t.Errorf("lines by message are %v, want %v", lines, want)
 	}
 

@@ -3,6 +3,7 @@
 package environment
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -67,19 +68,29 @@ func RequireInt(name string, most int64) (int64, error) {
 	return n, nil
 }
 
-// RequireConcurrency is the value of an environment variable that must be an integer from 1 to most. If RESERVED_CONCURRENCY, the
-// functions' reserved concurrency, is lower, it is used instead and logged: Lambda would throttle the calls above it.
-func RequireConcurrency(logger *slog.Logger, name string, most int64) (int64, error) {
-	concurrency, err := RequireInt(name, most)
-	if err != nil || os.Getenv("RESERVED_CONCURRENCY") == "" {
-		return concurrency, err
+// Concurrency is how many invocations a run has at once.
+type Concurrency struct {
+	Value    int64
+	Reserved int64 // the functions' reserved concurrency, 0 if there is none
+}
+
+// RequireConcurrency is the value of an environment variable that must be an integer from 1 to most, and that of RESERVED_CONCURRENCY.
+func RequireConcurrency(name string, most int64) (c Concurrency, err error) {
+	c.Value, err = RequireInt(name, most)
+	if err == nil && os.Getenv("RESERVED_CONCURRENCY") != "" {
+		c.Reserved, err = RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
 	}
-	reserved, err := RequireInt("RESERVED_CONCURRENCY", math.MaxInt32)
-	if err == nil && reserved < concurrency {
-		logger.Warn("concurrency lowered to the reserved concurrency", "variable", name, "value", concurrency, "reserved", reserved)
-		concurrency = reserved
+	return c, err
+}
+
+// OfRun is the concurrency of a run: the value, or the reserved concurrency if that is lower, because Lambda would throttle the calls
+// above it. A lowered value is logged.
+func (c Concurrency) OfRun(ctx context.Context, logger *slog.Logger) int64 {
+	if c.Reserved == 0 || c.Reserved >= c.Value {
+		return c.Value
 	}
-	return concurrency, err
+	logger.WarnContext(ctx, "concurrency lowered to the reserved concurrency", "value", c.Value, "reserved", c.Reserved)
+	return c.Reserved
 }
 
 func requireURL(name string) (string, error) {

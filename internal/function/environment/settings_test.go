@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 )
 
@@ -85,29 +86,41 @@ func TestRequireInt(t *testing.T) {
 }
 
 func TestConcurrencyIsLoweredToTheReservedConcurrencyAndLogged(t *testing.T) {
-	const lowered = `{"level":"WARN","msg":"concurrency lowered to the reserved concurrency","variable":"MAP_MAX_CONCURRENCY","value":10,"reserved":4}` + "\n"
-	for _, tc := range []struct{ value, reserved, want, log string }{
-		{"10", "", "10 <nil>", ""},
-		{"10", "10", "10 <nil>", ""},
-		{"4", "1000", "4 <nil>", ""},
-		{"10", "4", "4 <nil>", lowered},
-		{"", "4", "0 environment variable MAP_MAX_CONCURRENCY is not set", ""},
-		{"41", "4", `0 environment variable MAP_MAX_CONCURRENCY is "41": must be an integer from 1 to 40`, ""},
-		{"10", "none", `10 environment variable RESERVED_CONCURRENCY is "none": must be an integer from 1 to 2147483647`, ""},
-		{"10", "0", `10 environment variable RESERVED_CONCURRENCY is "0": must be an integer from 1 to 2147483647`, ""},
+	for _, tc := range []struct {
+		value, reserved string
+		want            int64
+		logged          bool
+	}{
+		{"10", "", 10, false},
+		{"10", "10", 10, false},
+		{"4", "1000", 4, false},
+		{"10", "4", 4, true},
 	} {
-		var log bytes.Buffer
-		logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}}))
 		t.Setenv("MAP_MAX_CONCURRENCY", tc.value)
 		t.Setenv("RESERVED_CONCURRENCY", tc.reserved)
-		n, err := RequireConcurrency(logger, "MAP_MAX_CONCURRENCY", 40)
-		if got := fmt.Sprint(n, " ", err); got != tc.want || log.String() != tc.log {
-			t.Errorf("RequireConcurrency() of %q with %q reserved = %s, logs %s, want %s, %s", tc.value, tc.reserved, got, &log, tc.want, tc.log)
+		concurrency, err := RequireConcurrency("MAP_MAX_CONCURRENCY", 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		got := concurrency.OfRun(t.Context(), slog.New(slog.NewJSONHandler(&log, nil)))
+		if logged := strings.Contains(log.String(), `"concurrency lowered to the reserved concurrency","value":10,"reserved":4`); got != tc.want || logged != tc.logged {
+			t.Errorf("concurrency of %s with %q reserved = %d, logs %q, want %d, and a line if it is lowered", tc.value, tc.reserved, got, &log, tc.want)
+		}
+	}
+}
+
+func TestInvalidConcurrencyIsRefused(t *testing.T) {
+	for _, tc := range []struct{ value, reserved, want string }{
+		{"", "4", "environment variable MAP_MAX_CONCURRENCY is not set"},
+		{"41", "4", `environment variable MAP_MAX_CONCURRENCY is "41": must be an integer from 1 to 40`},
+		{"10", "none", `environment variable RESERVED_CONCURRENCY is "none": must be an integer from 1 to 2147483647`},
+		{"10", "0", `environment variable RESERVED_CONCURRENCY is "0": must be an integer from 1 to 2147483647`},
+	} {
+		t.Setenv("MAP_MAX_CONCURRENCY", tc.value)
+		t.Setenv("RESERVED_CONCURRENCY", tc.reserved)
+		if _, err := RequireConcurrency("MAP_MAX_CONCURRENCY", 40); fmt.Sprint(err) != tc.want {
+			t.Errorf("RequireConcurrency() of %q with %q reserved: error = %v, want %s", tc.value, tc.reserved, err, tc.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"carnation/internal/event"
@@ -62,8 +63,9 @@ type Queue interface {
 type Handler struct {
 	Queue            Queue
 	Metrics          environment.Metrics
-	Concurrency      int64 // events that a run of the inline mode processes at once, 1 to MaxConcurrency
-	FailureInjection bool  // whether failure_rate may be above 0
+	Logger           *slog.Logger
+	Concurrency      environment.Concurrency // of a run in the inline mode, 1 to MaxConcurrency
+	FailureInjection bool                    // whether failure_rate may be above 0
 }
 
 // Answer has the items of a run or of a shard, how many of them are new, and how many were claimed.
@@ -91,7 +93,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	var room retryqueue.Room // for claimed items
 	switch operation {
 	case GenerateRun:
-		answer, room, err = h.generateRun(request)
+		answer, room, err = h.generateRun(ctx, request)
 	case GenerateShard:
 		answer, room, err = generateShard(request)
 	}
@@ -110,7 +112,7 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 }
 
 // generateRun generates the new events of a run in the inline mode, and says how much room they leave.
-func (h *Handler) generateRun(request event.Object) (*Answer, retryqueue.Room, error) {
+func (h *Handler) generateRun(ctx context.Context, request event.Object) (*Answer, retryqueue.Room, error) {
 	var room retryqueue.Room
 	run, err := event.ParseRun(request.Raw("input"), h.FailureInjection)
 	if err != nil {
@@ -134,7 +136,7 @@ func (h *Handler) generateRun(request event.Object) (*Answer, retryqueue.Room, e
 		}
 		room.Bytes -= size + itemOverhead
 	}
-	return &Answer{Items: items, Generated: len(items), MaxConcurrency: h.Concurrency}, room, nil
+	return &Answer{Items: items, Generated: len(items), MaxConcurrency: h.Concurrency.OfRun(ctx, h.Logger)}, room, nil
 }
 
 // generateShard generates the new events of a shard. Only a shard without new events has room for claimed ones. The answer is

@@ -64,8 +64,11 @@ func (q *fakeQueue) Release(ctx context.Context, receiptHandles []string, at tim
 
 func handlerOf(queue Queue) (*Handler, *bytes.Buffer) {
 	var log bytes.Buffer
-	counter := environment.Metrics{Logger: slog.New(slog.NewJSONHandler(&log, nil)), ProjectName: "carnation", Environment: "test"}
-	return &Handler{Queue: queue, Metrics: counter, Concurrency: 10, FailureInjection: true}, &log
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	return &Handler{
+		Queue: queue, Metrics: environment.Metrics{Logger: logger, ProjectName: "carnation", Environment: "test"}, Logger: logger,
+		Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true,
+	}, &log
 }
 
 // runOf is the request for a run with this input; "" leaves the input out.
@@ -188,6 +191,20 @@ func TestTheRangeIsHalfOpenAndEveryEventIsNew(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestARunHasTheConcurrencyOfItsMap(t *testing.T) {
+	for _, tc := range []struct{ value, reserved, want int64 }{{10, 0, 10}, {40, 4, 4}} {
+		h, log := handlerOf(&fakeQueue{})
+		h.Concurrency = environment.Concurrency{Value: tc.value, Reserved: tc.reserved}
+		answer, err := h.Handle(t.Context(), runOf(`{"start_seq":1,"end_seq":3}`))
+		if err != nil || answer.MaxConcurrency != tc.want {
+			t.Errorf("Handle() with %d at once, %d reserved = %+v, %v, want %d", tc.value, tc.reserved, answer, err, tc.want)
+		}
+		if lowered := strings.Contains(log.String(), "concurrency lowered"); lowered != (tc.reserved > 0) {
+			t.Errorf("log with %d at once, %d reserved:\n%s", tc.value, tc.reserved, log)
+		}
+	}
 }
 
 func TestAnEmptyRangeOnlyClaims(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"carnation/internal/event"
+	"carnation/internal/function/environment"
 )
 
 // FuzzHandle feeds requests: each is answered, or refused with the name of a field.
@@ -15,7 +16,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":null,"results":[[null]]}`))
-	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: 10, FailureInjection: true}
+	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError

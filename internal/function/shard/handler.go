@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"carnation/internal/event"
+	"carnation/internal/function/environment"
 	"carnation/internal/function/retryqueue"
 )
 
@@ -56,9 +57,9 @@ type Queue interface {
 type Handler struct {
 	Queue            Queue
 	Logger           *slog.Logger
-	Size             int64 // events of a shard
-	Concurrency      int64 // shards that a run processes at once, 1 to MaxConcurrency
-	FailureInjection bool  // whether failure_rate may be above 0
+	Size             int64                   // events of a shard
+	Concurrency      environment.Concurrency // of the shards of a run, 1 to MaxConcurrency
+	FailureInjection bool                    // whether failure_rate may be above 0
 }
 
 // Answer has the fields of one of the two, depending on the operation.
@@ -124,12 +125,13 @@ func (h *Handler) plan(ctx context.Context, request event.Object) (*Planned, err
 	if err != nil {
 		return nil, &CountError{err}
 	}
+	concurrency := h.Concurrency.OfRun(ctx, h.Logger)
 	plan.Claimers = event.Claimers(waiting)
 	if run.StartSeq == run.EndSeq {
 		plan.Claimers = max(1, plan.Claimers) // the count may lag behind: only a receive shows whether the queue is empty
 	}
 	if plan.Claimers > 1 {
-		rounds := (int64(plan.Claimers) + h.Concurrency - 1) / h.Concurrency
+		rounds := (int64(plan.Claimers) + concurrency - 1) / concurrency
 		plan.ClaimUntil = plan.CurrentTime + min(claimSeconds*(1+rounds), int64(retryqueue.MaxReleaseAfter.Seconds()))
 	}
 	h.Logger.InfoContext(ctx, "shards planned", "shards", plan.Shards(), "claimers", plan.Claimers, "waiting", waiting)
@@ -138,9 +140,9 @@ func (h *Handler) plan(ctx context.Context, request event.Object) (*Planned, err
 		numbers[i] = i
 	}
 	if plan.Claimers == 0 {
-		return &Planned{plan, numbers, []int{}, h.Concurrency}, nil
+		return &Planned{plan, numbers, []int{}, concurrency}, nil
 	}
-	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:], h.Concurrency}, nil
+	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:], concurrency}, nil
 }
 
 func (h *Handler) addUp(ctx context.Context, request event.Object) (*Outcome, error) {

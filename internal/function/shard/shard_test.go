@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"carnation/internal/event"
+	"carnation/internal/function/environment"
 )
 
 // stateLimit is the most data that Step Functions passes from state to state, in bytes.
@@ -30,7 +31,7 @@ var silent = slog.New(slog.DiscardHandler)
 
 func plan(t *testing.T, queue waiting, size int64, input string) *Planned {
 	t.Helper()
-	h := &Handler{Queue: queue, Logger: silent, Size: size, Concurrency: 10, FailureInjection: true}
+	h := &Handler{Queue: queue, Logger: silent, Size: size, Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true}
 	answer, err := h.Handle(t.Context(), runOf(input))
 	if err != nil {
 		t.Fatalf("Handle(%s): %v", input, err)
@@ -150,7 +151,7 @@ func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
 		{0, 10, 0}, {200, 10, 0}, {201, 10, 10}, {2000, 10, 10}, {2001, 10, 15}, {10_000_000, 10, 255},
 		{10_000_000, 1000, 10}, {10_000_000, 1, 900}, // the longest time that a release can wait
 	} {
-		h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: tc.concurrency}
+		h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: tc.concurrency}}
 		answer, err := h.Handle(t.Context(), runOf(`{"start_seq":0,"end_seq":0}`))
 		if err != nil {
 			t.Fatal(err)

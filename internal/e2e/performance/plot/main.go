@@ -1,4 +1,4 @@
-// Command plot draws time against events, from what `make bench` printed: plot RESULTS SVG.
+// Command plot draws the time of runs by number of events, from the output of `make bench`: plot RESULTS SVG.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// A line of BenchmarkRuns; several of the same run are points above each other.
+// A line of BenchmarkRuns; several lines of the same run are several points.
 var line = regexp.MustCompile(`^BenchmarkRuns/mode=(\w+)/events=(\d+)\S*\s.*?\s([0-9.]+) events/s`)
 
 func main() {
@@ -26,7 +26,7 @@ func main() {
 
 func draw(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("arguments are %q: allowed is RESULTS SVG", args)
+		return fmt.Errorf("arguments are %q: must be RESULTS SVG", args)
 	}
 	file, err := os.Open(args[0])
 	if err != nil {
@@ -40,7 +40,7 @@ func draw(args []string) error {
 			events, _ := strconv.ParseFloat(m[2], 64) // digits
 			perSecond, err := strconv.ParseFloat(m[3], 64)
 			if err != nil || perSecond == 0 {
-				return fmt.Errorf("%s: %q is no number of events a second", args[0], m[3])
+				return fmt.Errorf("%s: %q is not a number of events a second", args[0], m[3])
 			}
 			points[m[1]] = append(points[m[1]], plotter.XY{X: events, Y: events / perSecond})
 		}
