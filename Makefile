@@ -83,8 +83,9 @@ $(bootstraps): $(out)/%/bootstrap: go-build
 
 package: $(zips) ## Zip the functions, as Lambda wants them
 
+# A zip is replaced as a whole, because somebody else may upload it at this moment: two demos share it.
 $(zips): %.zip: %/bootstrap
-	go tool build-lambda-zip -o $@ $<
+	go tool build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
 
 prerequisites: need-aws ## Create or update the stack of the KMS key and the bucket that deploy takes
 	@echo "ProjectName=$(or $(PROJECT),carnation)" | scripts/apply-stack "$(or $(PROJECT),carnation)-prerequisites" cft/carnation-prerequisites-stack.yaml
