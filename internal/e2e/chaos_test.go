@@ -498,16 +498,19 @@ func (p *player) read(ctx context.Context, arn string) (execution, error) {
 	return e, err
 }
 
-// readShards reads the plan of a distributed run, whose history has its new events for a redrive in any case, and what its
-// shards claimed and returned.
+// readShards reads the plan of a distributed run, which has the run's new events, and what its shards claimed and returned.
 func (p *player) readShards(ctx context.Context, e *execution) error {
-	planned := false
+	mapped := false
 	err := p.eachEvent(ctx, *e.out.ExecutionArn, func(h sfntypes.HistoryEvent) error {
+		if h.Type == sfntypes.HistoryEventTypeMapStateEntered {
+			mapped = true
+		}
 		var answer struct{ Payload shard.Planned }
-		if planned || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil {
+		if mapped || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil {
 			return nil
 		}
-		planned, e.parking = true, true
+		// A run that was stopped before it left this state plans again in its redrive. Only the last plan has shards.
+		e.parking, e.items = true, nil
 		for number := range answer.Payload.Plan.Shards() {
 			e.items = append(e.items, answer.Payload.Plan.Items(number)...)
 		}
