@@ -10,33 +10,36 @@ there, and the URLs that moto hands out point there. It prints one JSON line, {"
 installation cannot run it, with one line on stderr that says why.
 """
 
+from __future__ import annotations
+
 import sys
+from typing import NoReturn
 
 MOTO_VERSION = "5.2.1"
 PYTHON_VERSION = (3, 10)
 
 
-def refuse(found):
-    """Ends the process when moto is not the very version whose inside is changed here."""
-    needed = "moto[server] %s on Python %d.%d or newer" % ((MOTO_VERSION,) + PYTHON_VERSION)
-    sys.stderr.write("moto: found %s, need %s; run: make tools\n" % (found, needed))
+def refuse(found: str) -> NoReturn:
+    """Ends the process if moto is not the exact version whose internals are changed here."""
+    needed = f"moto[server] {MOTO_VERSION} on Python {PYTHON_VERSION[0]}.{PYTHON_VERSION[1]} or newer"
+    sys.stderr.write(f"moto: found {found}, need {needed}; run: make tools\n")
     sys.exit(3)
 
 
 if sys.version_info < PYTHON_VERSION:
-    refuse("Python %d.%d" % sys.version_info[:2])
+    refuse(f"Python {sys.version_info.major}.{sys.version_info.minor}")
 try:
     import moto
 
     if moto.__version__ != MOTO_VERSION:
         refuse("moto " + moto.__version__)
-    import antlr4  # moto loads these two late: a missing one is to be known now
+    import antlr4  # moto loads these late: find out now if one is missing
     import flask_cors
     import jsonpath_ng.ext
     import werkzeug.serving
     import yaml
 except ImportError as missing:
-    refuse("no Python module %s (%s)" % (missing.name, sys.executable))
+    refuse(f"no Python module {missing.name} ({sys.executable})")
 
 import gc
 import json
@@ -60,21 +63,21 @@ from stepfunctions import engine, executions, history, jsonpath, map_runs, redri
 from moto.core.config import default_user_config
 
 
-def exit_with_parent():
+def exit_with_parent() -> None:
     """Ends the process when standard input closes."""
     while sys.stdin.buffer.read(4096):
         pass
     os._exit(0)
 
 
-def warm_up():
+def warm_up() -> None:
     """Does what the first execution would wait for, while nobody waits: two clients, and the JSONPath parser."""
     for service in ("lambda", "sqs"):
         clients.engine_client(clients.USUAL_REGION, service)
     jsonpath.parsed_path("$.items[*]")
 
 
-def main():
+def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="moto: %(levelname)s %(message)s")
     for noisy in ("moto", "botocore", "urllib3", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
@@ -103,7 +106,7 @@ def main():
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
     http = server.bind()
-    clients.OWN_URL = "http://127.0.0.1:%d" % http.server_port
+    clients.OWN_URL = f"http://127.0.0.1:{http.server_port}"
     print(json.dumps({"port": http.server_port}), file=announce, flush=True)
     threading.Thread(target=warm_up, daemon=True).start()
     http.serve_forever()

@@ -5,11 +5,17 @@ the functions, signed with the key by which its recorder tells them apart. moto'
 call, which takes 50 ms, with a connection pool of 10, which would hold back a Map that runs wider.
 """
 
+from __future__ import annotations
+
 import os
 import threading
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
 
 ACCOUNT_ID = "123456789012"
 USUAL_REGION = "eu-central-2"  # the one that `carnation local` names to its clients
@@ -28,7 +34,7 @@ CLIENTS_LOCK = threading.Lock()
 SESSION = boto3.session.Session()
 
 
-def client_for(service, region, endpoint_url, access_key):
+def client_for(service: str, region: str, endpoint_url: str, access_key: str) -> BaseClient:
     key = (service, region, endpoint_url)
     with CLIENTS_LOCK:
         if key not in CLIENTS:
@@ -50,10 +56,10 @@ def client_for(service, region, endpoint_url, access_key):
         return CLIENTS[key]
 
 
-def own_client(service, region):
+def own_client(service: str, region: str) -> BaseClient:
     return client_for(service, region, OWN_URL, "cloudformation")
 
 
-def engine_client(region, service, state_credentials=None):
+def engine_client(region: str, service: str, state_credentials: Any = None) -> BaseClient:
     access_key = os.environ.get("CARNATION_ENGINE_ACCESS_KEY_ID") or "carnation-engine"
     return client_for(service, region, ENDPOINT_URL, access_key)

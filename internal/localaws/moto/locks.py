@@ -4,9 +4,13 @@ The server answers each request in a thread of its own, and moto's backends chan
 could hand out one message, two updates of one item could each see no createdUnixTime.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import threading
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from moto.awslambda.models import LambdaBackend
 from moto.cloudwatch.models import CloudWatchBackend
@@ -17,13 +21,13 @@ from moto.logs.models import LogsBackend
 from moto.sns.models import SNSBackend
 
 
-def serialise(backend, waiting=()):
+def serialise(backend: type, waiting: Iterable[str] = ()) -> threading.RLock:
     """Lets one thread at a time into a backend class, except into the methods that wait for something."""
     lock = threading.RLock()
 
-    def one_at_a_time(method):
+    def one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
-        def locked(*args, **kwargs):
+        def locked(*args: Any, **kwargs: Any) -> Any:
             with lock:
                 return method(*args, **kwargs)
 
@@ -35,6 +39,6 @@ def serialise(backend, waiting=()):
     return lock
 
 
-def fill_locks():
+def fill_locks() -> None:
     for backend in (CloudWatchBackend, DynamoDBBackend, IAMBackend, KmsBackend, LambdaBackend, LogsBackend, SNSBackend):
         serialise(backend)

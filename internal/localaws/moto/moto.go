@@ -21,12 +21,12 @@ import (
 
 // program is the folder that Python runs. It is embedded so that the carnation binary works anywhere.
 //
-//go:embed *.py awslambda/*.py cloudformation/*.py dynamodb/*.py s3/*.py sqs/*.py stepfunctions/*.py
+//go:embed *.py awslambda/*.py cloudformation/*.py cloudformation/resource_types/*.py dynamodb/*.py s3/*.py sqs/*.py stepfunctions/*.py
 var program embed.FS
 
 const (
-	// startLimit is how long moto may take to load: seconds on a laptop, longer on a busy one.
-	startLimit = 60 * time.Second
+	// startLimit is how long moto may take to load: seconds on a quiet machine, minutes on a very busy one.
+	startLimit = 3 * time.Minute
 	// stopLimit is how long moto may take to end by itself before it is killed.
 	stopLimit = 2 * time.Second
 )

@@ -2,12 +2,16 @@
 keeps connections, and a failure is one line on stderr and an error of the service's own kind for the caller.
 """
 
+from __future__ import annotations
+
 import functools
 import http.client
 import http.server
 import io
 import json
 import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import moto.core.utils
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -15,6 +19,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from awslambda.functions import CODE_PATH, function_code
 from dynamodb.update_item import TARGET, answer_update
+
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+    from wsgiref.types import WSGIApplication
 
 log = logging.getLogger("carnation.moto")
 
@@ -24,16 +32,16 @@ class Handler(WSGIRequestHandler):
     wbufsize = -1  # one packet for an answer, not one for each header
     disable_nagle_algorithm = True
 
-    def log(self, *args):
+    def log(self, *args: Any) -> None:
         pass
 
-    def log_request(self, *args):
+    def log_request(self, *args: Any) -> None:
         pass
 
-    def address_string(self):
+    def address_string(self) -> str:
         return self.client_address[0]
 
-    def run_wsgi(self):
+    def run_wsgi(self) -> None:
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(100)
             self.end_headers()
@@ -67,11 +75,11 @@ class Handler(WSGIRequestHandler):
         self.wfile.flush()
 
 
-def answer_to(app, environ):
+def answer_to(app: WSGIApplication, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
     """Runs the application; answers (status line, headers, body)."""
     started = []
 
-    def start_response(status, headers, exc_info=None):
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         started[:] = [status, headers]
         return lambda data: None
 
@@ -90,12 +98,12 @@ def answer_to(app, environ):
                 parts.close()
         return started[0], started[1], body
     except Exception as error:
-        action = environ.get("HTTP_X_AMZ_TARGET") or "%s %s" % (environ.get("REQUEST_METHOD"), path)
+        action = environ.get("HTTP_X_AMZ_TARGET") or f"{environ.get('REQUEST_METHOD')} {path}"
         log.error("%s: %s: %s", action, type(error).__name__, error)
-        return internal_failure(environ, "%s: %s" % (type(error).__name__, error))
+        return internal_failure(environ, f"{type(error).__name__}: {error}")
 
 
-def internal_failure(environ, message):
+def internal_failure(environ: dict[str, Any], message: str) -> tuple[str, list[tuple[str, str]], bytes]:
     if "json" in environ.get("CONTENT_TYPE", "") or "HTTP_X_AMZ_TARGET" in environ:
         body = json.dumps({"__type": "InternalFailure", "message": message}).encode()
         return "500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.1")], body
@@ -104,7 +112,9 @@ def internal_failure(environ, message):
     return "500 Internal Server Error", [("Content-Type", "text/xml")], (body % escaped).encode()
 
 
-def parse_headers(lines, _class=http.client.HTTPMessage):
+def parse_headers(
+    lines: BinaryIO, _class: type[http.client.HTTPMessage] = http.client.HTTPMessage,
+) -> http.client.HTTPMessage:
     """In place of http.client's, which has the parser of e-mails read them, in more time than an update takes."""
     headers = _class()
     for _ in range(200):
@@ -118,7 +128,7 @@ def parse_headers(lines, _class=http.client.HTTPMessage):
     raise http.client.HTTPException("got more than 200 headers")
 
 
-def bind():
+def bind() -> BaseWSGIServer:
     """A server of moto's services on a free port of the loopback interface."""
     # moto has a loader list all of botocore's services for each service that it serves.
     moto.core.utils.create_loader = functools.cache(moto.core.utils.create_loader)

@@ -5,7 +5,10 @@ for an empty zip, and an update of the code leaves the architecture as it was. A
 GetFunction's Code.Location is a URL from which the zip can be downloaded.
 """
 
+from __future__ import annotations
+
 import urllib.parse
+from typing import TYPE_CHECKING, Any
 
 from moto.awslambda import models as lambda_models
 from moto.awslambda.exceptions import InvalidParameterValueException, LambdaClientError
@@ -13,22 +16,25 @@ from moto.s3.exceptions import S3ClientError
 
 from clients import ACCOUNT_ID, ENDPOINT_URL
 
+if TYPE_CHECKING:
+    from moto.awslambda.models import LambdaBackend, LambdaFunction
+
 CODE_PATH = "/_carnation/function-code/"
 
 
-def fill_functions():
+def fill_functions() -> None:
     function = lambda_models.LambdaFunction
     initialise, configuration, configure = function.__init__, function.get_configuration, function.update_configuration
     code_answer, update_code = function.get_code, function.update_function_code
     backend = lambda_models.LambdaBackend
     create = backend.create_function
 
-    def __init__(self, account_id, spec, region, version=1):
+    def __init__(self: LambdaFunction, account_id: str, spec: dict[str, Any], region: str, version: int = 1) -> None:
         initialise(self, account_id, spec, region, version)
         self.logging_config = spec.get("LoggingConfig") or {}
         self.kms_key_arn = spec.get("KMSKeyArn") or None
 
-    def get_configuration(self, on_create=False):
+    def get_configuration(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:
         answer = configuration(self, on_create)
         default = {"LogFormat": "Text", "LogGroup": "/aws/lambda/" + self.function_name}
         answer["LoggingConfig"] = dict(default, **self.logging_config)
@@ -36,7 +42,7 @@ def fill_functions():
             answer["KMSKeyArn"] = self.kms_key_arn
         return answer
 
-    def update_configuration(self, config_updates):
+    def update_configuration(self: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
         changes = dict(config_updates)
         self.logging_config = changes.pop("LoggingConfig", self.logging_config)
         self.kms_key_arn = changes.pop("KMSKeyArn", self.kms_key_arn) or None
@@ -49,32 +55,32 @@ def fill_functions():
         self.last_modified = lambda_models.iso_8601_datetime_with_nanoseconds()
         return self.get_configuration()
 
-    def update_function_code(self, updated_spec):
+    def update_function_code(self: LambdaFunction, updated_spec: dict[str, Any]) -> dict[str, Any]:
         if "S3Key" in updated_spec:  # moto takes an object that is not there for an empty zip
-            place = updated_spec["S3Bucket"], updated_spec["S3Key"]
+            bucket, key = updated_spec["S3Bucket"], updated_spec["S3Key"]
             try:
-                found = lambda_models.s3_backends[ACCOUNT_ID][self.partition].get_object(*place)
+                found = lambda_models.s3_backends[ACCOUNT_ID][self.partition].get_object(bucket, key)
             except S3ClientError:
                 found = None
             if found is None:
-                raise InvalidParameterValueException("Error occurred while GetObject: s3://%s/%s does not exist" % place)
+                raise InvalidParameterValueException(f"Error occurred while GetObject: s3://{bucket}/{key} does not exist")
         update_code(self, updated_spec)
         if updated_spec.get("Architectures"):
             self.architectures = updated_spec["Architectures"]
         self.last_modified = lambda_models.iso_8601_datetime_with_nanoseconds()
         return self.get_configuration()
 
-    def get_code(self):
+    def get_code(self: LambdaFunction) -> dict[str, Any]:
         answer = code_answer(self)
         answer["Code"] = {
             "RepositoryType": "S3",
-            "Location": "%s%s%s/%s" % (ENDPOINT_URL, CODE_PATH, self.region, self.function_name),
+            "Location": f"{ENDPOINT_URL}{CODE_PATH}{self.region}/{self.function_name}",
         }
         if self.reserved_concurrency is not None:  # 0 is a reservation too: it stops a function
             answer["Concurrency"] = {"ReservedConcurrentExecutions": int(self.reserved_concurrency)}
         return answer
 
-    def create_function(self, spec):
+    def create_function(self: LambdaBackend, spec: dict[str, Any]) -> LambdaFunction:
         if spec.get("FunctionName") in self._lambdas._functions:
             error = LambdaClientError("ResourceConflictException", "Function already exist: " + spec["FunctionName"])
             error.code = 409
@@ -86,7 +92,7 @@ def fill_functions():
     backend.create_function = create_function
 
 
-def function_code(path):
+def function_code(path: str) -> bytes | None:
     """The zip of a function as it is deployed now, or None."""
     region, _, name = urllib.parse.unquote(path[len(CODE_PATH):]).partition("/")
     try:

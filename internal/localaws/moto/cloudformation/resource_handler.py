@@ -5,13 +5,21 @@ take few properties and change fewer, and there is none for queue and topic poli
 themselves are in resource_types.py.
 """
 
+from __future__ import annotations
+
 import json
 import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
 from clients import ACCOUNT_ID, own_client
 from cloudformation.templates import invalid, text_of
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
+    from cloudformation.stacks import Stack
 
 RESOURCE_TYPES = {}
 
@@ -22,13 +30,13 @@ class Failure(Exception):
     physical_id: of what is there though its making failed, a nested stack.
     """
 
-    def __init__(self, reason, physical_id=""):
+    def __init__(self, reason: str, physical_id: str = "") -> None:
         super().__init__(reason)
         self.physical_id = physical_id
 
 
-def resource_type(name):
-    def register(handler):
+def resource_type(name: str) -> Callable[[type[Handler]], type[Handler]]:
+    def register(handler: type[Handler]) -> type[Handler]:
         handler.type_name = name
         RESOURCE_TYPES[name] = handler
         return handler
@@ -36,19 +44,19 @@ def resource_type(name):
     return register
 
 
-def check_types(template):
+def check_types(template: dict[str, Any]) -> None:
     unknown = sorted({r["Type"] for r in template["Resources"].values()} - set(RESOURCE_TYPES))
     if unknown:
-        raise invalid("Template format error: Unrecognized resource types: [%s]" % ", ".join(unknown))
+        raise invalid(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
 
 
-def coerce(shape, value):
+def coerce(shape: Shape, value: Any) -> Any:
     """A template's value in the type that the API wants: a parameter of a template is always text."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         unknown = [name for name in value if name not in shape.members]
         if unknown:
-            raise Failure("Properties validation failed: extraneous key [%s] is not permitted" % ", ".join(unknown))
+            raise Failure(f"Properties validation failed: extraneous key [{', '.join(unknown)}] is not permitted")
         return {name: coerce(shape.members[name], one) for name, one in value.items()}
     if kind == "list" and isinstance(value, list):
         return [coerce(shape.member, one) for one in value]
@@ -62,20 +70,20 @@ def coerce(shape, value):
         if kind == "boolean":
             return {"true": True, "false": False}[text_of(value)]
     except (ValueError, KeyError, TypeError):
-        raise Failure("Properties validation failed: %r is not a valid %s" % (value, kind))
+        raise Failure(f"Properties validation failed: {value!r} is not a valid {kind}")
     if kind == "string":
         return json.dumps(value) if isinstance(value, (dict, list)) else text_of(value)
     return value
 
 
-def first_lower(value):
+def first_lower(value: Any) -> Any:
     """CloudFormation spells LogGroupArn what the Step Functions API spells logGroupArn."""
     if isinstance(value, dict):
         return {name[:1].lower() + name[1:]: first_lower(one) for name, one in value.items()}
     return [first_lower(one) for one in value] if isinstance(value, list) else value
 
 
-def tag_map(tags):
+def tag_map(tags: list[dict[str, str]] | None) -> dict[str, str]:
     return {tag["Key"]: text_of(tag["Value"]) for tag in tags or []}
 
 
@@ -86,42 +94,42 @@ class Handler:
     name_property = None
     replaced_by = ()
 
-    def __init__(self, stack, logical_id):
+    def __init__(self, stack: Stack, logical_id: str) -> None:
         self.stack, self.logical_id = stack, logical_id
         self.region = stack.region_name
 
-    def call(self, operation, **parameters):
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         client = own_client(self.service, self.region)
         model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
         return getattr(client, operation)(**(coerce(model.input_shape, parameters) if parameters else {}))
 
-    def exists(self, operation, **parameters):
+    def exists(self, operation: str, **parameters: Any) -> bool:
         try:
             self.call(operation, **parameters)
         except botocore.exceptions.ClientError:
             return False
         return True
 
-    def refuse_existing(self, name, operation, **parameters):
+    def refuse_existing(self, name: str, operation: str, **parameters: Any) -> None:
         if self.exists(operation, **parameters):
-            raise Failure("%s already exists in this account and region" % name)
+            raise Failure(f"{name} already exists in this account and region")
 
-    def arn(self, service, rest):
-        return "arn:%s:%s:%s:%s:%s" % (self.stack.partition, service, self.region, ACCOUNT_ID, rest)
+    def arn(self, service: str, rest: str) -> str:
+        return f"arn:{self.stack.partition}:{service}:{self.region}:{ACCOUNT_ID}:{rest}"
 
-    def name(self, properties, length=80):
+    def name(self, properties: dict[str, Any], length: int = 80) -> str:
         if self.name_property in properties:
             return properties[self.name_property]
         unique = "-" + uuid.uuid4().hex[:12].upper()
-        return ("%s-%s" % (self.stack.name, self.logical_id))[: length - len(unique)] + unique
+        return (f"{self.stack.name}-{self.logical_id}")[: length - len(unique)] + unique
 
-    def create(self, properties):
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Makes the resource; answers its physical id and its attributes."""
         raise NotImplementedError
 
-    def update(self, physical_id, old, new):
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         """Changes the resource in place; answers its attributes."""
         raise NotImplementedError
 
-    def delete(self, physical_id, properties):
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         raise NotImplementedError

@@ -5,18 +5,23 @@ out what depends on a changed parameter through another resource, and deletes a 
 within the call that asks for it, as moto does it: AWS answers at once, and a caller that waits sees the same end.
 """
 
+from __future__ import annotations
+
 import datetime
 import json
 import threading
 import uuid
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 from moto.cloudformation import models as cfn_models
 from moto.cloudformation.exceptions import CloudFormationError
 
 from clients import ACCOUNT_ID
-from cloudformation.resource_types import NestedStack
+from cloudformation import resource_types  # registers them
 from cloudformation.resource_handler import RESOURCE_TYPES, Failure, check_types
+from cloudformation.resource_types.nested_stack import NestedStack
 from cloudformation.templates import (
     Scope,
     check_references,
@@ -27,6 +32,10 @@ from cloudformation.templates import (
     text_of,
 )
 
+if TYPE_CHECKING:
+    from cloudformation.resource_handler import Handler
+    from moto.cloudformation.models import CloudFormationBackend
+
 
 # Deletion policies; with the second, a creation that is rolled back takes the resource with it.
 KEPT = ("Retain", "RetainExceptOnCreate")
@@ -36,14 +45,14 @@ class InsufficientCapabilities(CloudFormationError):
     code = "InsufficientCapabilitiesException"
 
 
-def now():
+def now() -> datetime.datetime:
     return datetime.datetime.now(tz=datetime.timezone.utc)
 
 
 class Record:
     """A resource of a stack, as it is."""
 
-    def __init__(self, logical_id, declared, scope):
+    def __init__(self, logical_id: str, declared: dict[str, Any], scope: Scope) -> None:
         self.logical_resource_id = logical_id
         self.cf_resource_type = declared["Type"]
         self.deletion_policy = scope.resolve(declared.get("DeletionPolicy", "Delete"))
@@ -53,7 +62,7 @@ class Record:
         self.status, self.status_reason, self.timestamp = "", None, now()
 
 
-def needed_capability(resources):
+def needed_capability(resources: Iterable[dict[str, Any]]) -> str | None:
     roles = [r for r in resources if r["Type"] == "AWS::IAM::Role"]
     named = any("RoleName" in r.get("Properties", {}) for r in roles)
     return ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM") if roles else None
@@ -63,12 +72,14 @@ class Stack:
     class Meta:
         serialization_aliases = {"Parameters": "parameter_list"}
 
-    def __init__(self, backend, name, text, parameters, tags=None, role_arn=None, notification_arns=None,
-                 capabilities=(), on_failure="ROLLBACK", parent=None):
+    def __init__(
+        self, backend: CloudFormationBackend, name: str, text: str, parameters: dict[str, str],
+        tags: dict[str, str] | None = None, role_arn: str | None = None, notification_arns: list[str] | None = None,
+        capabilities: Iterable[str] = (), on_failure: str = "ROLLBACK", parent: Stack | None = None,
+    ) -> None:
         self.backend, self.region_name, self.partition = backend, backend.region_name, backend.partition
         self.name = name
-        place = (self.partition, self.region_name, ACCOUNT_ID)
-        self.stack_id = "arn:%s:cloudformation:%s:%s:stack/%s/%s" % (place + (name, uuid.uuid4()))
+        self.stack_id = f"arn:{self.partition}:cloudformation:{self.region_name}:{ACCOUNT_ID}:stack/{name}/{uuid.uuid4()}"
         self.tags, self.role_arn, self.notification_arns = tags or {}, role_arn, notification_arns or []
         self.capabilities, self.on_failure = list(capabilities or []), on_failure
         self.disable_rollback = on_failure == "DO_NOTHING"
@@ -78,17 +89,17 @@ class Stack:
         self.status, self.status_reason, self.failure = "REVIEW_IN_PROGRESS", None, None
         self.enable_termination_protection, self.timeout_in_minutes, self.policy = False, None, ""
         self.events, self.records, self.output_list = [], {}, []
-        self.undone = False  # whether the creation that made this nested stack is rolled back
+        self.undone = False  # whether the creation of this nested stack is being rolled back
         self.lock, self.stuck = threading.RLock(), []
         self.adopt(self.prepare(text, parameters), text)
 
-    def make_child(self, name, text, parameters, tags):
+    def make_child(self, name: str, text: str, parameters: dict[str, str], tags: dict[str, str]) -> Stack:
         child = Stack(self.backend, name, text, parameters, dict(self.tags, **tags), self.role_arn, self.notification_arns,
                       self.capabilities, parent=self)
         self.backend.stacks[child.stack_id] = child
         return child
 
-    def prepare(self, text, parameters):
+    def prepare(self, text: str, parameters: dict[str, str]) -> Scope:
         """Checks everything that can be checked before a resource is touched."""
         template = parse_template(text)
         check_types(template)
@@ -98,31 +109,31 @@ class Stack:
         dependency_order(scope)
         needed = needed_capability(r for r in template["Resources"].values() if scope.wanted(r))
         if needed and not {needed, "CAPABILITY_NAMED_IAM"} & set(self.capabilities):
-            raise InsufficientCapabilities("Requires capabilities : [%s]" % needed)
+            raise InsufficientCapabilities(f"Requires capabilities : [{needed}]")
         return scope
 
-    def adopt(self, scope, text):
+    def adopt(self, scope: Scope, text: str) -> None:
         self.scope, self.template, self.template_dict, self.resolved = scope, text, scope.template, scope.parameters
         self.description = scope.template.get("Description")
         scope.records = self.records
 
     @property
-    def parameter_list(self):
+    def parameter_list(self) -> list[dict[str, str]]:
         declared = self.template_dict.get("Parameters") or {}
         hidden = {name for name in declared if text_of(declared[name].get("NoEcho", False)) == "true"}
         return [{"ParameterKey": n, "ParameterValue": "****" if n in hidden else v} for n, v in self.resolved.items()]
 
     @property
-    def stack_resources(self):
+    def stack_resources(self) -> list[Record]:
         return list(self.records.values())
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[dict[str, Any]] | None:
         return self.output_list or None
 
     # events
 
-    def event(self, status, reason=None, record=None):
+    def event(self, status: str, reason: str | None = None, record: Record | None = None) -> None:
         if record is not None:
             record.status, record.status_reason, record.timestamp = status, reason, now()
         else:
@@ -140,10 +151,10 @@ class Stack:
 
     # one resource
 
-    def handler(self, record):
+    def handler(self, record: Record) -> Handler:
         return RESOURCE_TYPES[record.cf_resource_type](self, record.logical_resource_id)
 
-    def attempt(self, record, action, work):
+    def attempt(self, record: Record, action: str, work: Callable[[], None]) -> None:
         """Runs one step on one resource, and its events. A Failure carries the reason that AWS would show."""
         self.event(action + "_IN_PROGRESS", None, record)
         try:
@@ -155,26 +166,26 @@ class Stack:
             raise Failure(reason)
         self.event(action + "_COMPLETE", None, record)
 
-    def reason(self, error):
+    def reason(self, error: Exception) -> str:
         if isinstance(error, botocore.exceptions.ClientError):
             answer = error.response["Error"]
-            return "%s (Error Code: %s)" % (answer.get("Message"), answer.get("Code"))
+            return f"{answer.get('Message')} (Error Code: {answer.get('Code')})"
         if isinstance(error, KeyError):
-            return "Properties validation failed: required key [%s] not found" % error.args[0]
+            return f"Properties validation failed: required key [{error.args[0]}] not found"
         if isinstance(error, (Failure, CloudFormationError)):
             return getattr(error, "message", None) or str(error)
-        return "%s: %s" % (type(error).__name__, error)
+        return f"{type(error).__name__}: {error}"
 
-    def create_record(self, logical_id, declared, undo):
+    def create_record(self, logical_id: str, declared: dict[str, Any], undo: list[Callable[[], Any]]) -> None:
         record = Record(logical_id, declared, self.scope)
         previous = self.records.get(logical_id)
         self.records[logical_id] = record
 
-        def work():
+        def work() -> None:
             record.properties = self.scope.resolve(declared.get("Properties") or {})
             record.physical_resource_id, record.attributes = self.handler(record).create(record.properties)
 
-        def forget():
+        def forget() -> None:
             if record.physical_resource_id and record.deletion_policy == "Retain":
                 self.event("DELETE_SKIPPED", None, record)
             elif record.physical_resource_id:
@@ -187,10 +198,10 @@ class Stack:
         undo.append(forget)
         self.attempt(record, "CREATE", work)
 
-    def delete_record(self, record):
+    def delete_record(self, record: Record) -> None:
         self.attempt(record, "DELETE", lambda: self.handler(record).delete(record.physical_resource_id, record.properties))
 
-    def update_record(self, record, declared, undo):
+    def update_record(self, record: Record, declared: dict[str, Any], undo: list[Callable[[], Any]]) -> Record | None:
         handler = self.handler(record)
         nested = isinstance(handler, NestedStack)
         old, attributes = record.properties, record.attributes
@@ -204,11 +215,11 @@ class Stack:
         before = handler.child(record.physical_resource_id) if nested else None
         text = before.template if nested else None
 
-        def work():
+        def work() -> None:
             record.properties = new
             record.attributes = handler.update(record.physical_resource_id, old, new)
 
-        def restore():
+        def restore() -> None:
             record.properties, record.attributes = old, attributes
             more = {"text": text} if nested else {}
             self.attempt(record, "UPDATE", lambda: handler.update(record.physical_resource_id, new, old, **more))
@@ -217,11 +228,11 @@ class Stack:
         self.attempt(record, "UPDATE", work)
         return None
 
-    def child_changes(self, record, properties):
+    def child_changes(self, record: Record, properties: dict[str, Any]) -> bool:
         child = self.backend.stacks.get(record.physical_resource_id)
         return child is None or child.changes(template_at(properties["TemplateURL"], self.region_name), child.resolved, None)
 
-    def changes(self, text, parameters, tags):
+    def changes(self, text: str, parameters: dict[str, str], tags: dict[str, str] | None) -> bool:
         """Whether an update would do anything, here or in a nested stack whose template changed under its old URL."""
         template = parse_template(text)
         if template != self.template_dict or resolve_parameters(template, parameters) != self.resolved:
@@ -231,7 +242,7 @@ class Stack:
         nested = [r for r in self.records.values() if r.cf_resource_type == NestedStack.type_name]
         return any(self.child_changes(r, r.properties) for r in nested)
 
-    def roll_back(self, undo):
+    def roll_back(self, undo: list[Callable[[], Any]]) -> None:
         """Runs the steps backwards. Those that fail are left in self.stuck, in the order that undo has them."""
         self.stuck = []
         for step in reversed(undo):
@@ -240,7 +251,7 @@ class Stack:
             except Failure:
                 self.stuck.insert(0, step)  # its event says why; the others are rolled back all the same
 
-    def work_out_outputs(self):
+    def work_out_outputs(self) -> None:
         self.output_list = []
         for key, declared in (self.template_dict.get("Outputs") or {}).items():
             if self.scope.wanted(declared):
@@ -249,7 +260,7 @@ class Stack:
 
     # the whole stack
 
-    def create(self):
+    def create(self) -> None:
         with self.lock:
             undo = []
             self.event("CREATE_IN_PROGRESS", "User Initiated")
@@ -262,11 +273,11 @@ class Stack:
             else:
                 self.event("CREATE_COMPLETE")
 
-    def failed_resources(self, verb):
+    def failed_resources(self, verb: str) -> str:
         failed = [r.logical_resource_id for r in self.records.values() if r.status.endswith("_FAILED")]
-        return "The following resource(s) failed to %s: [%s]. " % (verb, ", ".join(failed)) if failed else ""
+        return f"The following resource(s) failed to {verb}: [{', '.join(failed)}]. " if failed else ""
 
-    def fail_creation(self, error, undo):
+    def fail_creation(self, error: Exception, undo: list[Callable[[], Any]]) -> None:
         self.failure = (self.failed_resources("create") + self.reason(error)).strip()
         if self.on_failure == "DO_NOTHING":
             self.event("CREATE_FAILED", self.failure)
@@ -285,7 +296,7 @@ class Stack:
         if self.on_failure == "DELETE":
             self.backend.delete_stack(self.stack_id)
 
-    def update(self, text, parameters, tags=None):
+    def update(self, text: str, parameters: dict[str, str], tags: dict[str, str] | None = None) -> None:
         scope = self.prepare(text, parameters)
         with self.lock:
             undo, before = [], (self.scope, self.template, self.tags)
@@ -306,16 +317,16 @@ class Stack:
                 self.clean_up(replaced)
                 self.event("UPDATE_COMPLETE")
 
-    def roll_back_update(self, undo):
+    def roll_back_update(self, undo: list[Callable[[], Any]]) -> None:
         self.roll_back(undo)
         self.event("UPDATE_ROLLBACK_FAILED" if self.stuck else "UPDATE_ROLLBACK_COMPLETE")
 
-    def continue_rollback(self):
+    def continue_rollback(self) -> None:
         with self.lock:
             self.event("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
             self.roll_back_update(self.stuck)
 
-    def apply(self, undo):
+    def apply(self, undo: list[Callable[[], Any]]) -> list[Record]:
         """Creates and changes resources; answers those that new ones took the place of."""
         replaced = []
         for logical_id in dependency_order(self.scope):
@@ -328,7 +339,7 @@ class Stack:
                 replaced.append(record)
         return [record for record in replaced if record is not None]
 
-    def clean_up(self, replaced):
+    def clean_up(self, replaced: list[Record]) -> None:
         self.event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         wanted = set(dependency_order(self.scope))
         gone = [record for name, record in self.records.items() if name not in wanted]
@@ -341,7 +352,7 @@ class Stack:
             except Failure:
                 pass  # as AWS: the update is complete, and the event says what was left behind
 
-    def delete(self):
+    def delete(self) -> None:
         with self.lock:
             self.event("DELETE_IN_PROGRESS", "User Initiated")
             failed = {}
@@ -354,7 +365,7 @@ class Stack:
                 except Failure as error:
                     failed[name] = str(error)
             if failed:
-                self.failure = "The following resource(s) failed to delete: [%s]. " % ", ".join(failed)
+                self.failure = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
                 self.failure += " ".join(failed.values())
                 self.records = {name: self.records[name] for name in self.records if name in failed}
                 self.scope.records = self.records
@@ -367,10 +378,13 @@ class Stack:
 class ChangeSet:
     """What `aws cloudformation deploy` makes first, and then has carried out."""
 
-    def __init__(self, stack, name, kind, text, parameters, tags):
+    def __init__(
+        self, stack: Stack, name: str, kind: str, text: str, parameters: dict[str, str],
+        tags: dict[str, str] | None,
+    ) -> None:
         self.stack, self.stack_id, self.stack_name = stack, stack.stack_id, stack.name
         self.change_set_name, self.change_set_type = name, kind
-        self.change_set_id = stack.stack_id.replace(":stack/", ":changeSet/").rsplit("/", 2)[0] + "/%s/%s" % (name, uuid.uuid4())
+        self.change_set_id = stack.stack_id.replace(":stack/", ":changeSet/").rsplit("/", 2)[0] + f"/{name}/{uuid.uuid4()}"
         self.text, self.parameters, self.tags, self.capabilities = text, parameters, tags, stack.capabilities
         self.creation_time, self.description, self.notification_arns = now(), None, []
         self.status, self.status_reason, self.execution_status = "CREATE_COMPLETE", None, "AVAILABLE"
@@ -383,7 +397,7 @@ class ChangeSet:
             self.status_reason = ("The submitted information didn't contain changes. "
                                   "Submit different information to create a change set.")
 
-    def execute(self):
+    def execute(self) -> None:
         self.execution_status = "EXECUTE_IN_PROGRESS"
         if self.change_set_type == "CREATE":
             self.stack.create()

@@ -5,8 +5,11 @@ a parameter. AWS refuses what breaks a rule before it touches a resource. Functi
 templates do not use are refused here by their names; the Export of an output has no effect.
 """
 
+from __future__ import annotations
+
 import re
 import urllib.parse
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 import yaml
@@ -14,8 +17,11 @@ from moto.cloudformation.exceptions import ValidationError
 
 from clients import ACCOUNT_ID, own_client
 
+if TYPE_CHECKING:
+    from cloudformation.stacks import Record, Stack
 
-def invalid(message):
+
+def invalid(message: str) -> ValidationError:
     return ValidationError(message=message)
 
 
@@ -23,7 +29,7 @@ class TemplateLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML as CloudFormation reads it: `!Ref x` is {"Ref": x}, and a date stays the text it is."""
 
 
-def construct_function(loader, suffix, node):
+def construct_function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
@@ -39,7 +45,7 @@ TemplateLoader.add_multi_constructor("!", construct_function)
 TemplateLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 
 
-def parse_template(text):
+def parse_template(text: str) -> dict[str, Any]:
     try:
         template = yaml.load(text, Loader=TemplateLoader)
     except yaml.YAMLError as error:
@@ -50,11 +56,11 @@ def parse_template(text):
         raise invalid("Template format error: At least one Resources member must be defined.")
     for name, resource in template["Resources"].items():
         if not isinstance(resource, dict) or "Type" not in resource:
-            raise invalid("Template format error: [/Resources/%s] Every Resources object must contain a Type member." % name)
+            raise invalid(f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member.")
     return template
 
 
-def template_at(url, region):
+def template_at(url: str, region: str) -> str:
     """The text behind a TemplateURL, in any of the forms that S3 has for one."""
     parts = urllib.parse.urlparse(url)
     host, path = parts.hostname or "", urllib.parse.unquote(parts.path.lstrip("/"))
@@ -65,58 +71,58 @@ def template_at(url, region):
     try:
         body = own_client("s3", region).get_object(Bucket=bucket, Key=key)["Body"].read()
     except botocore.exceptions.ClientError as error:
-        raise invalid("S3 error: %s (%s)" % (error.response["Error"]["Message"], url))
+        raise invalid(f"S3 error: {error.response['Error']['Message']} ({url})")
     return body.decode("utf-8")
 
 
-def text_of(value):
+def text_of(value: Any) -> str:
     """A parameter's value as CloudFormation keeps it: text, whatever YAML made of it."""
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(text_of, value)) if isinstance(value, list) else str(value)
 
 
-def check_parameter(name, declared, value):
+def check_parameter(name: str, declared: dict[str, Any], value: str) -> None:
     """Refuses a value that breaks a constraint of its parameter, in CloudFormation's words."""
 
-    def refuse_unless(good, default_message):
+    def refuse_unless(good: bool, default_message: str) -> None:
         if not good:
             described = declared.get("ConstraintDescription")
             if described:
-                raise invalid("Parameter %s failed to satisfy constraint: %s" % (name, described))
-            raise invalid("Parameter '%s' must %s" % (name, default_message))
+                raise invalid(f"Parameter {name} failed to satisfy constraint: {described}")
+            raise invalid(f"Parameter '{name}' must {default_message}")
 
     kind = declared.get("Type", "String")
     if kind == "Number":
         try:
             number = float(value)
         except ValueError:
-            raise invalid("Parameter '%s' must be a number" % name)
+            raise invalid(f"Parameter '{name}' must be a number")
         lowest, highest = declared.get("MinValue"), declared.get("MaxValue")
-        refuse_unless(lowest is None or number >= float(lowest), "be a number not less than %s" % lowest)
-        refuse_unless(highest is None or number <= float(highest), "be a number not greater than %s" % highest)
+        refuse_unless(lowest is None or number >= float(lowest), f"be a number not less than {lowest}")
+        refuse_unless(highest is None or number <= float(highest), f"be a number not greater than {highest}")
     elif kind == "String":
         shortest, longest = declared.get("MinLength"), declared.get("MaxLength")
-        refuse_unless(shortest is None or len(value) >= int(shortest), "contain at least %s characters" % shortest)
-        refuse_unless(longest is None or len(value) <= int(longest), "contain at most %s characters" % longest)
+        refuse_unless(shortest is None or len(value) >= int(shortest), f"contain at least {shortest} characters")
+        refuse_unless(longest is None or len(value) <= int(longest), f"contain at most {longest} characters")
     else:
-        raise invalid("Parameter '%s' is a %s, which this local AWS does not support" % (name, kind))
+        raise invalid(f"Parameter '{name}' is a {kind}, which this local AWS does not support")
     if "AllowedValues" in declared:
         refuse_unless(value in map(text_of, declared["AllowedValues"]), "be one of AllowedValues")
     if "AllowedPattern" in declared:
         pattern = declared["AllowedPattern"]
-        refuse_unless(re.fullmatch(pattern, value), "match pattern %s" % pattern)
+        refuse_unless(re.fullmatch(pattern, value), f"match pattern {pattern}")
 
 
-def resolve_parameters(template, given):
+def resolve_parameters(template: dict[str, Any], given: dict[str, Any]) -> dict[str, str]:
     """The value of every parameter of a template: the given one, or else its default."""
     declared = template.get("Parameters") or {}
     unknown = [name for name in given if name not in declared]
     if unknown:
-        raise invalid("Parameters: [%s] do not exist in the template" % ", ".join(unknown))
+        raise invalid(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
     missing = [name for name in declared if name not in given and "Default" not in declared[name]]
     if missing:
-        raise invalid("Parameters: [%s] must have values" % ", ".join(missing))
+        raise invalid(f"Parameters: [{', '.join(missing)}] must have values")
     values = {name: text_of(given.get(name, declared[name].get("Default"))) for name in declared}
     for name, value in values.items():
         check_parameter(name, declared[name], value)
@@ -130,7 +136,7 @@ class NoValue:
 class Scope:
     """Works out the functions of one template, for one stack."""
 
-    def __init__(self, stack, template, parameters):
+    def __init__(self, stack: Stack, template: dict[str, Any], parameters: dict[str, str]) -> None:
         self.stack, self.template, self.parameters = stack, template, parameters
         self.conditions = {}
         self.records = {}  # logical id -> Record, of the resources that exist
@@ -145,22 +151,22 @@ class Scope:
             "AWS::NoValue": NoValue,
         }
 
-    def condition(self, name):
+    def condition(self, name: str) -> bool:
         if name not in self.conditions:
             declared = (self.template.get("Conditions") or {}).get(name)
             if declared is None:
-                raise invalid("Template error: unresolved condition dependency %s" % name)
+                raise invalid(f"Template error: unresolved condition dependency {name}")
             self.conditions[name] = self.truth(declared)
         return self.conditions[name]
 
-    def truth(self, value):
+    def truth(self, value: Any) -> bool:
         value = self.resolve(value)
         return value if isinstance(value, bool) else text_of(value) == "true"
 
-    def wanted(self, declared):
+    def wanted(self, declared: dict[str, Any]) -> bool:
         return "Condition" not in declared or self.condition(declared["Condition"])
 
-    def resolve(self, value):
+    def resolve(self, value: Any) -> Any:
         if isinstance(value, list):
             return [one for one in map(self.resolve, value) if one is not NoValue]
         if not isinstance(value, dict):
@@ -171,54 +177,54 @@ class Scope:
             if function and not (name == "Condition" and isinstance(argument, dict)):
                 return function(self, argument)
             if name.startswith("Fn::"):
-                raise invalid("Template error: this local AWS does not support %s" % name)
+                raise invalid(f"Template error: this local AWS does not support {name}")
         resolved = {name: self.resolve(one) for name, one in value.items()}
         return {name: one for name, one in resolved.items() if one is not NoValue}
 
-    def ref(self, name):
+    def ref(self, name: str) -> Any:
         if name in self.pseudo:
             return self.pseudo[name]
         if name in self.parameters:
             return self.parameters[name]
         return self.record(name).physical_resource_id
 
-    def record(self, name):
+    def record(self, name: str) -> Record:
         if name not in self.records:
-            raise invalid("Template error: resource %s does not exist or its Condition is false" % name)
+            raise invalid(f"Template error: resource {name} does not exist or its Condition is false")
         return self.records[name]
 
-    def attribute(self, argument):
+    def attribute(self, argument: Any) -> Any:
         name, attribute = argument.split(".", 1) if isinstance(argument, str) else map(self.resolve, argument)
         attributes = self.record(name).attributes
         if attribute not in attributes:
-            described = "%s (%s)" % (name, self.record(name).cf_resource_type)
-            raise invalid("Template error: resource %s does not support attribute type %s in Fn::GetAtt" % (described, attribute))
+            described = f"{name} ({self.record(name).cf_resource_type})"
+            raise invalid(f"Template error: resource {described} does not support attribute type {attribute} in Fn::GetAtt")
         return attributes[attribute]
 
-    def substitute(self, argument):
+    def substitute(self, argument: Any) -> str:
         text, own = argument if isinstance(argument, list) else (argument, {})
 
-        def value(match):
+        def value(match: re.Match[str]) -> str:
             name = match.group(1).strip()
             if name.startswith("!"):
-                return "${%s}" % name[1:]
+                return f"${{{name[1:]}}}"
             if name in own:
                 return text_of(self.resolve(own[name]))
             return text_of(self.attribute(name) if "." in name and name not in self.pseudo else self.ref(name))
 
         return re.sub(r"\$\{([^}]*)\}", value, text)
 
-    def choose(self, argument):
+    def choose(self, argument: Any) -> Any:
         name, if_true, if_false = argument
         return self.resolve(if_true if self.condition(name) else if_false)
 
-    def check_rules(self):
+    def check_rules(self) -> None:
         for name, rule in (self.template.get("Rules") or {}).items():
             if "RuleCondition" in rule and not self.truth(rule["RuleCondition"]):
                 continue
             for assertion in rule.get("Assertions", []):
                 if not self.truth(assertion["Assert"]):
-                    raise invalid("Rule %s: %s" % (name, assertion.get("AssertDescription", "an assertion failed")))
+                    raise invalid(f"Rule {name}: {assertion.get('AssertDescription', 'an assertion failed')}")
 
 
 FUNCTIONS = {
@@ -238,7 +244,7 @@ FUNCTIONS = {
 }
 
 
-def references(value):
+def references(value: Any) -> set[str]:
     """The names that a template's value refers to, parameters and resources alike."""
     if isinstance(value, list):
         return set().union(*map(references, value)) if value else set()
@@ -259,7 +265,7 @@ def references(value):
     return names
 
 
-def check_references(template):
+def check_references(template: dict[str, Any]) -> None:
     known = set(template["Resources"]) | set(template.get("Parameters") or {})
     for section in ("Resources", "Outputs"):
         names = {n for n in references(template.get(section) or {}) if not n.startswith("AWS::")}
@@ -267,20 +273,20 @@ def check_references(template):
             depends_on = resource.get("DependsOn", [])
             names |= {depends_on} if isinstance(depends_on, str) else set(depends_on)
         if names - known:
-            raise invalid("Template format error: Unresolved resource dependencies [%s] in the %s block of the template"
-                          % (", ".join(sorted(names - known)), section))
+            unresolved = ", ".join(sorted(names - known))
+            raise invalid(f"Template format error: Unresolved resource dependencies [{unresolved}] in the {section} block of the template")
 
 
-def dependency_order(scope):
+def dependency_order(scope: Scope) -> list[str]:
     """The logical ids of the resources to create, each after those it refers to."""
     resources = scope.template["Resources"]
     order, path = [], []
 
-    def visit(name):
+    def visit(name: str) -> None:
         if name in order or name not in resources or not scope.wanted(resources[name]):
             return
         if name in path:
-            raise invalid("Template error: Circular dependency between resources: [%s]" % ", ".join(path))
+            raise invalid(f"Template error: Circular dependency between resources: [{', '.join(path)}]")
         path.append(name)
         depends_on = resources[name].get("DependsOn", [])
         for other in [depends_on] if isinstance(depends_on, str) else depends_on:

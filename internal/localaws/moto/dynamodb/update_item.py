@@ -6,10 +6,13 @@ it sets attributes to values, or keeps those that are there, on the conditions t
 Whatever else there is to an update, moto does.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import re
 import zlib
+from typing import Any
 
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
@@ -25,7 +28,7 @@ REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
 REFUSED = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed"}
 
 
-def matches(pattern, text):
+def matches(pattern: re.Pattern[str], text: str) -> list[tuple[str | None, ...]] | None:
     """What a pattern finds in a text that consists of nothing else, or None."""
     found, at = [], 0
     while at < len(text):
@@ -38,7 +41,7 @@ def matches(pattern, text):
 
 
 @functools.lru_cache(maxsize=100)
-def plain(update, condition):
+def plain(update: str, condition: str) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]], set[str]] | None:
     """[(name, name to keep, value)], [(missing name, name, value)] and the values used, or None where these are not plain."""
     sets, holds = matches(SETS, update[4:]) if update.startswith("SET ") else None, matches(HOLDS, condition)
     if not sets or holds is None:
@@ -52,7 +55,7 @@ def plain(update, condition):
     return sets, holds, {one[2] for one in sets + holds if one[2]}
 
 
-def plain_update(self, body):
+def plain_update(self: DynamoDBBackend, body: dict[str, Any]) -> bool | None:
     """Does an update. Answers whether its condition held, or None when it is not plain and nothing is done."""
     table, key, values = self.tables.get(body.get("TableName")), body.get("Key"), body.get("ExpressionAttributeValues", {})
     parsed = plain(body.get("UpdateExpression", ""), body.get("ConditionExpression", ""))
@@ -80,7 +83,7 @@ def plain_update(self, body):
     return True
 
 
-def answer_update(authorization, request):
+def answer_update(authorization: str, request: bytes) -> tuple[str, list[tuple[str, str]], bytes] | None:
     """Status line, headers and body for an UpdateItem that is plain, or None for any other."""
     region = REGION.search(authorization)
     if region is None:
@@ -97,5 +100,5 @@ def answer_update(authorization, request):
     return "200 OK" if held else "400 Bad Request", headers, answer
 
 
-def fill_update_item():
+def fill_update_item() -> None:
     DynamoDBBackend.plain_update = plain_update

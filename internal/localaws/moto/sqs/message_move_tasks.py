@@ -4,26 +4,32 @@ AWS moves what is visible in a dead-letter queue, in the background. What it mov
 time, and never received. Here a task is over when its start is answered, so there is none to wait for or to cancel.
 """
 
+from __future__ import annotations
+
 import time
 import uuid
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.sqs.exceptions import InvalidParameterValue, SQSException
 from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
 
+if TYPE_CHECKING:
+    from moto.sqs.models import Queue
+
 TASKS = {}  # ARN of the dead-letter queue -> its tasks, the newest first
 
 
-def queue_of(backend, parameter, arn):
+def queue_of(backend: SQSBackend, parameter: str, arn: str) -> Queue:
     queue = next((one for one in backend.queues.values() if one.queue_arn == arn), None)
     if queue is None:
         raise SQSException("ResourceNotFoundException",
-                           "The resource that you specified for the %s parameter doesn't exist." % parameter)
+                           f"The resource that you specified for the {parameter} parameter doesn't exist.")
     return queue
 
 
-def start_message_move_task(self, source_arn, destination_arn):
+def start_message_move_task(self: SQSBackend, source_arn: str, destination_arn: str | None) -> None:
     source = queue_of(self, "SourceArn", source_arn)
     if not self.list_dead_letter_source_queues(source.name):
         raise InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
@@ -43,20 +49,20 @@ def start_message_move_task(self, source_arn, destination_arn):
     TASKS.setdefault(source_arn, []).insert(0, task)
 
 
-def list_message_move_tasks(self, source_arn, most):
+def list_message_move_tasks(self: SQSBackend, source_arn: str, most: int) -> list[dict[str, Any]]:
     queue_of(self, "SourceArn", source_arn)
     return TASKS.get(source_arn, [])[:most]
 
 
-def fill_message_move_tasks():
+def fill_message_move_tasks() -> None:
     SQSBackend.start_message_move_task = start_message_move_task
     SQSBackend.list_message_move_tasks = list_message_move_tasks
 
-    def start(self):
+    def start(self: SQSResponse) -> ActionResult:
         self.sqs_backend.start_message_move_task(self._get_param("SourceArn"), self._get_param("DestinationArn"))
         return ActionResult({"TaskHandle": str(uuid.uuid4())})
 
-    def tasks(self):
+    def tasks(self: SQSResponse) -> ActionResult:
         results = self.sqs_backend.list_message_move_tasks(self._get_param("SourceArn"), self._get_param("MaxResults", 1))
         return ActionResult({"Results": results})
 

@@ -5,8 +5,12 @@ what another one is working on; it keeps messages past their retention; RedriveA
 the latest handle, drops what is past its retention, and answers every attribute.
 """
 
+from __future__ import annotations
+
 import functools
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from moto.sqs import models as sqs_models
 from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
@@ -14,23 +18,26 @@ from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
 from clients import ENDPOINT_URL
 from locks import serialise
 
+if TYPE_CHECKING:
+    from moto.sqs.models import Message, Queue, SQSBackend
 
-def fill_queues():
+
+def fill_queues() -> None:
     queue, backend, message = sqs_models.Queue, sqs_models.SQSBackend, sqs_models.Message
     receive, delete = backend.receive_message, queue.delete_message
     change_visibility, set_attributes = backend.change_message_visibility, queue._set_attributes
     queue.BASE_ATTRIBUTES = queue.BASE_ATTRIBUTES + ["RedriveAllowPolicy"]
     queue.redrive_allow_policy = None
     # The URL of a queue is the endpoint's, whichever way the request for it came.
-    queue.url = lambda self, request_url: "%s/%s/%s" % (ENDPOINT_URL, self.account_id, self.name)
+    queue.url = lambda self, request_url: f"{ENDPOINT_URL}/{self.account_id}/{self.name}"
     # moto counts its messages anew, with the time taken anew for each, at every send and for each message received: a
     # second for the hundredth message of a queue of a thousand.
     clock = sqs_models.unix_time_millis
 
-    def count(condition):
+    def count(condition: Callable[[float, Message], bool]) -> property:
         return property(lambda self: sum(map(functools.partial(condition, clock()), self._messages)))
 
-    def visible_messages(self):
+    def visible_messages(self: Queue) -> list[Message]:
         t = clock()
         return [m for m in self._messages if m.delayed_until <= t and m.visible_at < t]
 
@@ -42,7 +49,7 @@ def fill_queues():
     # moto remembers every message there ever was, for its dashboard.
     message.__new__ = lambda cls, *args, **kwargs: object.__new__(cls)
 
-    def _set_attributes(self, attributes, now=None):
+    def _set_attributes(self: Queue, attributes: dict[str, Any], now: float | None = None) -> None:
         """moto forgets the policy of a queue when anything else about it is set."""
         kept = self.policy if hasattr(self, "_policy_json") else None
         attributes = dict(attributes)
@@ -57,24 +64,26 @@ def fill_queues():
         self.created_timestamp = int(self.created_timestamp)  # whole seconds, as AWS counts them
         self.last_modified_timestamp = int(self.last_modified_timestamp)
 
-    def held(self, receipt_handle):
+    def held(self: Queue, receipt_handle: str) -> Message | None:
         """The message that was received with this handle, whether or not the handle is still its latest."""
         return next((m for m in self._messages if m.had_receipt_handle(receipt_handle)), None)
 
-    def delete_message(self, receipt_handle):
+    def delete_message(self: Queue, receipt_handle: str) -> None:
         found = held(self, receipt_handle)
         if found is not None and found.receipt_handle != receipt_handle:
             return  # AWS: with an older handle "the request succeeds, but the message might not be deleted"
         delete(self, receipt_handle)
 
-    def change_message_visibility(self, queue_name, receipt_handle, visibility_timeout):
+    def change_message_visibility(
+        self: SQSBackend, queue_name: str, receipt_handle: str, visibility_timeout: int | str,
+    ) -> None:
         source = self.get_queue(queue_name)
         found = held(source, receipt_handle)
         known = found is not None or receipt_handle in source.deleted_messages
         if known and (found is None or found.receipt_handle != receipt_handle or found.visible):
             raise InvalidParameterValue(
-                "Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available "
-                "for visibility timeout change." % receipt_handle
+                f"Value {receipt_handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available "
+                "for visibility timeout change."
             )
         if found is None:
             raise ReceiptHandleIsInvalid
@@ -84,12 +93,15 @@ def fill_queues():
             with source._messages_lock:
                 source._messages_lock.notify_all()
 
-    def drop_expired(source):
+    def drop_expired(source: Queue) -> None:
         oldest = sqs_models.unix_time_millis() - 1000 * int(source.message_retention_period)
         if any(m.sent_timestamp <= oldest for m in source._messages):
             source._messages = [m for m in source._messages if m.sent_timestamp > oldest]
 
-    def receive_message(self, queue_name, count, wait_seconds_timeout, visibility_timeout, message_attribute_names=None):
+    def receive_message(
+        self: SQSBackend, queue_name: str, count: int, wait_seconds_timeout: int, visibility_timeout: int | str,
+        message_attribute_names: list[str] | None = None,
+    ) -> list[Message]:
         """Long polling that holds no lock while it waits."""
         deadline = time.monotonic() + wait_seconds_timeout
         while True:

@@ -5,11 +5,14 @@ failure, and keeps every thread it ever started. A Map with a few hundred items 
 input for each of them. An event took 86 ms.
 """
 
+from __future__ import annotations
+
 import copy
 import functools
 import json
 import re
 import types
+from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import AWSError
 from moto.stepfunctions.parser import models as engine_models
@@ -23,6 +26,9 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 from clients import engine_client
 from patching import replace_in_engine
 
+if TYPE_CHECKING:
+    from moto.stepfunctions.parser.asl.eval.environment import Environment
+
 
 class InvalidDefinition(AWSError):
     """moto raises one without an error code."""
@@ -34,11 +40,11 @@ class InvalidDefinition(AWSError):
 class Discarded(list):
     """Takes the place of a list that only ever grows."""
 
-    def append(self, item):
+    def append(self, item: Any) -> None:
         pass
 
 
-def copy_json(value, memo=None):
+def copy_json(value: Any, memo: Any = None) -> Any:
     """deepcopy for what states hand on, which is JSON; anything else goes to the real one."""
     kind = type(value)
     if kind is dict:
@@ -50,13 +56,13 @@ def copy_json(value, memo=None):
     return copy.deepcopy(value, memo)
 
 
-def to_json(value, separators=None):
+def to_json(value: Any, separators: Any = None) -> str:
     """JSON as AWS writes it into histories and strings: compact, and characters as they are."""
     return json.dumps(value, default=lambda o: o.isoformat() if hasattr(o, "isoformat") else str(o),
                       ensure_ascii=False, separators=(",", ":"))
 
 
-def fill_engine():
+def fill_engine() -> None:
     replace_in_engine("boto_client_for", engine_client)
     replace_in_engine("TMP_THREADS", Discarded())
     replace_in_engine("copy", types.SimpleNamespace(deepcopy=copy_json, copy=copy.copy))
@@ -66,21 +72,21 @@ def fill_engine():
     job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
     parse = functools.lru_cache(maxsize=20)(AmazonStateLanguageParser.parse)
 
-    def validate_definition(definition):
+    def validate_definition(definition: str) -> None:
         try:
             AmazonStateLanguageParser.parse(definition)
         except Exception as error:
-            raise InvalidDefinition("Invalid State Machine Definition: '%s'" % error)
+            raise InvalidDefinition(f"Invalid State Machine Definition: '{error}'")
 
     engine_models.StepFunctionsParserBackend._validate_definition = staticmethod(validate_definition)
 
-    def parse_definition(definition):
+    def parse_definition(definition: str) -> tuple[Any, Any]:
         # The grammar has no Express children; what they are is up to whoever runs them.
         return parse(re.sub(r'("ExecutionType"\s*:\s*)"EXPRESS"', r'\1"STANDARD"', definition))
 
     AmazonStateLanguageParser.parse = staticmethod(parse_definition)
 
-    def eval_pool(self, job, worker_frame):
+    def eval_pool(self: iteration_worker.IterationWorker, job: Any, worker_frame: Environment) -> None:
         """moto's method calls itself for each item: a worker with a few hundred items overflows the stack."""
         while job is not None:
             frame = worker_frame.open_inner_frame()
@@ -98,7 +104,7 @@ def fill_engine():
             job = following
         self._env.close_frame(worker_frame)
 
-    def eval_input(self, env_frame):
+    def eval_input(self: inline_item_processor_worker.InlineItemProcessorWorker, env_frame: Environment) -> None:
         """moto's method copies the Map's whole input for each of its items."""
         selector = self._item_selector or self._parameters
         if selector:

@@ -5,11 +5,15 @@ stops, gives no reason for it, and leaves executions running when their machine 
 once, and says why.
 """
 
+from __future__ import annotations
+
 import copy
 import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions import responses as sfn_responses
 from moto.stepfunctions.exceptions import ValidationException
@@ -24,13 +28,25 @@ from stepfunctions.history import now, page
 from patching import take_over
 from stepfunctions.redrive import Journey, redrive, redrive_answer, resume_execution
 
+if TYPE_CHECKING:
+    from moto.core.responses import ActionResult
+    from moto.stepfunctions.models import StateMachine
+    from moto.stepfunctions.parser.asl.eval.environment import Environment
+    from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+    from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+    from stepfunctions.map_runs import MapRun
+
 log = logging.getLogger("carnation.moto")
 START_LOCK = threading.Lock()
 
 run_to_the_end = execution_worker.ExecutionWorker._execution_logic
 
 
-def start_execution(self, state_machine_arn, name=None, execution_input=None, trace_header=None):
+def start_execution(
+    self: StepFunctionsParserBackend, state_machine_arn: str, name: str | None = None,
+    execution_input: str | None = None, trace_header: str | None = None,
+) -> Execution:
     machine = self.describe_state_machine(state_machine_arn)
     name = str(uuid.uuid4()) if name is None else name
     self._validate_name(name)
@@ -48,7 +64,11 @@ def start_execution(self, state_machine_arn, name=None, execution_input=None, tr
         return new_execution(self.account_id, self.region_name, machine, machine.executions, machine.name, name, text, trace_header)
 
 
-def new_execution(account_id, region, machine, siblings, path, name, text, trace_header=None, map_run=None, on_end=None):
+def new_execution(
+    account_id: str, region: str, machine: StateMachine, siblings: list[Execution], path: str, name: str,
+    text: str, trace_header: str | None = None, map_run: MapRun | None = None,
+    on_end: Callable[[Execution], None] | None = None,
+) -> Execution:
     """Starts an execution of a machine. A Map Run's has the Map Run's definition, and calls on_end when it has ended."""
     as_it_is = copy.copy(machine)  # what a later update changes is not this execution's
     as_it_is.executions = []
@@ -58,7 +78,7 @@ def new_execution(account_id, region, machine, siblings, path, name, text, trace
         name=name,
         sm_type=as_it_is.sm_type,
         role_arn=as_it_is.roleArn,
-        exec_arn="%s:execution:%s:%s" % (machine.arn.split(":stateMachine:")[0], path, name),
+        exec_arn=f"{machine.arn.split(':stateMachine:')[0]}:execution:{path}:{name}",
         account_id=account_id,
         region_name=region,
         state_machine=as_it_is,
@@ -76,7 +96,10 @@ def new_execution(account_id, region, machine, siblings, path, name, text, trace
     return execution
 
 
-def end_execution(execution, status, output=None, error=None, cause=None):
+def end_execution(
+    execution: Execution, status: ExecutionStatus, output: Any = None, error: str | None = None,
+    cause: str | None = None,
+) -> None:
     """The first end counts: what a task does after its execution was stopped changes nothing any more."""
     with execution.end_lock:
         if execution.exec_status != ExecutionStatus.RUNNING:
@@ -88,7 +111,7 @@ def end_execution(execution, status, output=None, error=None, cause=None):
         execution.on_end(execution)
 
 
-def run_execution(self):
+def run_execution(self: ExecutionWorker) -> None:
     """In place of ExecutionWorker._execution_logic: an execution ends, whatever happens in the engine."""
     execution = self._execution_communication.execution
     try:
@@ -101,7 +124,7 @@ def run_execution(self):
         end_execution(execution, ExecutionStatus.FAILED, error="States.Runtime", cause=str(error))
 
 
-def reflect_end(self):
+def reflect_end(self: BaseExecutionWorkerCommunication) -> None:
     """In place of BaseExecutionWorkerCommunication.terminated."""
     execution, env = self.execution, self.execution.exec_worker.env
     state = env.program_state()
@@ -117,7 +140,7 @@ def reflect_end(self):
         end_execution(execution, ExecutionStatus.ABORTED)
 
 
-def stop_now(execution, error, cause):
+def stop_now(execution: Execution, error: str | None, cause: str | None) -> None:
     env = wait_for_environment(execution)
     with execution.end_lock:
         if execution.exec_status != ExecutionStatus.RUNNING:
@@ -131,7 +154,7 @@ def stop_now(execution, error, cause):
         map_run.stop()
 
 
-def wait_for_environment(execution):
+def wait_for_environment(execution: Execution) -> Environment:
     """The environment of an execution that has just been started, once its thread has made it."""
     while execution.exec_worker.env is None or execution.exec_worker.env.next_state_name is None:
         if execution.exec_status != ExecutionStatus.RUNNING:
@@ -143,7 +166,7 @@ def wait_for_environment(execution):
 class StepFunctionsAnswers:
     """What takes the place of moto's responses of the same name."""
 
-    def describe_execution(self):
+    def describe_execution(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
         answer = execution.to_describe_output()
         answer["status"] = execution.exec_status.value
@@ -151,7 +174,7 @@ class StepFunctionsAnswers:
         answer.update(redrive_answer(execution))
         return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
 
-    def list_executions(self):
+    def list_executions(self) -> ActionResult:
         map_run_arn, wanted = self._get_param("mapRunArn"), self._get_param("statusFilter")
         machine_arn = self._get_param("stateMachineArn") or map_run_arn.replace(":mapRun:", ":stateMachine:").split("/")[0]
         machine = self.stepfunction_backend.describe_state_machine(machine_arn)
@@ -165,18 +188,18 @@ class StepFunctionsAnswers:
         ]
         return sfn_responses.ActionResult({"executions": listed, "nextToken": token})
 
-    def redrive_execution(self):
+    def redrive_execution(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
         redrive(execution)
         return sfn_responses.ActionResult({"redriveDate": execution.redrive_date})
 
-    def stop_execution(self):
+    def stop_execution(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
         stop_now(execution, self._get_param("error"), self._get_param("cause"))
         return sfn_responses.ActionResult({"stopDate": execution.stop_date})
 
 
-def delete_state_machine(self, arn):
+def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
     """AWS stops the executions of a machine that is deleted; moto leaves them running, and calling."""
     self._validate_machine_arn(arn)
     for machine in [m for m in self.state_machines if m.arn == arn]:
@@ -185,7 +208,7 @@ def delete_state_machine(self, arn):
         self.state_machines.remove(machine)
 
 
-def fill_executions():
+def fill_executions() -> None:
     backend = engine_models.StepFunctionsParserBackend
     backend.start_execution, backend.delete_state_machine = start_execution, delete_state_machine
     take_over(sfn_responses.StepFunctionResponse, StepFunctionsAnswers)
@@ -193,7 +216,7 @@ def fill_executions():
     worker = execution_worker.ExecutionWorker
     make_environment = worker._get_evaluation_environment
 
-    def _get_evaluation_environment(self):
+    def _get_evaluation_environment(self: ExecutionWorker) -> Environment:
         env = make_environment(self)
         env.event_manager.when_full = lambda failure: env.set_error(failure)
         execution = self._execution_communication.execution

@@ -4,14 +4,21 @@ moto's has no end and no pages, and goes on after the execution's last event. AW
 pages of 100 to 1000 events; nothing after the event that ends it.
 """
 
+from __future__ import annotations
+
 import base64
 import datetime
 import json
+from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions import responses as sfn_responses
 from moto.stepfunctions.exceptions import InvalidToken, ValidationException
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.eval.event import event_manager
+
+if TYPE_CHECKING:
+    from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext, EventManager
+    from moto.stepfunctions.responses import StepFunctionResponse
 
 HISTORY_LIMIT = 25000
 FINAL_EVENTS = {
@@ -23,11 +30,15 @@ FINAL_EVENTS = {
 EXECUTION_DATA = ("input", "inputDetails", "output", "outputDetails", "parameters", "result")
 
 
-def now():
+def now() -> datetime.datetime:
     return datetime.datetime.now(tz=datetime.timezone.utc)
 
 
-def add_event(self, context, event_type, event_details=None, timestamp=None, update_source_event_id=True):
+def add_event(
+    self: EventManager, context: EventHistoryContext, event_type: HistoryEventType,
+    event_details: dict[str, Any] | None = None, timestamp: datetime.datetime | None = None,
+    update_source_event_id: bool = True,
+) -> int:
     """In place of EventManager.add_event: nothing follows an execution's last event, and a history has an end."""
     with self._mutex:
         events = self._history_event_list
@@ -35,7 +46,7 @@ def add_event(self, context, event_type, event_details=None, timestamp=None, upd
             return events[-1]["id"]
         full = len(events) == HISTORY_LIMIT - 1 and event_type not in FINAL_EVENTS
         if full:
-            cause = "The execution reached the maximum number of history events (%d)." % HISTORY_LIMIT
+            cause = f"The execution reached the maximum number of history events ({HISTORY_LIMIT})."
             event_type, event_details = HistoryEventType.ExecutionFailed, {"executionFailedEventDetails": {"cause": cause}}
         event = dict(event_details or {})
         event["id"] = len(events) + 1
@@ -52,13 +63,13 @@ def add_event(self, context, event_type, event_details=None, timestamp=None, upd
     return event["id"]
 
 
-def page(request, items):
+def page(request: StepFunctionResponse, items: list[Any]) -> tuple[list[Any], str | None]:
     """One page of a list, as the request wants it, and the token of the next: the place to go on, as a list may grow."""
     token, size = request._get_param("nextToken"), request._get_int_param("maxResults")
     if size is not None and not 0 <= size <= 1000:
         raise ValidationException(
-            "1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: "
-            "Member must have value less than or equal to 1000" % size
+            f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
+            "Member must have value less than or equal to 1000"
         )
     try:
         start = int(base64.b64decode(token)) if token else 0
@@ -68,14 +79,14 @@ def page(request, items):
     return items[start:end], (base64.b64encode(str(end).encode()).decode() if end < len(items) else None)
 
 
-def without_data(event):
+def without_data(event: dict[str, Any]) -> dict[str, Any]:
     return {
         name: {n: v for n, v in value.items() if n not in EXECUTION_DATA} if isinstance(value, dict) else value
         for name, value in event.items()
     }
 
 
-def get_execution_history(self):
+def get_execution_history(self: StepFunctionResponse) -> str:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     env = execution.exec_worker.env
     events = list(env.event_manager._history_event_list) if env is not None else []
@@ -89,6 +100,6 @@ def get_execution_history(self):
     return json.dumps(answer, default=lambda value: round(value.timestamp(), 3))
 
 
-def fill_history():
+def fill_history() -> None:
     event_manager.EventManager.add_event = add_event
     sfn_responses.StepFunctionResponse.get_execution_history = get_execution_history

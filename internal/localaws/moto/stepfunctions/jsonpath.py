@@ -7,8 +7,11 @@ AWS: in a format, `\\{` is a brace. moto takes it for the beginning of a field o
 as JSON has it, which is twice.
 """
 
+from __future__ import annotations
+
 import re
 import threading
+from typing import TYPE_CHECKING, Any
 
 import jsonpath_ng
 import jsonpath_ng.ext
@@ -18,11 +21,15 @@ from moto.stepfunctions.parser.asl.utils import json_path
 
 from patching import replace_in_engine
 
+if TYPE_CHECKING:
+    from jsonpath_ng import JSONPath
+    from moto.stepfunctions.parser.asl.eval.environment import Environment
+
 PATHS = {}
 PATHS_LOCK = threading.Lock()
 
 
-def parsed_path(path):
+def parsed_path(path: str) -> tuple[JSONPath, JSONPath | None]:
     """A parse takes 30 ms: under a lock, as the workers of a Map would all parse the same new path at once."""
     if path not in PATHS:
         with PATHS_LOCK:
@@ -32,7 +39,7 @@ def parsed_path(path):
     return PATHS[path]
 
 
-def names_one_place(expression):
+def names_one_place(expression: JSONPath) -> bool:
     if isinstance(expression, jsonpath_ng.Child):
         return names_one_place(expression.left) and names_one_place(expression.right)
     if isinstance(expression, jsonpath_ng.Fields):
@@ -42,7 +49,7 @@ def names_one_place(expression):
     return isinstance(expression, (jsonpath_ng.Root, jsonpath_ng.This))
 
 
-def one_place_part(expression):
+def one_place_part(expression: JSONPath) -> JSONPath | None:
     """The longest beginning of a path that names one place: it must be there, even if what follows matches nothing."""
     while not names_one_place(expression):
         if not isinstance(expression, jsonpath_ng.Child):
@@ -51,7 +58,7 @@ def one_place_part(expression):
     return expression
 
 
-def extract_json(path, data):
+def extract_json(path: str, data: Any) -> Any:
     expression, beginning = parsed_path(path)
     matches = expression.find(data)
     if beginning is expression:
@@ -63,17 +70,17 @@ def extract_json(path, data):
     return [match.value for match in matches]
 
 
-def eval_format(self, env):
+def eval_format(self: StringFormat, env: Environment) -> None:
     self.argument_list.eval(env=env)
     text, *values = env.stack.pop()
     parts = [re.sub(r"\\+([{}'])", r"\1", part) for part in text.split("{}")]
     if len(parts) != len(values) + 1:
-        raise ValueError("States.Format has %d values for the %d places of %r" % (len(values), len(parts) - 1, text))
+        raise ValueError(f"States.Format has {len(values)} values for the {len(parts) - 1} places of {text!r}")
     written = map(self._to_str_repr, values)
     env.stack.append(parts[0] + "".join(value + part for value, part in zip(written, parts[1:])))
 
 
-def fill_jsonpath():
+def fill_jsonpath() -> None:
     replace_in_engine("extract_json", extract_json)
     StringFormat._eval_body = eval_format
     result_path.parse = lambda path: parsed_path(path)[0]

@@ -6,11 +6,14 @@ failures than tolerated, here any, end the Map Run and stop the other children; 
 same Map Run: Standard children are redriven, Express ones start anew, those that succeeded keep their results.
 """
 
+from __future__ import annotations
+
 import collections
 import json
 import re
 import threading
 import uuid
+from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions import responses as sfn_responses
 from moto.stepfunctions.exceptions import ResourceNotFound
@@ -26,6 +29,14 @@ from stepfunctions.history import now
 from patching import take_over
 from stepfunctions.redrive import redrive
 
+if TYPE_CHECKING:
+    from moto.core.responses import ActionResult
+    from moto.stepfunctions.models import StateMachine
+    from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+    from moto.stepfunctions.parser.asl.eval.environment import Environment
+    from moto.stepfunctions.parser.backend.execution import Execution
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
 TOO_MANY = "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
 COUNTED = ("succeeded", "failed", "timedOut", "aborted")
 MAP_RUNS = {}
@@ -34,19 +45,19 @@ MAP_RUNS = {}
 class MapRun:
     """The children of a Distributed Map by the index of their item, over all redrives of its execution."""
 
-    def __init__(self, parent, state_name, items):
+    def __init__(self, parent: Execution, state_name: str, items: list[Any]) -> None:
         declared = json.loads(parent.state_machine.definition)["States"][state_name]
         processor = dict(declared["ItemProcessor"])
         self.express = processor.pop("ProcessorConfig").get("ExecutionType") == "EXPRESS"
         self.definition = json.dumps(processor)
         self.parent, self.state_name, self.label = parent, state_name, declared.get("Label") or str(uuid.uuid4())
-        self.arn = "%s/%s:%s" % (parent.state_machine.arn.replace(":stateMachine:", ":mapRun:"), self.label, uuid.uuid4())
+        self.arn = f"{parent.state_machine.arn.replace(':stateMachine:', ':mapRun:')}/{self.label}:{uuid.uuid4()}"
         self.items, self.children, self.redrives = items, {}, 0
         self.changed, self.running, self.failed, self.stopped = threading.Condition(), 0, False, False
         self.status, self.start_date, self.stop_date, self.max_concurrency = "RUNNING", now(), None, 0
         MAP_RUNS[self.arn] = self
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         by_status = collections.Counter(child.exec_status for child in list(self.children.values()))
         answer = {name: by_status[status] for name, status in zip(COUNTED, (
             ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ABORTED))}
@@ -56,23 +67,23 @@ class MapRun:
         answer["resultsWritten"] = 0
         return answer
 
-    def start_child(self, index, given):
+    def start_child(self, index: int, given: Any) -> None:
         child = self.children.get(index)
         if child is not None and not self.express:
             redrive(child)
             return
         machine = self.parent.state_machine
         self.children[index] = new_execution(
-            self.parent.account_id, self.parent.region_name, machine, self.parent.siblings, "%s/%s" % (machine.name, self.label),
+            self.parent.account_id, self.parent.region_name, machine, self.parent.siblings, f"{machine.name}/{self.label}",
             str(uuid.uuid4()), json.dumps(given), map_run=self, on_end=self.child_ended)
 
-    def child_ended(self, child):
+    def child_ended(self, child: Execution) -> None:
         with self.changed:
             self.running -= 1
             self.failed = self.failed or child.exec_status != ExecutionStatus.SUCCEEDED
             self.changed.notify_all()
 
-    def execute(self, env, selector):
+    def execute(self, env: Environment, selector: EvalComponent | None) -> bool:
         """Runs every child that has not succeeded. Returns whether all have."""
         todo = collections.deque(index for index in range(len(self.items))
                                  if index not in self.children or self.children[index].exec_status != ExecutionStatus.SUCCEEDED)
@@ -89,14 +100,14 @@ class MapRun:
         self.stop()
         return succeeded
 
-    def stop(self):
+    def stop(self) -> None:
         with self.changed:
             self.stopped = True
         for child in list(self.children.values()):
             stop_now(child, None, None)
 
 
-def selected(env, selector, index, item):
+def selected(env: Environment, selector: EvalComponent | None, index: int, item: Any) -> Any:
     """The input of a child: its item, as ItemSelector makes it."""
     if selector is None:
         return item
@@ -111,7 +122,7 @@ def selected(env, selector, index, item):
         env.delete_frame(frame)
 
 
-def run_distributed_map(self, env):
+def run_distributed_map(self: distributed_iteration_component.DistributedIterationComponent, env: Environment) -> None:
     """In place of DistributedIterationComponent._eval_body."""
     declared = env.stack.pop()
     execution, journey = env.event_manager.execution, env.event_manager.journey
@@ -151,7 +162,7 @@ def run_distributed_map(self, env):
 class MapRunAnswers:
     """What takes the place of moto's responses of the same name."""
 
-    def describe_map_run(self):
+    def describe_map_run(self) -> ActionResult:
         run = MAP_RUNS.get(self._get_param("mapRunArn"))
         if run is None:
             raise ResourceNotFound()
@@ -160,18 +171,18 @@ class MapRunAnswers:
                   "toleratedFailureCount": 0, "redriveCount": run.redrives, "itemCounts": run.counts(), "executionCounts": run.counts()}
         return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
 
-    def list_map_runs(self):
+    def list_map_runs(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
         listed = [{"mapRunArn": run.arn, "executionArn": execution.exec_arn, "startDate": run.start_date, "stopDate": run.stop_date,
-                   "stateMachineArn": "%s/%s" % (execution.state_machine.arn, run.label)} for run in execution.journey.map_runs]
+                   "stateMachineArn": f"{execution.state_machine.arn}/{run.label}"} for run in execution.journey.map_runs]
         return sfn_responses.ActionResult({"mapRuns": listed})
 
 
-def fill_map_runs():
+def fill_map_runs() -> None:
     backend = engine_models.StepFunctionsParserBackend
     machine_of = backend._get_state_machine_for_execution
 
-    def _get_state_machine_for_execution(self, execution_arn):
+    def _get_state_machine_for_execution(self: StepFunctionsParserBackend, execution_arn: str) -> StateMachine:
         return machine_of(self, re.sub("/[^:]*:", ":", execution_arn))  # a child's has its Map's label after the name
 
     backend._get_state_machine_for_execution = _get_state_machine_for_execution

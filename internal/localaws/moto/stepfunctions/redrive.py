@@ -4,8 +4,11 @@ An execution that failed, was stopped or timed out goes on in the state that it 
 definition it began with; a Map runs only the items that have no result.
 """
 
+from __future__ import annotations
+
 import copy
 import threading
+from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import AWSError
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
@@ -16,11 +19,16 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 
 from stepfunctions.history import HISTORY_LIMIT, now
 
+if TYPE_CHECKING:
+    from moto.stepfunctions.parser.asl.eval.environment import Environment
+    from moto.stepfunctions.parser.backend.execution import Execution
+    from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
 
 class Journey:
     """Where an execution is: its state, that state's input, the results of its Map's items by their index, and its Map Runs."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.state_name, self.input, self.finished, self.redriven, self.map_runs = None, None, {}, False, []
 
 
@@ -29,19 +37,19 @@ class ExecutionNotRedrivable(AWSError):
     STATUS = 400
 
 
-def redrive_answer(execution):
+def redrive_answer(execution: Execution) -> dict[str, Any]:
     status = execution.exec_status
     answer = {"redriveCount": execution.redrive_count, "redriveDate": execution.redrive_date, "redriveStatus": "REDRIVABLE"}
     if status in (ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED):
         answer["redriveStatus"] = "NOT_REDRIVABLE"
-        answer["redriveStatusReason"] = "Execution is %s and cannot be redriven" % status.value
+        answer["redriveStatusReason"] = f"Execution is {status.value} and cannot be redriven"
     elif len(execution.exec_worker.env.event_manager._history_event_list) >= HISTORY_LIMIT - 1:
         answer["redriveStatus"] = "NOT_REDRIVABLE"
         answer["redriveStatusReason"] = "Execution has reached the maximum number of history events and cannot be redriven"
     return answer
 
 
-def redrive(execution):
+def redrive(execution: Execution) -> None:
     with execution.end_lock:
         answer = redrive_answer(execution)
         if answer["redriveStatus"] != "REDRIVABLE":
@@ -63,7 +71,7 @@ def redrive(execution):
         worker.start()
 
 
-def resume_execution(worker, journey):
+def resume_execution(worker: ExecutionWorker, journey: Journey) -> None:
     program = AmazonStateLanguageParser.parse(worker._evaluation_details.state_machine_details.definition)[0]
     if journey.state_name is not None:
         program = copy.copy(program)
@@ -78,13 +86,13 @@ class ResumedJobs(job.JobPool):
 
     mine = threading.local()  # `finished`: the results of the Map that this thread is about to run
 
-    def __init__(self, job_program, job_inputs):
+    def __init__(self, job_program: Any, job_inputs: list[Any]) -> None:
         super().__init__(job_program, job_inputs)
         self.finished = getattr(self.mine, "finished", {})
         self._closed_jobs.update(job.JobClosed(index, output) for index, output in self.finished.items())
         self._open_jobs[:] = [one for one in self._open_jobs if one.job_index not in self.finished]
 
-    def close_job(self, job):
+    def close_job(self, job: job.Job) -> None:
         with self._mutex:
             # Once the Map has failed, what comes from its other items is cut off, and no result.
             if not self._is_terminated() and not isinstance(job.job_output, Exception):
@@ -92,16 +100,16 @@ class ResumedJobs(job.JobPool):
         super().close_job(job)
 
 
-def fill_redrive():
+def fill_redrive() -> None:
     enter, run_map = CommonStateField._eval_body, inline_iteration_component.InlineIterationComponent._eval_body
 
-    def enter_state(self, env):
+    def enter_state(self: CommonStateField, env: Environment) -> None:
         journey = env.event_manager.journey
         if not env.is_frame() and not (journey.redriven and journey.state_name == self.name):
             journey.state_name, journey.input, journey.finished = self.name, env.states.get_input(), {}
         enter(self, env)
 
-    def run_inline_map(self, env):
+    def run_inline_map(self: inline_iteration_component.InlineIterationComponent, env: Environment) -> None:
         journey, name = env.event_manager.journey, env.stack[-1].state_name
         outermost = name == journey.state_name
         if outermost and not journey.redriven:

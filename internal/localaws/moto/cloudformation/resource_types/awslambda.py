@@ -1,0 +1,62 @@
+"""CloudFormation, functions.
+
+moto drops the reserved concurrency, the key and the log settings, and forgets to clear settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_map
+
+
+@resource_type("AWS::Lambda::Function")
+class Function(Handler):
+    service = "lambda"
+    name_property = "FunctionName"
+    replaced_by = ("FunctionName", "PackageType")
+    code_properties = ("Code", "Architectures")
+
+    def api_properties(self, properties: dict[str, Any]) -> dict[str, Any]:
+        wanted = {n: v for n, v in properties.items() if n not in ("ReservedConcurrentExecutions", "Tags")}
+        if "KmsKeyArn" in wanted:
+            wanted["KMSKeyArn"] = wanted.pop("KmsKeyArn")
+        return wanted
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        name = self.name(properties, 64)
+        self.refuse_existing(name, "get_function", FunctionName=name)
+        wanted = dict(self.api_properties(properties), FunctionName=name, Tags=tag_map(properties.get("Tags")))
+        if "ZipFile" in wanted["Code"]:
+            raise Failure("Code.ZipFile is not supported here: put the zip file on S3")
+        arn = self.call("create_function", **wanted)["FunctionArn"]
+        try:
+            self.reserve(name, properties)
+        except Exception:
+            self.delete(name, {})
+            raise
+        return name, {"Arn": arn}
+
+    def reserve(self, name: str, properties: dict[str, Any]) -> None:
+        if "ReservedConcurrentExecutions" in properties:
+            reserved = properties["ReservedConcurrentExecutions"]
+            self.call("put_function_concurrency", FunctionName=name, ReservedConcurrentExecutions=reserved)
+        else:
+            self.call("delete_function_concurrency", FunctionName=name)
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        before, after = self.api_properties(old), self.api_properties(new)
+        if any(before.get(n) != after.get(n) for n in self.code_properties):
+            code = dict(after["Code"], Architectures=after.get("Architectures", ["x86_64"]))
+            self.call("update_function_code", FunctionName=physical_id, **code)
+        cleared = {"Description": "", "Environment": {"Variables": {}}, "MemorySize": 128, "Timeout": 3, "KMSKeyArn": ""}
+        cleared["TracingConfig"] = {"Mode": "PassThrough"}
+        cleared["LoggingConfig"] = {"LogFormat": "Text"}
+        settings = {n: v for n, v in cleared.items() if n in before and n not in after}
+        settings.update({n: v for n, v in after.items() if n not in self.code_properties and n != "FunctionName"})
+        self.call("update_function_configuration", FunctionName=physical_id, **settings)
+        self.reserve(physical_id, new)
+        return {"Arn": self.arn("lambda", "function:" + physical_id)}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        if self.exists("get_function", FunctionName=physical_id):
+            self.call("delete_function", FunctionName=physical_id)

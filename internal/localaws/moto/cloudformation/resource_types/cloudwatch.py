@@ -1,0 +1,52 @@
+"""CloudFormation, alarms and dashboards.
+
+moto does not have alarms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudformation.resource_handler import Failure, Handler, resource_type
+
+
+@resource_type("AWS::CloudWatch::Alarm")
+class Alarm(Handler):
+    service = "cloudwatch"
+    name_property = "AlarmName"
+    replaced_by = ("AlarmName",)
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        name = self.name(properties, 255)
+        if self.call("describe_alarms", AlarmNames=[name])["MetricAlarms"]:
+            raise Failure(f"{name} already exists")
+        return name, self.put(name, properties)
+
+    def put(self, name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        self.call("put_metric_alarm", **dict(properties, AlarmName=name))
+        return {"Arn": self.arn("cloudwatch", "alarm:" + name)}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        return self.put(physical_id, new)
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        self.call("delete_alarms", AlarmNames=[physical_id])
+
+
+@resource_type("AWS::CloudWatch::Dashboard")
+class Dashboard(Handler):
+    service = "cloudwatch"
+    name_property = "DashboardName"
+    replaced_by = ("DashboardName",)
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        name = self.name(properties, 255)
+        self.refuse_existing(name, "get_dashboard", DashboardName=name)
+        self.update(name, {}, dict(properties, DashboardName=name))
+        return name, {}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.call("put_dashboard", **new)
+        return {}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        self.call("delete_dashboards", DashboardNames=[physical_id])

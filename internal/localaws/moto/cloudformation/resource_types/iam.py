@@ -1,0 +1,64 @@
+"""CloudFormation, roles.
+
+moto does not change the policies of a role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudformation.resource_handler import Handler, resource_type
+
+
+@resource_type("AWS::IAM::Role")
+class Role(Handler):
+    service = "iam"
+    name_property = "RoleName"
+    replaced_by = ("RoleName", "Path")
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        name = self.name(properties, 64)
+        settings = {n: v for n, v in properties.items() if n not in ("Policies", "ManagedPolicyArns")}
+        self.call("create_role", **dict(settings, RoleName=name))
+        try:
+            self.change_policies(name, {}, properties)
+        except Exception:
+            self.delete(name, {})
+            raise
+        return name, self.attributes(name)
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        role = self.call("get_role", RoleName=name)["Role"]
+        return {"Arn": role["Arn"], "RoleId": role["RoleId"]}
+
+    def change_policies(self, name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+        wanted = {one["PolicyName"]: one["PolicyDocument"] for one in new.get("Policies", [])}
+        for policy, document in wanted.items():
+            self.call("put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=document)
+        for one in old.get("Policies", []):
+            if one["PolicyName"] not in wanted:
+                self.call("delete_role_policy", RoleName=name, PolicyName=one["PolicyName"])
+        attached, now_attached = old.get("ManagedPolicyArns", []), new.get("ManagedPolicyArns", [])
+        for arn in set(now_attached) - set(attached):
+            self.call("attach_role_policy", RoleName=name, PolicyArn=arn)
+        for arn in set(attached) - set(now_attached):
+            self.call("detach_role_policy", RoleName=name, PolicyArn=arn)
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.call("update_assume_role_policy", RoleName=physical_id, PolicyDocument=new["AssumeRolePolicyDocument"])
+        self.call(
+            "update_role",
+            RoleName=physical_id,
+            Description=new.get("Description", ""),
+            MaxSessionDuration=new.get("MaxSessionDuration", 3600),
+        )
+        self.change_policies(physical_id, old, new)
+        return self.attributes(physical_id)
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        if not self.exists("get_role", RoleName=physical_id):
+            return
+        for policy in self.call("list_role_policies", RoleName=physical_id)["PolicyNames"]:
+            self.call("delete_role_policy", RoleName=physical_id, PolicyName=policy)
+        for policy in self.call("list_attached_role_policies", RoleName=physical_id)["AttachedPolicies"]:
+            self.call("detach_role_policy", RoleName=physical_id, PolicyArn=policy["PolicyArn"])
+        self.call("delete_role", RoleName=physical_id)

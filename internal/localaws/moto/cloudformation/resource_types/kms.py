@@ -1,0 +1,57 @@
+"""CloudFormation, keys and their aliases.
+
+moto does not have aliases, and does not change a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudformation.resource_handler import Failure, Handler, resource_type
+from cloudformation.templates import text_of
+
+
+@resource_type("AWS::KMS::Key")
+class Key(Handler):
+    service = "kms"
+    replaced_by = ("KeySpec", "KeyUsage", "MultiRegion", "Origin")
+
+    def refuse_unknown(self, properties: dict[str, Any]) -> None:
+        unknown = set(properties) - {"Description", "EnableKeyRotation", "KeyPolicy", "PendingWindowInDays"}
+        if unknown:
+            raise Failure(f"Key properties not supported here: {', '.join(sorted(unknown))}")
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self.refuse_unknown(properties)
+        made = self.call("create_key", Description=properties.get("Description", ""), Policy=properties["KeyPolicy"])["KeyMetadata"]
+        return made["KeyId"], self.rotate(made["KeyId"], properties)
+
+    def rotate(self, key_id: str, properties: dict[str, Any]) -> dict[str, Any]:
+        wanted = text_of(properties.get("EnableKeyRotation", False)) == "true"
+        self.call("enable_key_rotation" if wanted else "disable_key_rotation", KeyId=key_id)
+        return {"Arn": self.arn("kms", "key/" + key_id), "KeyId": key_id}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.refuse_unknown(new)
+        self.call("put_key_policy", KeyId=physical_id, PolicyName="default", Policy=new["KeyPolicy"])
+        self.call("update_key_description", KeyId=physical_id, Description=new.get("Description", ""))
+        return self.rotate(physical_id, new)
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        self.call("schedule_key_deletion", KeyId=physical_id, PendingWindowInDays=properties.get("PendingWindowInDays", 30))
+
+
+@resource_type("AWS::KMS::Alias")
+class Alias(Handler):
+    service = "kms"
+    replaced_by = ("AliasName",)
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self.call("create_alias", **properties)
+        return properties["AliasName"], {}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.call("update_alias", **new)
+        return {}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        self.call("delete_alias", AliasName=physical_id)

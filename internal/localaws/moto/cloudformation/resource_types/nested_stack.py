@@ -1,0 +1,52 @@
+"""CloudFormation, nested stacks.
+
+moto deletes a nested stack to update it. AWS updates it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_map
+from cloudformation.templates import template_at, text_of
+
+if TYPE_CHECKING:
+    from cloudformation.stacks import Stack
+
+
+@resource_type("AWS::CloudFormation::Stack")
+class NestedStack(Handler):
+    def child(self, physical_id: str) -> Stack:
+        return self.stack.backend.stacks[physical_id]
+
+    def parameters(self, properties: dict[str, Any]) -> dict[str, str]:
+        return {name: text_of(value) for name, value in properties.get("Parameters", {}).items()}
+
+    def attributes(self, child: Stack) -> dict[str, Any]:
+        return {"Outputs." + o["OutputKey"]: o["OutputValue"] for o in child.outputs or []}
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        text = template_at(properties["TemplateURL"], self.region)
+        name = f"{self.stack.name}-{self.logical_id}-{uuid.uuid4().hex[:12].upper()}"
+        child = self.stack.make_child(name, text, self.parameters(properties), tag_map(properties.get("Tags")))
+        child.create()
+        if child.status != "CREATE_COMPLETE":
+            raise Failure(f"Embedded stack {child.stack_id} was not successfully created: {child.failure}", child.stack_id)
+        return child.stack_id, self.attributes(child)
+
+    def update(
+        self, physical_id: str, old: dict[str, Any], new: dict[str, Any], text: str | None = None,
+    ) -> dict[str, Any]:
+        child = self.child(physical_id)
+        text = text or template_at(new["TemplateURL"], self.region)
+        child.update(text, self.parameters(new))
+        if child.status != "UPDATE_COMPLETE":
+            raise Failure(f"Embedded stack {physical_id} was not successfully updated: {child.failure}")
+        return self.attributes(child)
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        if physical_id in self.stack.backend.stacks:
+            self.stack.backend.delete_stack(physical_id)
+            child = self.stack.backend.get_stack(physical_id)
+            if child.status != "DELETE_COMPLETE":
+                raise Failure(f"Embedded stack {physical_id} was not successfully deleted: {child.failure}")

@@ -1,0 +1,65 @@
+"""CloudFormation, topics and subscriptions.
+
+moto does not have subscriptions, and does not change a topic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clients import own_client
+from cloudformation.resource_handler import Handler, resource_type
+
+
+@resource_type("AWS::SNS::Topic")
+class Topic(Handler):
+    service = "sns"
+    name_property = "TopicName"
+    replaced_by = ("TopicName", "FifoTopic")
+
+    def api_attributes(self, properties: dict[str, Any]) -> dict[str, Any]:
+        return {n: v for n, v in properties.items() if n not in ("TopicName", "Tags", "Subscription", "DataProtectionPolicy")}
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        name = self.name(properties, 256)
+        arn = self.arn("sns", name)
+        self.refuse_existing(name, "get_topic_attributes", TopicArn=arn)
+        attributes, tags = self.api_attributes(properties), properties.get("Tags", [])
+        self.call("create_topic", Name=name, Attributes=attributes, Tags=tags)
+        for one in properties.get("Subscription", []):
+            self.call("subscribe", TopicArn=arn, **one)
+        return arn, {"TopicArn": arn, "TopicName": name}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        wanted = self.api_attributes(new)
+        for name in set(self.api_attributes(old)) | set(wanted):
+            self.call("set_topic_attributes", TopicArn=physical_id, AttributeName=name, AttributeValue=wanted.get(name, ""))
+        return {"TopicArn": physical_id, "TopicName": physical_id.rsplit(":", 1)[1]}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        pages = own_client("sns", self.region).get_paginator("list_subscriptions_by_topic").paginate(TopicArn=physical_id)
+        for page in pages:
+            for one in page["Subscriptions"]:
+                self.call("unsubscribe", SubscriptionArn=one["SubscriptionArn"])
+        self.call("delete_topic", TopicArn=physical_id)
+
+
+@resource_type("AWS::SNS::Subscription")
+class Subscription(Handler):
+    service = "sns"
+    replaced_by = ("TopicArn", "Protocol", "Endpoint")
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        settings = {n: v for n, v in properties.items() if n not in ("TopicArn", "Protocol", "Endpoint", "Region")}
+        main = {n: v for n, v in properties.items() if n in ("TopicArn", "Protocol", "Endpoint")}
+        arn = self.call("subscribe", Attributes=settings, ReturnSubscriptionArn=True, **main)["SubscriptionArn"]
+        return arn, {"Arn": arn}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        for name in (set(old) | set(new)) - {"TopicArn", "Protocol", "Endpoint", "Region"}:
+            self.call("set_subscription_attributes", SubscriptionArn=physical_id,
+                      AttributeName=name, AttributeValue=new.get(name, ""))
+        return {"Arn": physical_id}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        if self.exists("get_subscription_attributes", SubscriptionArn=physical_id):
+            self.call("unsubscribe", SubscriptionArn=physical_id)

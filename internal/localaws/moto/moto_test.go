@@ -1,0 +1,41 @@
+package moto
+
+import (
+	"cmp"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestPython runs the unit tests of the Python files.
+func TestPython(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it needs Python and moto")
+	}
+	t.Parallel()
+	tests := exec.Command(cmp.Or(os.Getenv("CARNATION_PYTHON"), "python3"), "-B", "-m", "unittest", "discover", "--start-directory", "tests", "--top-level-directory", ".")
+	if out, err := tests.CombinedOutput(); err != nil {
+		t.Errorf("%v: %v\n%s", tests.Args, err, out)
+	}
+}
+
+// A folder that the embed directive does not name would be missing in the binary only.
+func TestEveryFolderIsEmbedded(t *testing.T) {
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".py") || strings.HasPrefix(path, "tests/") {
+			return err
+		}
+		if _, err := fs.Stat(program, path); err != nil {
+			t.Errorf("%s is not embedded", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fs.Stat(program, "tests"); err == nil {
+		t.Error("the unit tests are embedded")
+	}
+}
