@@ -1,13 +1,9 @@
-"""Runs moto as the AWS services behind Carnation's local endpoint, and fills moto's gaps.
-
-moto 5.2.1 keeps S3, SQS, DynamoDB and the rest in memory, and has a Step Functions engine. Its CloudFormation creates
-few of the properties that Carnation's templates set, deletes a nested stack to update it, and its engine runs a state
-machine once. Each file here fills one named gap, and says what moto does and what AWS does.
-
-`carnation local` runs this directory. MOTO_PORT in its environment is the port of that endpoint: the engine's tasks call
-there, and the URLs that moto hands out point there. It prints one JSON line, {"port": n}, when it serves on
-127.0.0.1:n, and exits when its standard input closes, which is when its parent is gone. Exit code 3: the Python
-installation cannot run it, with one line on stderr that says why.
+"""Runs moto as the AWS services behind the endpoint of `carnation local`, and fills its gaps. moto 5.2.1 keeps S3, SQS,
+DynamoDB and the other services in memory, and has a Step Functions engine. Each file here fills one gap, and says what
+moto does and what AWS does. `carnation local` runs this folder. It sets MOTO_PORT to the port of its endpoint, where the
+engine's tasks call and where moto's URLs point. The program prints one JSON line, {"port": n}, when it serves on
+127.0.0.1:n. It ends when its standard input closes, which happens when its parent ends. If the Python installation cannot
+run it, it prints one line on stderr that says why, and exits with code 3.
 """
 
 from __future__ import annotations
@@ -48,7 +44,7 @@ import os
 import signal
 import threading
 
-# These two come first: what they do at import must be done before moto's services are imported.
+# These two come first: they change things that moto's services read when they are imported.
 import clients
 import patching
 
@@ -71,7 +67,7 @@ def exit_with_parent() -> None:
 
 
 def warm_up() -> None:
-    """Does what the first execution would wait for, while nobody waits: two clients, and the JSONPath parser."""
+    """Prepares what the first execution would have to wait for: two clients, and the JSONPath parser."""
     for service in ("lambda", "sqs"):
         clients.engine_client(clients.USUAL_REGION, service)
     jsonpath.parsed_path("$.items[*]")
@@ -82,16 +78,16 @@ def main() -> None:
     for noisy in ("moto", "botocore", "urllib3", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     announce = sys.stdout
-    sys.stdout = sys.stderr  # moto prints; standard output is for the one line
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops this one when it is done
+    sys.stdout = sys.stderr  # moto prints, and standard output is for the one line
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops this process
     threading.Thread(target=exit_with_parent, daemon=True).start()
 
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     api.fill_api()
     functions.fill_functions()
     update_item.fill_update_item()
-    locks.fill_locks()  # after the functions and tables, as it locks what is in their place
-    message_move_tasks.fill_message_move_tasks()  # before the queues, which lock what is there
+    locks.fill_locks()  # after functions and tables, because it locks their new methods
+    message_move_tasks.fill_message_move_tasks()  # before the queues, which lock its methods
     queues.fill_queues()
     bucket_policies.fill_bucket_policies()
     engine.fill_engine()
@@ -102,7 +98,7 @@ def main() -> None:
     redrive.fill_redrive()
     map_runs.fill_map_runs()
 
-    # What tables and histories hold stays, and the collector would look through all of it again and again.
+    # The contents of tables and histories stay, so the collector would search them again and again for nothing.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
     http = server.bind()

@@ -1,8 +1,7 @@
-"""The one account of the local AWS, the addresses of its two servers, and clients for them.
-
-CloudFormation's calls go to moto itself; the tasks of the Step Functions engine go to Carnation's endpoint, which hosts
-the functions, signed with the key by which its recorder tells them apart. moto's engine makes a new client for each
-call, which takes 50 ms, with a connection pool of 10, which would hold back a Map that runs wider.
+"""The account of the local AWS, the addresses of its two servers, and clients for them. CloudFormation calls moto itself. The
+tasks of the Step Functions engine call the endpoint of `carnation local`, which runs the functions, and sign with a key
+of their own, which the endpoint records. moto's engine creates a client for every call, which takes 50 ms, with a
+connection pool of 10, which would hold back a wider Map.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 ACCOUNT_ID = "123456789012"
-USUAL_REGION = "eu-central-2"  # the one that `carnation local` names to its clients
+USUAL_REGION = "eu-central-2"  # the region that `carnation local` tells its clients
 ENDPOINT_PORT = os.environ.get("MOTO_PORT", "5000")
 ENDPOINT_URL = "http://127.0.0.1:" + ENDPOINT_PORT
 
-# At import, as moto reads these when it is imported. Every access key is the one account's: a laptop has no IAM users.
+# moto reads these when it is imported. Every access key belongs to the one account: a laptop has no IAM users.
 os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT_ID
 os.environ["MOTO_PORT"] = ENDPOINT_PORT
 for profile_setting in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(profile_setting, None)
 
-OWN_URL = None  # set when the server is bound
+OWN_URL = None  # set when the server has its port
 CLIENTS = {}
 CLIENTS_LOCK = threading.Lock()
 SESSION = boto3.session.Session()
@@ -46,9 +45,9 @@ def client_for(service: str, region: str, endpoint_url: str, access_key: str) ->
                 aws_secret_access_key="carnation",
                 config=Config(
                     parameter_validation=False,
-                    retries={"total_max_attempts": 1},  # retries are the state machine's business, and visible there
+                    retries={"total_max_attempts": 1},  # the state machine retries, visibly
                     connect_timeout=5,
-                    read_timeout=910,  # longer than a Lambda function can run: TimeoutSeconds of the state decides
+                    read_timeout=910,  # longer than a Lambda function can run: the state's TimeoutSeconds decides
                     max_pool_connections=200,
                     s3={"addressing_style": "path"},
                 ),

@@ -1,7 +1,5 @@
-"""Threads.
-
-The server answers each request in a thread of its own, and moto's backends change plain dicts and lists: two receives
-could hand out one message, two updates of one item could each see no createdUnixTime.
+"""Locks for moto's backends. The server answers each request in a thread of its own, and the backends change plain dicts and
+lists. Without locks, two receives could return the same message, and two updates of an item could both see no createdUnixTime.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from moto.sns.models import SNSBackend
 
 
 def serialise(backend: type, waiting: Iterable[str] = ()) -> threading.RLock:
-    """Lets one thread at a time into a backend class, except into the methods that wait for something."""
+    """Lets only one thread at a time into the methods of a backend, except into those that wait for something. Returns the lock."""
     lock = threading.RLock()
 
     def one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,5 @@
-"""The HTTP server. werkzeug closes the connection after every answer, and writes a stack trace when moto fails; this one
-keeps connections, and a failure is one line on stderr and an error of the service's own kind for the caller.
+"""The HTTP server. werkzeug's closes the connection after every answer, and writes a stack trace when moto fails. This one
+keeps connections open. When moto fails, it writes one line to stderr and answers with an error of the service's own form.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("carnation.moto")
 
 class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet for an answer, not one for each header
+    wbufsize = -1  # one packet for an answer instead of one for each header
     disable_nagle_algorithm = True
 
     def log(self, *args: Any) -> None:
@@ -76,7 +76,7 @@ class Handler(WSGIRequestHandler):
 
 
 def answer_to(app: WSGIApplication, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Runs the application; answers (status line, headers, body)."""
+    """Runs the application. Returns status line, headers and body."""
     started = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
@@ -115,7 +115,7 @@ def internal_failure(environ: dict[str, Any], message: str) -> tuple[str, list[t
 def parse_headers(
     lines: BinaryIO, _class: type[http.client.HTTPMessage] = http.client.HTTPMessage,
 ) -> http.client.HTTPMessage:
-    """In place of http.client's, which has the parser of e-mails read them, in more time than an update takes."""
+    """Replaces http.client's, which uses the e-mail parser and takes longer than an update."""
     headers = _class()
     for _ in range(200):
         line = lines.readline(65537)
@@ -129,10 +129,10 @@ def parse_headers(
 
 
 def bind() -> BaseWSGIServer:
-    """A server of moto's services on a free port of the loopback interface."""
-    # moto has a loader list all of botocore's services for each service that it serves.
+    """Returns a server of moto's services on a free port of the loopback interface."""
+    # moto lists all of botocore's services for each service that it serves.
     moto.core.utils.create_loader = functools.cache(moto.core.utils.create_loader)
-    # moto reads its own source directory, twice and under a lock, to route each request.
+    # moto reads its own source folder twice, under a lock, to route a request.
     find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
     DomainDispatcherApplication.get_backend_for_host = find_backend
     http.client.parse_headers = parse_headers

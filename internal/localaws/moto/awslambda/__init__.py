@@ -1,1 +1,1 @@
-"""Lambda: what moto lacks or does differently. (`lambda` is a word of Python's own, so the folder is named as moto's is.)"""
+"""Lambda: what moto lacks or does differently. (`lambda` is a Python keyword, so the folder has the same name as moto's.)"""

@@ -1,8 +1,6 @@
-"""Lambda: functions are kept here and run by Carnation's endpoint.
-
-moto drops LoggingConfig and KMSKeyArn, answers a code location that does not exist, takes an object that is not there
-for an empty zip, and an update of the code leaves the architecture as it was. AWS keeps what it is given, and
-GetFunction's Code.Location is a URL from which the zip can be downloaded.
+"""Lambda functions: moto keeps them, and `carnation local` runs them. moto drops LoggingConfig and KMSKeyArn, answers with a
+code location that does not exist, accepts an object that does not exist as an empty zip, and does not change the
+architecture when the code is updated. AWS keeps what it is given, and GetFunction's Code.Location is a URL of the zip.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ def fill_functions() -> None:
         return self.get_configuration()
 
     def update_function_code(self: LambdaFunction, updated_spec: dict[str, Any]) -> dict[str, Any]:
-        if "S3Key" in updated_spec:  # moto takes an object that is not there for an empty zip
+        if "S3Key" in updated_spec:  # moto accepts an object that does not exist as an empty zip
             bucket, key = updated_spec["S3Bucket"], updated_spec["S3Key"]
             try:
                 found = lambda_models.s3_backends[ACCOUNT_ID][self.partition].get_object(bucket, key)
@@ -76,7 +74,7 @@ def fill_functions() -> None:
             "RepositoryType": "S3",
             "Location": f"{ENDPOINT_URL}{CODE_PATH}{self.region}/{self.function_name}",
         }
-        if self.reserved_concurrency is not None:  # 0 is a reservation too: it stops a function
+        if self.reserved_concurrency is not None:  # 0 is a reservation too, which stops a function
             answer["Concurrency"] = {"ReservedConcurrentExecutions": int(self.reserved_concurrency)}
         return answer
 
@@ -93,7 +91,7 @@ def fill_functions() -> None:
 
 
 def function_code(path: str) -> bytes | None:
-    """The zip of a function as it is deployed now, or None."""
+    """Returns the zip of a function as it is deployed now, or None."""
     region, _, name = urllib.parse.unquote(path[len(CODE_PATH):]).partition("/")
     try:
         return lambda_models.lambda_backends[ACCOUNT_ID][region].get_function(name).code_bytes

@@ -1,8 +1,6 @@
-"""CloudFormation, the API: what reads a request, calls the stack and shapes the answer.
-
-moto does not read Capabilities and OnFailure, finds nothing to update when only a nested template changed, keeps little of
-what a change set is given, and shows the stack's status as each resource's. Its template summary needs a version in the
-template, and its validation answers no parameters.
+"""CloudFormation's API: reads requests, calls the stack, and shapes answers. moto ignores Capabilities and OnFailure, finds
+nothing to update when only a nested template has changed, keeps little of a change set, and shows the status of the stack as the
+status of each resource. Its template summary needs a version in the template, and its validation returns no parameters.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ def stack_called(backend: CloudFormationBackend, name: str) -> Stack | None:
 
 
 def delete_stack(self: CloudFormationBackend, name_or_stack_id: str) -> None:
-    """In place of CloudFormationBackend.delete_stack."""
+    """Replaces CloudFormationBackend.delete_stack."""
     stack = stack_called(self, name_or_stack_id)
     if stack is None:
         return
@@ -59,7 +57,7 @@ def needed_capabilities(template: dict[str, Any]) -> list[str]:
 
 
 class CloudFormationAnswers:
-    """What takes the place of moto's responses of the same name."""
+    """Replaces moto's responses of the same name."""
 
     def given_template(self, stack: Stack | None = None) -> str:
         text, url = self._get_param("TemplateBody"), self._get_param("TemplateURL")
@@ -186,7 +184,7 @@ class CloudFormationAnswers:
 
 
 class StackResource:
-    """A resource in the answers: moto shows the stack's status as each resource's, and a time in 2010."""
+    """A resource in the answers. moto's has the status of the stack, and a time in 2010."""
 
     def __init__(self, stack: Stack, record: Record) -> None:
         self.stack_id, self.stack_name = stack.stack_id, stack.name

@@ -1,8 +1,5 @@
-"""CloudFormation, resource types: what they have in common.
-
-Each makes, changes and deletes its resource by calls of the service's own API, as AWS's handlers do. moto's own handlers
-take few properties and change fewer, and there is none for queue and topic policies, subscriptions and alarms. The types
-themselves are in resource_types.py.
+"""What CloudFormation's resource types have in common. Each type creates, updates and deletes its resource through the
+service's own API, as AWS does. moto's own types support few properties and update fewer. The types are in resource_types/.
 """
 
 from __future__ import annotations
@@ -25,9 +22,9 @@ RESOURCE_TYPES = {}
 
 
 class Failure(Exception):
-    """Why a resource could not be made, changed or deleted; the stack's events show it.
+    """Why a resource could not be created, updated or deleted. The stack's events show it.
 
-    physical_id: of what is there though its making failed, a nested stack.
+    physical_id is the ID of a resource that exists although its creation failed: a nested stack.
     """
 
     def __init__(self, reason: str, physical_id: str = "") -> None:
@@ -51,7 +48,7 @@ def check_types(template: dict[str, Any]) -> None:
 
 
 def coerce(shape: Shape, value: Any) -> Any:
-    """A template's value in the type that the API wants: a parameter of a template is always text."""
+    """Returns a template's value in the type that the API wants. A template's parameters are always text."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         unknown = [name for name in value if name not in shape.members]
@@ -77,7 +74,7 @@ def coerce(shape: Shape, value: Any) -> Any:
 
 
 def first_lower(value: Any) -> Any:
-    """CloudFormation spells LogGroupArn what the Step Functions API spells logGroupArn."""
+    """Returns a value with the spelling of the Step Functions API: logGroupArn instead of LogGroupArn."""
     if isinstance(value, dict):
         return {name[:1].lower() + name[1:]: first_lower(one) for name, one in value.items()}
     return [first_lower(one) for one in value] if isinstance(value, list) else value
@@ -88,7 +85,7 @@ def tag_map(tags: list[dict[str, str]] | None) -> dict[str, str]:
 
 
 class Handler:
-    """One resource type. `replaced_by` are the properties whose change makes a new resource."""
+    """One resource type. A change of a property in replaced_by creates a new resource."""
 
     service = None
     name_property = None
@@ -124,11 +121,11 @@ class Handler:
         return (f"{self.stack.name}-{self.logical_id}")[: length - len(unique)] + unique
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Makes the resource; answers its physical id and its attributes."""
+        """Creates the resource. Returns its physical ID and its attributes."""
         raise NotImplementedError
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        """Changes the resource in place; answers its attributes."""
+        """Updates the resource in place. Returns its attributes."""
         raise NotImplementedError
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
-"""CloudFormation, stacks and change sets: how one is created, updated, rolled back and deleted.
-
-moto creates a stack without events for its resources, answers 500 when one fails, and has no rollback to continue; its update leaves
-out what depends on a changed parameter through another resource, and deletes a nested stack to update it. A stack is made
-within the call that asks for it, as moto does it: AWS answers at once, and a caller that waits sees the same end.
+"""CloudFormation's stacks and change sets: how they are created, updated, rolled back and deleted. moto creates a stack without
+events for its resources, answers 500 when a resource fails, and cannot continue a rollback. Its update misses resources that depend
+on a changed parameter through another resource, and deletes a nested stack to update it. Here, as in moto, a stack is complete
+when the call is answered. AWS answers at once, and a caller that waits sees the same end.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from moto.cloudformation.models import CloudFormationBackend
 
 
-# Deletion policies; with the second, a creation that is rolled back takes the resource with it.
+# Deletion policies. With the second, the rollback of a creation deletes the resource.
 KEPT = ("Retain", "RetainExceptOnCreate")
 
 
@@ -50,7 +49,7 @@ def now() -> datetime.datetime:
 
 
 class Record:
-    """A resource of a stack, as it is."""
+    """A resource of a stack."""
 
     def __init__(self, logical_id: str, declared: dict[str, Any], scope: Scope) -> None:
         self.logical_resource_id = logical_id
@@ -100,7 +99,7 @@ class Stack:
         return child
 
     def prepare(self, text: str, parameters: dict[str, str]) -> Scope:
-        """Checks everything that can be checked before a resource is touched."""
+        """Checks what can be checked before a resource is touched."""
         template = parse_template(text)
         check_types(template)
         check_references(template)
@@ -155,7 +154,7 @@ class Stack:
         return RESOURCE_TYPES[record.cf_resource_type](self, record.logical_resource_id)
 
     def attempt(self, record: Record, action: str, work: Callable[[], None]) -> None:
-        """Runs one step on one resource, and its events. A Failure carries the reason that AWS would show."""
+        """Runs one step on a resource, with its events. A Failure has the reason that AWS would show."""
         self.event(action + "_IN_PROGRESS", None, record)
         try:
             work()
@@ -233,7 +232,7 @@ class Stack:
         return child is None or child.changes(template_at(properties["TemplateURL"], self.region_name), child.resolved, None)
 
     def changes(self, text: str, parameters: dict[str, str], tags: dict[str, str] | None) -> bool:
-        """Whether an update would do anything, here or in a nested stack whose template changed under its old URL."""
+        """Whether an update would change anything, here or in a nested stack whose template changed at its old URL."""
         template = parse_template(text)
         if template != self.template_dict or resolve_parameters(template, parameters) != self.resolved:
             return True
@@ -243,15 +242,15 @@ class Stack:
         return any(self.child_changes(r, r.properties) for r in nested)
 
     def roll_back(self, undo: list[Callable[[], Any]]) -> None:
-        """Runs the steps backwards. Those that fail are left in self.stuck, in the order that undo has them."""
+        """Runs the steps backwards. Steps that fail stay in self.stuck, in the order of undo."""
         self.stuck = []
         for step in reversed(undo):
             try:
                 step()
             except Failure:
-                self.stuck.insert(0, step)  # its event says why; the others are rolled back all the same
+                self.stuck.insert(0, step)  # its event says why, and the other steps still run
 
-    def work_out_outputs(self) -> None:
+    def evaluate_outputs(self) -> None:
         self.output_list = []
         for key, declared in (self.template_dict.get("Outputs") or {}).items():
             if self.scope.wanted(declared):
@@ -267,7 +266,7 @@ class Stack:
             try:
                 for logical_id in dependency_order(self.scope):
                     self.create_record(logical_id, self.template_dict["Resources"][logical_id], undo)
-                self.work_out_outputs()
+                self.evaluate_outputs()
             except (Failure, CloudFormationError) as error:
                 self.fail_creation(error, undo)
             else:
@@ -306,7 +305,7 @@ class Stack:
             self.event("UPDATE_IN_PROGRESS", "User Initiated")
             try:
                 replaced = self.apply(undo)
-                self.work_out_outputs()
+                self.evaluate_outputs()
             except (Failure, CloudFormationError) as error:
                 self.failure = (self.failed_resources("update") + self.reason(error)).strip()
                 self.event("UPDATE_ROLLBACK_IN_PROGRESS", self.failure)
@@ -327,7 +326,7 @@ class Stack:
             self.roll_back_update(self.stuck)
 
     def apply(self, undo: list[Callable[[], Any]]) -> list[Record]:
-        """Creates and changes resources; answers those that new ones took the place of."""
+        """Creates and updates resources. Returns those that have been replaced."""
         replaced = []
         for logical_id in dependency_order(self.scope):
             declared = self.template_dict["Resources"][logical_id]
@@ -350,7 +349,7 @@ class Stack:
                 if policy not in KEPT:
                     self.delete_record(record)
             except Failure:
-                pass  # as AWS: the update is complete, and the event says what was left behind
+                pass  # as on AWS, the update is complete, and an event says what was left behind
 
     def delete(self) -> None:
         with self.lock:
@@ -376,7 +375,7 @@ class Stack:
 
 
 class ChangeSet:
-    """What `aws cloudformation deploy` makes first, and then has carried out."""
+    """What `aws cloudformation deploy` creates and then executes."""
 
     def __init__(
         self, stack: Stack, name: str, kind: str, text: str, parameters: dict[str, str],

@@ -1,8 +1,7 @@
-"""CloudFormation, templates: reading one, and working out its values.
-
-moto splits `!GetAtt A.Outputs.B` at every dot, keeps a NoValue inside lists, does not know Rules, and takes any value for
-a parameter. AWS refuses what breaks a rule before it touches a resource. Functions and parameter types that Carnation's
-templates do not use are refused here by their names; the Export of an output has no effect.
+"""CloudFormation's templates: reads them and evaluates their functions. moto splits `!GetAtt A.Outputs.B` at every dot, keeps
+NoValue in lists, ignores Rules, and accepts any value for a parameter. AWS refuses a template that breaks a rule before it
+touches a resource. Functions and parameter types that Carnation's templates do not use are refused here by name. The Export
+of an output has no effect.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def invalid(message: str) -> ValidationError:
 
 
 class TemplateLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML as CloudFormation reads it: `!Ref x` is {"Ref": x}, and a date stays the text it is."""
+    """YAML as CloudFormation reads it: `!Ref x` is {"Ref": x}, and dates stay text."""
 
 
 def construct_function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def parse_template(text: str) -> dict[str, Any]:
 
 
 def template_at(url: str, region: str) -> str:
-    """The text behind a TemplateURL, in any of the forms that S3 has for one."""
+    """Returns the text at a TemplateURL, in any form of S3's URLs."""
     parts = urllib.parse.urlparse(url)
     host, path = parts.hostname or "", urllib.parse.unquote(parts.path.lstrip("/"))
     in_host = re.match(r"(.+)\.s3[.-]", host)
@@ -76,14 +75,14 @@ def template_at(url: str, region: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A parameter's value as CloudFormation keeps it: text, whatever YAML made of it."""
+    """Returns a parameter's value as CloudFormation keeps it: as text, whatever YAML made of it."""
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(text_of, value)) if isinstance(value, list) else str(value)
 
 
 def check_parameter(name: str, declared: dict[str, Any], value: str) -> None:
-    """Refuses a value that breaks a constraint of its parameter, in CloudFormation's words."""
+    """Refuses a value that breaks a constraint of its parameter, with CloudFormation's message."""
 
     def refuse_unless(good: bool, default_message: str) -> None:
         if not good:
@@ -115,7 +114,7 @@ def check_parameter(name: str, declared: dict[str, Any], value: str) -> None:
 
 
 def resolve_parameters(template: dict[str, Any], given: dict[str, Any]) -> dict[str, str]:
-    """The value of every parameter of a template: the given one, or else its default."""
+    """Returns the value of every parameter of a template: the given one, or its default."""
     declared = template.get("Parameters") or {}
     unknown = [name for name in given if name not in declared]
     if unknown:
@@ -130,16 +129,16 @@ def resolve_parameters(template: dict[str, Any], given: dict[str, Any]) -> dict[
 
 
 class NoValue:
-    """What `!Ref AWS::NoValue` stands for: the property, or the list's entry, is not there."""
+    """The value of `!Ref AWS::NoValue`: the property or the entry of a list does not exist."""
 
 
 class Scope:
-    """Works out the functions of one template, for one stack."""
+    """Evaluates the functions of one template, for one stack."""
 
     def __init__(self, stack: Stack, template: dict[str, Any], parameters: dict[str, str]) -> None:
         self.stack, self.template, self.parameters = stack, template, parameters
         self.conditions = {}
-        self.records = {}  # logical id -> Record, of the resources that exist
+        self.records = {}  # logical ID -> Record, of the resources that exist
         self.pseudo = {
             "AWS::AccountId": ACCOUNT_ID,
             "AWS::Region": stack.region_name,
@@ -245,7 +244,7 @@ FUNCTIONS = {
 
 
 def references(value: Any) -> set[str]:
-    """The names that a template's value refers to, parameters and resources alike."""
+    """Returns the names of the parameters and resources that a value refers to."""
     if isinstance(value, list):
         return set().union(*map(references, value)) if value else set()
     if not isinstance(value, dict):
@@ -278,7 +277,7 @@ def check_references(template: dict[str, Any]) -> None:
 
 
 def dependency_order(scope: Scope) -> list[str]:
-    """The logical ids of the resources to create, each after those it refers to."""
+    """Returns the logical IDs of the resources to create, each after those it refers to."""
     resources = scope.template["Resources"]
     order, path = [], []
 

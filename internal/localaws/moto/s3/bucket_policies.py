@@ -1,7 +1,5 @@
-"""S3: bucket policies.
-
-moto reads no conditions: a bucket whose policy denies plain HTTP denies everything. Local AWS checks no permissions, and
-speaks plain HTTP on the loopback interface.
+"""S3 bucket policies. moto ignores conditions, so a policy that denies plain HTTP denies everything. Local AWS checks no
+permissions, and speaks plain HTTP on the loopback interface.
 """
 
 from __future__ import annotations

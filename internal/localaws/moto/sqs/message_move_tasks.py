@@ -1,7 +1,6 @@
-"""SQS, message move tasks, which moto does not have.
-
-AWS moves what is visible in a dead-letter queue, in the background. What it moves are new messages, of a new id and a new
-time, and never received. Here a task is over when its start is answered, so there is none to wait for or to cancel.
+"""SQS message move tasks, which moto lacks. AWS moves what is visible in a dead-letter queue, in the background. Each moved
+message is a new one, with a new ID and time, and has never been received. Here a task is complete when its start is answered, so
+nobody has to wait for it or can cancel it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from moto.sqs.responses import SQSResponse
 if TYPE_CHECKING:
     from moto.sqs.models import Queue
 
-TASKS = {}  # ARN of the dead-letter queue -> its tasks, the newest first
+TASKS = {}  # ARN of a dead-letter queue -> its tasks, newest first
 
 
 def queue_of(backend: SQSBackend, parameter: str, arn: str) -> Queue:

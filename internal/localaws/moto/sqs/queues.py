@@ -1,8 +1,7 @@
-"""SQS: claims that end, retention, and what it costs.
-
-moto accepts any receipt handle that a message ever had, so that a consumer whose claim has ended can delete or release
-what another one is working on; it keeps messages past their retention; RedriveAllowPolicy cannot be read. AWS takes only
-the latest handle, drops what is past its retention, and answers every attribute.
+"""SQS queues: claims that end, retention, and speed. moto accepts every receipt handle that a message ever had, so a
+consumer whose claim has ended can delete or release a message that another one works on. It keeps messages past their
+retention, and cannot read RedriveAllowPolicy. AWS accepts only the latest handle, drops messages that are past their
+retention, and answers with every attribute.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ def fill_queues() -> None:
     change_visibility, set_attributes = backend.change_message_visibility, queue._set_attributes
     queue.BASE_ATTRIBUTES = queue.BASE_ATTRIBUTES + ["RedriveAllowPolicy"]
     queue.redrive_allow_policy = None
-    # The URL of a queue is the endpoint's, whichever way the request for it came.
+    # A queue's URL has the endpoint's address, wherever the request came from.
     queue.url = lambda self, request_url: f"{ENDPOINT_URL}/{self.account_id}/{self.name}"
-    # moto counts its messages anew, with the time taken anew for each, at every send and for each message received: a
-    # second for the hundredth message of a queue of a thousand.
+    # moto counts all messages at every send and for every message received, and reads the clock for each of them. In a queue
+    # of a thousand messages, the hundredth took a second.
     clock = sqs_models.unix_time_millis
 
     def count(condition: Callable[[float, Message], bool]) -> property:
@@ -46,26 +45,26 @@ def fill_queues() -> None:
     queue.approximate_number_of_messages = count(lambda t, m: m.delayed_until <= t and m.visible_at < t)
     queue.messages = property(visible_messages)
     backend.is_message_valid_based_on_retention_period = lambda self, queue_name, message: True  # see drop_expired
-    # moto remembers every message there ever was, for its dashboard.
+    # moto keeps every message there ever was, for its dashboard.
     message.__new__ = lambda cls, *args, **kwargs: object.__new__(cls)
 
     def _set_attributes(self: Queue, attributes: dict[str, Any], now: float | None = None) -> None:
-        """moto forgets the policy of a queue when anything else about it is set."""
+        """moto forgets the policy of a queue when another attribute is set."""
         kept = self.policy if hasattr(self, "_policy_json") else None
         attributes = dict(attributes)
         for name in ("KmsMasterKeyId", "RedriveAllowPolicy"):
             if attributes.get(name) == "":
                 attributes[name] = None
         if attributes.get("KmsMasterKeyId"):
-            attributes["SqsManagedSseEnabled"] = "false"  # one of the two: a customer's key, or SQS's own
+            attributes["SqsManagedSseEnabled"] = "false"  # a queue has either a customer's key or SQS's own
         set_attributes(self, attributes, now)
         if "Policy" not in attributes:
             self.policy = kept
-        self.created_timestamp = int(self.created_timestamp)  # whole seconds, as AWS counts them
+        self.created_timestamp = int(self.created_timestamp)  # whole seconds, as on AWS
         self.last_modified_timestamp = int(self.last_modified_timestamp)
 
     def held(self: Queue, receipt_handle: str) -> Message | None:
-        """The message that was received with this handle, whether or not the handle is still its latest."""
+        """Returns the message that was received with this handle, even if it has a later handle."""
         return next((m for m in self._messages if m.had_receipt_handle(receipt_handle)), None)
 
     def delete_message(self: Queue, receipt_handle: str) -> None:
@@ -89,7 +88,7 @@ def fill_queues() -> None:
             raise ReceiptHandleIsInvalid
         change_visibility(self, queue_name, receipt_handle, visibility_timeout)
         if int(visibility_timeout) == 0:
-            found.visible_at = 0.0  # at once, not from the next millisecond on
+            found.visible_at = 0.0  # at once, and not only from the next millisecond
             with source._messages_lock:
                 source._messages_lock.notify_all()
 
@@ -102,7 +101,7 @@ def fill_queues() -> None:
         self: SQSBackend, queue_name: str, count: int, wait_seconds_timeout: int, visibility_timeout: int | str,
         message_attribute_names: list[str] | None = None,
     ) -> list[Message]:
-        """Long polling that holds no lock while it waits."""
+        """Long polling, which holds no lock while it waits."""
         deadline = time.monotonic() + wait_seconds_timeout
         while True:
             source = self.get_queue(queue_name)

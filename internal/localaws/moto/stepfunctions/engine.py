@@ -1,8 +1,6 @@
-"""Step Functions, the engine: what it costs.
-
-moto makes a client a call, parses each definition anew, copies with deepcopy, prints a component tree into a log at each
-failure, and keeps every thread it ever started. A Map with a few hundred items overflows the stack, and copies its whole
-input for each of them. An event took 86 ms.
+"""The Step Functions engine, made fast. moto creates a client for every call, parses a definition for every execution, copies with
+deepcopy, logs a tree of components at every failure, and keeps every thread it ever started. A Map with some hundred items
+overflows the stack, and copies its whole input for every item. An event took 86 ms.
 """
 
 from __future__ import annotations
@@ -31,21 +29,21 @@ if TYPE_CHECKING:
 
 
 class InvalidDefinition(AWSError):
-    """moto raises one without an error code."""
+    """moto's has no error code."""
 
     TYPE = "InvalidDefinition"
     STATUS = 400
 
 
 class Discarded(list):
-    """Takes the place of a list that only ever grows."""
+    """Replaces a list that only ever grows."""
 
     def append(self, item: Any) -> None:
         pass
 
 
 def copy_json(value: Any, memo: Any = None) -> Any:
-    """deepcopy for what states hand on, which is JSON; anything else goes to the real one."""
+    """A deepcopy for the data of states, which is JSON. It leaves anything else to the real one."""
     kind = type(value)
     if kind is dict:
         return {name: copy_json(one) for name, one in value.items()}
@@ -57,7 +55,7 @@ def copy_json(value: Any, memo: Any = None) -> Any:
 
 
 def to_json(value: Any, separators: Any = None) -> str:
-    """JSON as AWS writes it into histories and strings: compact, and characters as they are."""
+    """Returns JSON as AWS writes it into histories and strings: compact, without escapes for characters."""
     return json.dumps(value, default=lambda o: o.isoformat() if hasattr(o, "isoformat") else str(o),
                       ensure_ascii=False, separators=(",", ":"))
 
@@ -81,13 +79,13 @@ def fill_engine() -> None:
     engine_models.StepFunctionsParserBackend._validate_definition = staticmethod(validate_definition)
 
     def parse_definition(definition: str) -> tuple[Any, Any]:
-        # The grammar has no Express children; what they are is up to whoever runs them.
+        # The grammar has no Express children. Whoever runs the children decides what they are.
         return parse(re.sub(r'("ExecutionType"\s*:\s*)"EXPRESS"', r'\1"STANDARD"', definition))
 
     AmazonStateLanguageParser.parse = staticmethod(parse_definition)
 
     def eval_pool(self: iteration_worker.IterationWorker, job: Any, worker_frame: Environment) -> None:
-        """moto's method calls itself for each item: a worker with a few hundred items overflows the stack."""
+        """moto's method calls itself for each item, so a worker with some hundred items overflows the stack."""
         while job is not None:
             frame = worker_frame.open_inner_frame()
             self._eval_job(env=frame, job=job)
@@ -113,7 +111,7 @@ def fill_engine() -> None:
             env_frame.stack.append(whole_input)
             selector.eval(env_frame)
             env_frame.states.reset(input_value=env_frame.stack[-1])
-            env_frame.stack.clear()  # each task of the item would copy what is on it
+            env_frame.stack.clear()  # or each task of the item would copy what is on it
 
     iteration_worker.IterationWorker._eval_pool = eval_pool
     inline_item_processor_worker.InlineItemProcessorWorker._eval_input = eval_input

@@ -1,8 +1,6 @@
-"""Step Functions, executions: how one starts, ends, is stopped and looked at.
-
-moto names an unnamed one "None", runs a machine once (its deepcopy meets a lock), waits for the running task before it
-stops, gives no reason for it, and leaves executions running when their machine is deleted. AWS gives a name, stops at
-once, and says why.
+"""Step Functions executions: how they start, end, are stopped and described. moto names an execution without a name "None", runs
+a state machine only once (its deepcopy fails at a lock), waits for the running task before it stops, does not keep the
+reason, and leaves executions running when their state machine is deleted. AWS gives a name, stops at once, and keeps the reason.
 """
 
 from __future__ import annotations
@@ -69,8 +67,8 @@ def new_execution(
     text: str, trace_header: str | None = None, map_run: MapRun | None = None,
     on_end: Callable[[Execution], None] | None = None,
 ) -> Execution:
-    """Starts an execution of a machine. A Map Run's has the Map Run's definition, and calls on_end when it has ended."""
-    as_it_is = copy.copy(machine)  # what a later update changes is not this execution's
+    """Starts an execution of a state machine. If it belongs to a Map Run, it has the Map Run's definition. on_end is called when it has ended."""
+    as_it_is = copy.copy(machine)  # a later update of the machine must not change this execution
     as_it_is.executions = []
     if map_run is not None:
         as_it_is.definition = map_run.definition
@@ -100,7 +98,7 @@ def end_execution(
     execution: Execution, status: ExecutionStatus, output: Any = None, error: str | None = None,
     cause: str | None = None,
 ) -> None:
-    """The first end counts: what a task does after its execution was stopped changes nothing any more."""
+    """Only the first end counts: what a task does after its execution was stopped changes nothing."""
     with execution.end_lock:
         if execution.exec_status != ExecutionStatus.RUNNING:
             return
@@ -112,7 +110,7 @@ def end_execution(
 
 
 def run_execution(self: ExecutionWorker) -> None:
-    """In place of ExecutionWorker._execution_logic: an execution ends, whatever happens in the engine."""
+    """Replaces ExecutionWorker._execution_logic: an execution ends, whatever happens in the engine."""
     execution = self._execution_communication.execution
     try:
         if execution.redrive_count:
@@ -125,7 +123,7 @@ def run_execution(self: ExecutionWorker) -> None:
 
 
 def reflect_end(self: BaseExecutionWorkerCommunication) -> None:
-    """In place of BaseExecutionWorkerCommunication.terminated."""
+    """Replaces BaseExecutionWorkerCommunication.terminated."""
     execution, env = self.execution, self.execution.exec_worker.env
     state = env.program_state()
     if isinstance(state, program_state.ProgramEnded):
@@ -155,7 +153,7 @@ def stop_now(execution: Execution, error: str | None, cause: str | None) -> None
 
 
 def wait_for_environment(execution: Execution) -> Environment:
-    """The environment of an execution that has just been started, once its thread has made it."""
+    """Waits until the thread of a new execution has made its environment."""
     while execution.exec_worker.env is None or execution.exec_worker.env.next_state_name is None:
         if execution.exec_status != ExecutionStatus.RUNNING:
             break
@@ -164,7 +162,7 @@ def wait_for_environment(execution: Execution) -> Environment:
 
 
 class StepFunctionsAnswers:
-    """What takes the place of moto's responses of the same name."""
+    """Replaces moto's responses of the same name."""
 
     def describe_execution(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
@@ -200,7 +198,7 @@ class StepFunctionsAnswers:
 
 
 def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
-    """AWS stops the executions of a machine that is deleted; moto leaves them running, and calling."""
+    """AWS stops the executions of a deleted state machine. moto leaves them running."""
     self._validate_machine_arn(arn)
     for machine in [m for m in self.state_machines if m.arn == arn]:
         for execution in machine.executions:

@@ -1,7 +1,6 @@
-"""Step Functions, the history of an execution.
-
-moto's has no end and no pages, and goes on after the execution's last event. AWS: 25,000 events, then the execution fails;
-pages of 100 to 1000 events; nothing after the event that ends it.
+"""The history of a Step Functions execution. moto's has no limit and no pages, and continues after the event that ends the
+execution. AWS allows 25,000 events and then fails the execution, answers in pages of 100 to 1,000 events, and adds nothing
+after the last event.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def add_event(
     event_details: dict[str, Any] | None = None, timestamp: datetime.datetime | None = None,
     update_source_event_id: bool = True,
 ) -> int:
-    """In place of EventManager.add_event: nothing follows an execution's last event, and a history has an end."""
+    """Replaces EventManager.add_event: nothing follows an execution's last event, and a history has a limit."""
     with self._mutex:
         events = self._history_event_list
         if getattr(self, "closed", False):
@@ -64,7 +63,7 @@ def add_event(
 
 
 def page(request: StepFunctionResponse, items: list[Any]) -> tuple[list[Any], str | None]:
-    """One page of a list, as the request wants it, and the token of the next: the place to go on, as a list may grow."""
+    """Returns the page of a list that a request asks for, and the token of the next page: its place, because a list may grow."""
     token, size = request._get_param("nextToken"), request._get_int_param("maxResults")
     if size is not None and not 0 <= size <= 1000:
         raise ValidationException(
@@ -95,7 +94,7 @@ def get_execution_history(self: StepFunctionResponse) -> str:
     events, token = page(self, events)
     if not self._get_bool_param("includeExecutionData", True):
         events = [without_data(event) for event in events]
-    # A thousand events take moto's serializer 300 ms, and are JSON already but for their times.
+    # moto's serializer takes 300 ms for a thousand events, which are JSON already except for their times.
     answer = {"events": events, "nextToken": token} if token else {"events": events}
     return json.dumps(answer, default=lambda value: round(value.timestamp(), 3))
 

@@ -1,10 +1,7 @@
-"""Step Functions, JSONPath and States.Format.
-
-AWS: a path that can name one place only gives its value, any other gives a list, which may be empty. moto decides by how
-many matches there are: `$.a[0].b` is a list of one, `$[*].a[*]` over nothing an error. It parses a path anew each time.
-
-AWS: in a format, `\\{` is a brace. moto takes it for the beginning of a field of Python's str.format, and leaves the backslash
-as JSON has it, which is twice.
+"""JSONPath and States.Format in Step Functions. On AWS, a path that can name only one place gives its value, and any other path
+gives a list, which may be empty. moto decides by the number of matches: `$.a[0].b` gives a list of one value, and
+`$[*].a[*]` over nothing is an error. It also parses a path every time. In a format, AWS reads `\\{` as a brace. moto takes it
+for a field of Python's str.format, and keeps the backslash as JSON has it, which is twice.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ PATHS_LOCK = threading.Lock()
 
 
 def parsed_path(path: str) -> tuple[JSONPath, JSONPath | None]:
-    """A parse takes 30 ms: under a lock, as the workers of a Map would all parse the same new path at once."""
+    """Returns a parsed path and its one_place_part. A parse takes 30 ms, and has a lock because all workers of a Map would parse a new path at once."""
     if path not in PATHS:
         with PATHS_LOCK:
             if path not in PATHS:
@@ -50,7 +47,7 @@ def names_one_place(expression: JSONPath) -> bool:
 
 
 def one_place_part(expression: JSONPath) -> JSONPath | None:
-    """The longest beginning of a path that names one place: it must be there, even if what follows matches nothing."""
+    """Returns the longest beginning of a path that names one place. That place must exist, even if what follows matches nothing."""
     while not names_one_place(expression):
         if not isinstance(expression, jsonpath_ng.Child):
             return None

@@ -1,9 +1,8 @@
-"""Step Functions, Distributed Map: its children are executions.
-
-moto runs the items as frames of their parent, knows no Express children, takes a failed one for one that answered null,
-and has neither ListExecutions of a Map Run nor its redrive. AWS: each item is an execution with a history of its own; more
-failures than tolerated, here any, end the Map Run and stop the other children; a redrive of the parent goes on with the
-same Map Run: Standard children are redriven, Express ones start anew, those that succeeded keep their results.
+"""Step Functions' Distributed Map, whose children are executions. moto runs the items inside their parent, has no Express
+children, takes a failed child for one that answered null, and lacks both ListExecutions of a Map Run and its redrive. On
+AWS, each item is an execution with its own history. More failures than tolerated (here: any) end the Map Run and stop the other
+children. A redrive of the parent continues the same Map Run: it redrives Standard children, starts Express children again, and
+keeps the results of those that succeeded.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ MAP_RUNS = {}
 
 
 class MapRun:
-    """The children of a Distributed Map by the index of their item, over all redrives of its execution."""
+    """A Map Run over all redrives of its execution: the children, by the index of their item."""
 
     def __init__(self, parent: Execution, state_name: str, items: list[Any]) -> None:
         declared = json.loads(parent.state_machine.definition)["States"][state_name]
@@ -84,7 +83,7 @@ class MapRun:
             self.changed.notify_all()
 
     def execute(self, env: Environment, selector: EvalComponent | None) -> bool:
-        """Runs every child that has not succeeded. Returns whether all have."""
+        """Runs all children that have not succeeded. Returns whether all have succeeded then."""
         todo = collections.deque(index for index in range(len(self.items))
                                  if index not in self.children or self.children[index].exec_status != ExecutionStatus.SUCCEEDED)
         with self.changed:
@@ -108,7 +107,7 @@ class MapRun:
 
 
 def selected(env: Environment, selector: EvalComponent | None, index: int, item: Any) -> Any:
-    """The input of a child: its item, as ItemSelector makes it."""
+    """Returns the input of a child: what ItemSelector makes of its item."""
     if selector is None:
         return item
     whole_input, frame = env.stack[-1], env.open_inner_frame()
@@ -123,7 +122,7 @@ def selected(env: Environment, selector: EvalComponent | None, index: int, item:
 
 
 def run_distributed_map(self: distributed_iteration_component.DistributedIterationComponent, env: Environment) -> None:
-    """In place of DistributedIterationComponent._eval_body."""
+    """Replaces DistributedIterationComponent._eval_body."""
     declared = env.stack.pop()
     execution, journey = env.event_manager.execution, env.event_manager.journey
     redriven = journey.redriven and journey.map_runs and journey.map_runs[-1].state_name == declared.state_name
@@ -160,7 +159,7 @@ def run_distributed_map(self: distributed_iteration_component.DistributedIterati
 
 
 class MapRunAnswers:
-    """What takes the place of moto's responses of the same name."""
+    """Replaces moto's responses of the same name."""
 
     def describe_map_run(self) -> ActionResult:
         run = MAP_RUNS.get(self._get_param("mapRunArn"))
@@ -183,7 +182,7 @@ def fill_map_runs() -> None:
     machine_of = backend._get_state_machine_for_execution
 
     def _get_state_machine_for_execution(self: StepFunctionsParserBackend, execution_arn: str) -> StateMachine:
-        return machine_of(self, re.sub("/[^:]*:", ":", execution_arn))  # a child's has its Map's label after the name
+        return machine_of(self, re.sub("/[^:]*:", ":", execution_arn))  # in a child's ARN, the Map's label follows the name
 
     backend._get_state_machine_for_execution = _get_state_machine_for_execution
     distributed_iteration_component.DistributedIterationComponent._eval_body = run_distributed_map

@@ -1,7 +1,5 @@
-"""Step Functions, redrive, which moto has not.
-
-An execution that failed, was stopped or timed out goes on in the state that it was in, with that state's input and the
-definition it began with; a Map runs only the items that have no result.
+"""Step Functions' redrive, which moto lacks. An execution that failed, timed out or was stopped continues in the state where it
+ended, with that state's input and the definition it started with. A Map runs only the items that have no result.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Journey:
-    """Where an execution is: its state, that state's input, the results of its Map's items by their index, and its Map Runs."""
+    """Where an execution is: its state, that state's input, the results of its Map's items by index, and its Map Runs."""
 
     def __init__(self) -> None:
         self.state_name, self.input, self.finished, self.redriven, self.map_runs = None, None, {}, False, []
@@ -62,7 +60,7 @@ def redrive(execution: Execution) -> None:
         execution.journey.redriven = True
         worker = execution._get_start_execution_worker()
         worker.env = worker._get_evaluation_environment()
-        # The same history, but not the same manager of it: tasks that outlived the end still hold the old one.
+        # The history is the same, but its manager is new: tasks that still run have the old one.
         manager = worker.env.event_manager
         manager._history_event_list, manager._mutex = history._history_event_list, history._mutex
         manager.add_event(worker.env.event_history_context, HistoryEventType.ExecutionRedriven,
@@ -82,9 +80,9 @@ def resume_execution(worker: ExecutionWorker, journey: Journey) -> None:
 
 
 class ResumedJobs(job.JobPool):
-    """The items of a Map, of which a redrive leaves out those that have a result."""
+    """The items of a Map. A redrive leaves out those that have a result."""
 
-    mine = threading.local()  # `finished`: the results of the Map that this thread is about to run
+    mine = threading.local()  # mine.finished: results of the Map that this thread is about to run
 
     def __init__(self, job_program: Any, job_inputs: list[Any]) -> None:
         super().__init__(job_program, job_inputs)
@@ -94,7 +92,7 @@ class ResumedJobs(job.JobPool):
 
     def close_job(self, job: job.Job) -> None:
         with self._mutex:
-            # Once the Map has failed, what comes from its other items is cut off, and no result.
+            # Once the Map has failed, its other items are cut off, and what they return is not a result.
             if not self._is_terminated() and not isinstance(job.job_output, Exception):
                 self.finished[job.job_index] = job.job_output
         super().close_job(job)

@@ -1,8 +1,6 @@
-"""Step Functions, errors: a task's failure has a name that Retry and Catch match.
-
-moto ends the whole execution when the endpoint gives no answer, when a function's answer is not JSON, and when an error
-inside a Map is a States.* one. AWS names each of them, and lets nothing catch the two in UNCATCHABLE but States.Runtime by
-its own name.
+"""The names of errors in Step Functions, which Retry and Catch match. moto ends the whole execution when the endpoint does not
+answer, when a function's answer is not JSON, and when an error inside a Map is a States.* error. AWS names each of them. Nothing
+catches the two errors in UNCATCHABLE, except that States.Runtime can be caught by its own name.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ def task_failed(task: Any, env: Environment, error: str, cause: str) -> FailureE
 
 
 def function_error(payload: str) -> tuple[str, str]:
-    """The error name and cause of a function that failed, from the payload of its answer."""
+    """Returns the error name and cause of a failed function, from the payload of its answer."""
     try:
         error = json.loads(payload)["errorType"]
     except (ValueError, KeyError, TypeError):
@@ -54,7 +52,7 @@ def function_error(payload: str) -> tuple[str, str]:
 
 
 def service_error(answer: botocore.exceptions.ClientError, service: str, generic: str | None) -> str:
-    """`Lambda.TooManyRequestsException`; an answer without a usable error code gets the service's general name."""
+    """Returns a name such as Lambda.TooManyRequestsException, or the service's general name if the answer has no usable error code."""
     code = answer.response.get("Error", {}).get("Code", "")
     code = code.rsplit(".", 1)[-1]
     if not re.fullmatch(r"[A-Za-z]\w*", code) or code == "Unknown":
@@ -95,7 +93,7 @@ def fill_task_errors() -> None:
             return text
 
     lambda_eval_utils._from_payload = from_payload
-    # An iteration's error name comes back through this class, also when it is one of States'.
+    # The error name of an iteration goes through this class, even if it is a States.* error.
     custom_error_name.CustomErrorName.__init__ = ErrorName.__init__
     matches = error_equals_decl.ErrorEqualsDecl._eval_body
 
@@ -111,7 +109,7 @@ def fill_task_errors() -> None:
     describe_failure = FailureEventException.get_execution_failed_event_details
 
     def get_execution_failed_event_details(self: FailureEventException) -> dict[str, Any]:
-        """moto says where an error happened once more at every Map that it comes out of."""
+        """moto adds the place of an error again at every Map around it."""
         error, cause = self.extract_error_cause_pair() or (None, None)
         if cause and cause.startswith("An error occurred while executing the state"):
             return {"error": error, "cause": cause}

@@ -1,6 +1,5 @@
-"""CloudFormation, the resource types of Carnation's templates, in a file for each service.
-
-AWS sets every property, and an update clears what the template no longer says.
+"""The resource types of Carnation's templates, in a file for each service. On AWS, every property is set, and an update
+resets those that the template no longer has. moto drops most properties for encryption, logs, traces and retention.
 """
 
 from cloudformation.resource_types import (

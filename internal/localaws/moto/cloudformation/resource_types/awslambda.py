@@ -1,6 +1,4 @@
-"""CloudFormation, functions.
-
-moto drops the reserved concurrency, the key and the log settings, and forgets to clear settings."""
+"""Lambda functions. An update changes code and settings, and resets what the template no longer has."""
 
 from __future__ import annotations
 

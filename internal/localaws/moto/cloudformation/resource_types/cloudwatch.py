@@ -1,6 +1,4 @@
-"""CloudFormation, alarms and dashboards.
-
-moto does not have alarms."""
+"""CloudWatch alarms, which moto lacks, and dashboards."""
 
 from __future__ import annotations
 

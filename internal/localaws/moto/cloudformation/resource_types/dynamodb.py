@@ -1,6 +1,4 @@
-"""CloudFormation, tables.
-
-moto drops recovery, protection and time to live, and replaces a table to update it."""
+"""DynamoDB tables. Recovery and time to live have calls of their own, after the table is created."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""CloudFormation, roles.
-
-moto does not change the policies of a role."""
+"""IAM roles and their policies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""CloudFormation, keys and their aliases.
-
-moto does not have aliases, and does not change a key."""
+"""KMS keys and aliases."""
 
 from __future__ import annotations
 

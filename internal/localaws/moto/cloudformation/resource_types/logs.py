@@ -1,6 +1,4 @@
-"""CloudFormation, log groups.
-
-moto drops the key and the retention of a log group."""
+"""Log groups of CloudWatch Logs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""CloudFormation, nested stacks.
-
-moto deletes a nested stack to update it. AWS updates it."""
+"""Nested stacks. moto deletes one to update it. AWS updates it."""
 
 from __future__ import annotations
 

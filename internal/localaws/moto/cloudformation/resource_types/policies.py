@@ -1,6 +1,4 @@
-"""CloudFormation, the policies of queues and topics.
-
-moto does not have these resource types."""
+"""Policies of SQS queues and SNS topics, which moto lacks."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from cloudformation.resource_handler import Handler, resource_type
 
 
 class PolicyOfOthers(Handler):
-    """A resource that is a policy on queues or topics: it has nothing of its own to make or delete."""
+    """A policy of queues or topics. Nothing of its own is created or deleted."""
 
     targets = None
 
@@ -39,7 +37,7 @@ class PolicyOfOthers(Handler):
             try:
                 self.put(target, "")
             except botocore.exceptions.ClientError:
-                pass  # the queue or topic is gone, and its policy with it
+                pass  # the queue or topic has been deleted, and its policy with it
 
 
 @resource_type("AWS::SQS::QueuePolicy")

@@ -1,6 +1,4 @@
-"""CloudFormation, buckets and their policies.
-
-moto drops most settings of a bucket."""
+"""S3 buckets, of which moto drops most settings, and their policies."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ class Bucket(Handler):
     service = "s3"
     name_property = "BucketName"
     replaced_by = ("BucketName",)
-    # property: (call, its argument, call that clears it)
+    # property: (call that sets it, its argument, call that resets it)
     settings = {
         "BucketEncryption": ("put_bucket_encryption", "ServerSideEncryptionConfiguration", "delete_bucket_encryption"),
         "LifecycleConfiguration": ("put_bucket_lifecycle_configuration", "LifecycleConfiguration", "delete_bucket_lifecycle"),
@@ -25,7 +23,7 @@ class Bucket(Handler):
     }
 
     def api_value(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
-        """What the API spells in another way than CloudFormation."""
+        """Returns a value with the spelling of the API."""
         if name == "BucketEncryption":
             return {"Rules": [
                 dict({n: v for n, v in rule.items() if n != "ServerSideEncryptionByDefault"},
@@ -62,7 +60,7 @@ class Bucket(Handler):
         return self.configure(physical_id, old, new)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        self.call("delete_bucket", Bucket=physical_id)  # refused when it holds anything
+        self.call("delete_bucket", Bucket=physical_id)  # fails if the bucket is not empty
 
 
 @resource_type("AWS::S3::BucketPolicy")

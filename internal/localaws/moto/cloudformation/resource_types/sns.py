@@ -1,6 +1,4 @@
-"""CloudFormation, topics and subscriptions.
-
-moto does not have subscriptions, and does not change a topic."""
+"""SNS topics, and subscriptions, which moto lacks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""CloudFormation, queues.
-
-moto drops most attributes of a queue. AWS sets every property, and an update resets what the template no longer says."""
+"""SQS queues. An update resets the attributes that the template no longer has."""
 
 from __future__ import annotations
 

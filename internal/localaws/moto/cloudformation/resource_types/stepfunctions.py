@@ -1,6 +1,4 @@
-"""CloudFormation, state machines.
-
-moto does not read DefinitionS3Location, and drops logging, tracing and encryption."""
+"""Step Functions state machines. moto does not read DefinitionS3Location, and drops logging, tracing and encryption."""
 
 from __future__ import annotations
 
