@@ -10,7 +10,7 @@ import (
 
 const signedBy = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-central-2/SERVICE/aws4_request, SignedHeaders=host;x-amz-date, Signature=0123abcd"
 
-func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
+func TestIdentifySaysWhoCallsWhat(t *testing.T) {
 	const form = "application/x-www-form-urlencoded; charset=utf-8"
 	who := func(service string) Call {
 		return Call{Caller: "AKIDEXAMPLE", Region: "eu-central-2", Service: service}
@@ -46,7 +46,7 @@ func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
 			map[string]string{"Authorization": "lambda"}, on(with(who("lambda"), "Invoke", "generate-data"), function+":1")},
 		{"another Lambda call", "GET", "/2015-03-31/functions/generate-data", "",
 			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "GET /2015-03-31/functions/generate-data", "")},
-		{"no invocation", "GET", "/2015-03-31/functions/generate-data/invocations", "",
+		{"not an invocation", "GET", "/2015-03-31/functions/generate-data/invocations", "",
 			map[string]string{"Authorization": "lambda"}, with(who("lambda"), "GET /2015-03-31/functions/generate-data/invocations", "")},
 		{"presigned", "GET", "/bucket/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20261123%2Feu-central-2%2Fs3%2Faws4_request", "",
 			nil, with(who("s3"), "GET /bucket/key", "")},
@@ -74,8 +74,8 @@ func TestIdentifyTellsWhoCallsWhat(t *testing.T) {
 	}
 }
 
-// curl and others send this type with whatever they upload.
-func TestIdentifyTakesUploadsThatAreNoForm(t *testing.T) {
+// curl and others send this type with every upload.
+func TestIdentifyAcceptsUploadsThatAreNotForms(t *testing.T) {
 	const data = "100%, and a semicolon; in a PUT"
 	r := httptest.NewRequest(http.MethodPut, "/bucket/key", strings.NewReader(data))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 )
 
-// unpack puts the function's code into a folder.
+// unpack writes the function's code into a new folder, and returns it.
 func (s *lambdaService) unpack(ctx context.Context, fn *function) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fn.codeURL, nil)
 	if err != nil {

@@ -225,7 +225,7 @@ func (e *Endpoint) backendGone(w http.ResponseWriter, r *http.Request, err error
 	writeError(w, http.StatusServiceUnavailable, "ServiceUnavailable", "the moto server does not answer")
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter keeps the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// faultInjector decides which calls go wrong.
+// faultInjector decides which calls fail.
 type faultInjector struct {
 	mu     sync.Mutex
 	faults Faults

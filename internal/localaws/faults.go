@@ -25,7 +25,7 @@ type Rule struct {
 	Service   string   `json:"service,omitempty"`   // as in a signature: dynamodb, sqs, lambda, states, ...
 	Operation string   `json:"operation,omitempty"` // UpdateItem, SendMessage, Invoke, ...
 	Function  string   `json:"function,omitempty"`  // part of the name of an invoked function
-	Caller    string   `json:"caller,omitempty"`    // part of the access key id: a role's name, or EngineKeyID
+	Caller    string   `json:"caller,omitempty"`    // part of the access key ID: a role's name, or EngineKeyID
 	Share     float64  `json:"share,omitempty"`     // of the calls that match, above 0 to 1; 0 for all of them
 	Nth       int      `json:"nth,omitempty"`       // only the n-th call that matches, from 1
 	Times     int      `json:"times,omitempty"`     // fires at most this often

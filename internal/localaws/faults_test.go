@@ -50,7 +50,7 @@ func FuzzParseFaults(f *testing.F) {
 		}
 		e := &Endpoint{faults: faultInjector{counts: map[string]int{}}}
 		if err := e.SetFaults(faults); err != nil {
-			t.Fatalf("what ParseFaults takes SetFaults refuses: %v", err)
+			t.Fatalf("SetFaults refuses what ParseFaults accepts: %v", err)
 		}
 		e.faults.pick(Call{Service: "sqs", Operation: "ReceiveMessage"})
 	})
@@ -91,7 +91,7 @@ func TestPickFollowsTheRule(t *testing.T) {
 		t.Errorf("a share of 0.3 fires on %d of 10,000 calls", len(first))
 	}
 	if !slices.Equal(first, fired(10_000, sent, half)) {
-		t.Error("the same seed gives other faults")
+		t.Error("the same seed gives different faults")
 	}
 }
 
@@ -152,7 +152,7 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 	for _, test := range []struct {
 		rule Rule
 		code string // of the error, empty when the connection breaks
-		sent int    // messages that are in the queue all the same
+		sent int    // messages that are in the queue nevertheless
 	}{
 		{Rule{Fault: FaultThrottle}, "RequestThrottled", 0},
 		{Rule{Fault: FaultError}, "InternalError", 0},

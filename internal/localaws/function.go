@@ -21,7 +21,7 @@ import (
 // keepWarm is how long an idle copy of a function waits for its next invocation.
 const keepWarm = 5 * time.Minute
 
-// function is one deployed state of a Lambda function.
+// function is one deployed version of a Lambda function.
 type function struct {
 	arn, region      string
 	name, role       string
@@ -30,7 +30,7 @@ type function struct {
 	reserved         int // concurrency, -1 for none
 	environment      []string
 	logGroup         string
-	fingerprint      string // of all that is deployed
+	fingerprint      string // of everything that is deployed
 	codeURL, codeDir string
 
 	mu      sync.Mutex
@@ -38,7 +38,7 @@ type function struct {
 	retired bool        // a newer version is deployed
 }
 
-// find is the function as deployed now.
+// find returns the function as it is deployed now.
 func (s *lambdaService) find(ctx context.Context, region, name string) (*function, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +97,7 @@ func (s *lambdaService) describe(out *lambda.GetFunctionOutput, region string) (
 			format = c.LoggingConfig.LogFormat
 		}
 	}
-	// The role's name is the access key id, so that calls can be told apart by who made them.
+	// The access key ID is the role's name, which says who makes a call.
 	fn.environment = append(plainEnvironment(),
 		"AWS_ENDPOINT_URL="+s.endpoint,
 		"AWS_ACCESS_KEY_ID="+fn.role, "AWS_SECRET_ACCESS_KEY=local", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
@@ -105,7 +105,7 @@ func (s *lambdaService) describe(out *lambda.GetFunctionOutput, region string) (
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(fn.memoryMB), "AWS_LAMBDA_LOG_FORMAT="+string(format),
 		"AWS_LAMBDA_LOG_GROUP_NAME="+fn.logGroup, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"_HANDLER="+aws.ToString(c.Handler),
-		// A processor for each 1,769 MB is what Lambda gives: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+		// Lambda gives a processor for each 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 		// With more, Go's scheduler takes time from the other copies.
 		"GOMAXPROCS="+strconv.Itoa(min(runtime.NumCPU(), (fn.memoryMB+1768)/1769)))
 	if c.Environment != nil {

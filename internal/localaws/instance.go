@@ -29,10 +29,10 @@ type instance struct {
 	*runtimeapi.Process
 	stream logStream
 	logs   *logBook
-	idle   *time.Timer // kills it when it has been idle for long
+	idle   *time.Timer // kills the copy when it has been idle for too long
 
 	mu     sync.Mutex
-	output *outputFile // nil when the process has ended and its output was read
+	output *outputFile // nil after the process has ended and its output has been read
 	tail   []byte      // the end of what it printed in this invocation
 }
 

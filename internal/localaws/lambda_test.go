@@ -126,7 +126,7 @@ func newMisbehaving(t *testing.T) *misbehaving {
 	return served
 }
 
-// change deploys another configuration.
+// change deploys a changed configuration.
 func (h *misbehaving) change(f func(b *backend)) {
 	h.backend.mu.Lock()
 	f(h.backend)
@@ -143,7 +143,7 @@ type answer struct {
 	logTail, body string
 }
 
-// raw is an invocation's answer as it is.
+// raw returns the body of an invocation's answer.
 func (h *misbehaving) raw(t *testing.T, payload string) string {
 	t.Helper()
 	response, err := http.Post(h.url+"/2015-03-31/functions/misbehave/invocations", "application/json", strings.NewReader(payload))

@@ -17,16 +17,16 @@ import (
 // logKeep is how many lines are kept for one log stream until somebody asks for logs.
 const logKeep = 10_000
 
-// flushLimit is how long handing lines on may take.
+// flushLimit is how long a flush may take.
 const flushLimit = 30 * time.Second
 
-// logBook collects what functions print. It hands the lines to CloudWatch Logs only when somebody asks for logs:
-// until then they would cost moto time that the run needs.
+// logBook collects what functions print. It passes the lines to CloudWatch Logs only when somebody asks for logs, because
+// moto would need time for them that a run needs.
 type logBook struct {
 	api    *cloudwatchlogs.Client
 	stderr io.Writer
 
-	flushing sync.Mutex // one flush at a time, during which lines are still added
+	flushing sync.Mutex // held during a flush, while lines can still be added
 
 	mu      sync.Mutex
 	streams map[logStream]*logLines
@@ -35,7 +35,7 @@ type logBook struct {
 type logStream struct{ region, group, name string }
 
 type logLines struct {
-	created bool // only touched while flushing
+	created bool // only used while flushing
 	events  []types.InputLogEvent
 }
 
@@ -57,9 +57,9 @@ func (b *logBook) add(stream logStream, line string) {
 	}
 }
 
-// flush puts all lines where the Logs API finds them.
+// flush passes all lines to the Logs API.
 func (b *logBook) flush(ctx context.Context) {
-	// Whoever asked may go away meanwhile.
+	// The flush goes on even if the caller goes away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancel()
 	b.flushing.Lock()
@@ -77,7 +77,7 @@ func (b *logBook) flush(ctx context.Context) {
 		}
 		if err := b.put(ctx, stream, lines, events); err != nil {
 			fmt.Fprintf(b.stderr, "carnation local: logs of %s: %v\n", stream.group, err)
-			b.mu.Lock() // they are kept for the next time
+			b.mu.Lock() // keep them for the next flush
 			lines.events = append(events, lines.events...)
 			b.mu.Unlock()
 		}

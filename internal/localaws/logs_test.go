@@ -77,7 +77,7 @@ func TestLogBookKeepsTheNewestLinesOfEachStream(t *testing.T) {
 		}
 		got := b.streams[other].events
 		if len(got) != 1 || aws.ToString(got[0].Message) != "alone" || aws.ToInt64(got[0].Timestamp) != time.Now().UnixMilli() {
-			t.Errorf("other stream = %+v, want its one line, with the time in Unix milliseconds: CloudWatch takes no empty lines", got)
+			t.Errorf("other stream = %+v, want its one line, with the time in Unix milliseconds: CloudWatch refuses empty lines", got)
 		}
 	})
 }
