@@ -1,29 +1,29 @@
 # Goals:
 # - one command each to build, try, deploy, run and remove Carnation
-# - the same commands serve AWS and, with AWS_ENDPOINT_URL set, local AWS
-# - the same source gives the same bytes, wherever and whenever it is built
-# - nothing to install but Go, Python 3.10 or newer and make, and for AWS your own aws CLI (1 or 2)
+# - the same commands work on AWS and, if AWS_ENDPOINT_URL is set, on local AWS
+# - the same source always gives the same bytes
+# - you install only Go, Python 3.10 or newer, make and, to use AWS, the AWS CLI (version 1 or 2)
 #
-# Anything longer than a few lines of shell lives in scripts/. GNU Make 3.81, as macOS has it, is enough.
+# Anything longer than a few lines of shell lives in scripts/. GNU Make 3.81, the version of macOS, is enough.
 
 # Settings, on the command line or in the environment, e.g. make deploy BUCKET=my-bucket KMS_KEY_ID=...
-#   BUCKET          S3 bucket for templates and code, in the stack's region; if not set the stack's own, or that of
+#   BUCKET          S3 bucket for templates and code, in the stack's region; if not set, that of the stack or of
 #                   make prerequisites
-#   KMS_KEY_ID      id of the KMS key that encrypts everything; if not set as with BUCKET
+#   KMS_KEY_ID      id of the KMS key that encrypts everything; if not set, as for BUCKET
 #   PROJECT         template parameter ProjectName, carnation if not set
 #   ENVIRONMENT     template parameter Environment: devl if not set, test or prod
-#   EMAIL           template parameter SNSSubscriptionEmail: who gets the alarms
+#   EMAIL           template parameter SNSSubscriptionEmail: the address that gets the alarms
 #   PARAMETERS      "Key=Value Key=Value": any other template parameters
 #   STACK_NAME      PROJECT-ENVIRONMENT if not set
 #   PREFIX          folder in the bucket, carnation if not set
-#   ARCH            arm64 or x86_64; if not set arm64, and on local AWS this machine's
-#   REGION          if not set what AWS_REGION, AWS_DEFAULT_REGION or the AWS profile says
+#   ARCH            arm64 or x86_64; if not set, arm64 on AWS, and the architecture of this machine on local AWS
+#   REGION          if not set, that of AWS_REGION, AWS_DEFAULT_REGION or the AWS profile
 #   DEPLOY_TIMEOUT  minutes that prerequisites, deploy and destroy wait for a stack, 30 if not set
 #   YES             1: destroy does not ask
-#   START, END      range of events of a run, half open
-#   MODE            of the demo, inline if not set, or distributed
-#   RATE            share of them that fails on purpose, 0 to 1
-# An update of a stack keeps each template parameter that is not set here, but for ARCH.
+#   START, END      range of events of a run; END is the first number after it
+#   RATE            share of these events that fail on purpose, from 0 to 1
+#   MODE            mode of the demo: inline if not set, or distributed
+# An update of a stack keeps every template parameter that is not set here, except LambdaArchitecture, which ARCH sets.
 STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
 PREFIX         ?= carnation
 ARCH           ?= $(if $(AWS_ENDPOINT_URL),$(subst aarch64,arm64,$(shell uname -m)),arm64)
@@ -31,21 +31,21 @@ DEPLOY_TIMEOUT ?= 30
 REGION         := $(or $(REGION),$(AWS_REGION),$(AWS_DEFAULT_REGION))
 export STACK_NAME PREFIX ARCH DEPLOY_TIMEOUT
 
-# aws CLI 1 knows only the one name, the SDK for Go and CLI 2 prefer the other.
+# AWS CLI 1 reads only AWS_DEFAULT_REGION. The SDK for Go and AWS CLI 2 prefer AWS_REGION.
 ifneq ($(REGION),)
 export AWS_REGION := $(REGION)
 export AWS_DEFAULT_REGION := $(REGION)
 endif
 
-# What the scripts read from aws is plain lines, whatever your configuration says.
+# The scripts parse the output of aws, so your configuration must not change its form.
 export AWS_PAGER :=
 export AWS_CLI_AUTO_PROMPT := off
 export AWS_CLI_ERROR_FORMAT := legacy
 
-# Your own aws comes first; a virtual environment made by `make tools` has one too.
+# If aws is not on your PATH, the one that `make tools` installs is used.
 export PATH := $(PATH):$(CURDIR)/.venv/bin
 
-# Local AWS runs the functions on this very machine.
+# Local AWS runs the functions on this machine.
 function_os   = $(if $(AWS_ENDPOINT_URL),$(shell uname -s | tr A-Z a-z),linux)
 goarch.arm64  = arm64
 goarch.x86_64 = amd64
@@ -66,13 +66,13 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
 	@sed -n -e '/^# Settings/,/^[^#]/{' -e 's/^# //p' -e '}' Makefile
 
-tools: ## Download the Go modules, and make sure of the Python tools: those on PATH, or else in .venv
+tools: ## Download the Go modules, and install the Python tools in .venv if PATH does not have them
 	@go mod download
 	@scripts/python-tools
 
 build: build/carnation $(bootstraps) ## Build the functions and the carnation command under build/
 
-# go build itself knows what has to be built anew.
+# go build itself decides what to build again.
 go-build:
 
 build/carnation: go-build
@@ -81,13 +81,13 @@ build/carnation: go-build
 $(bootstraps): $(out)/%/bootstrap: go-build
 	GOOS=$(function_os) GOARCH=$(goarch) $(go_build) -buildvcs=false -tags lambda.norpc -ldflags '-s -w' -o $@ ./cmd/$*
 
-package: $(zips) ## Zip the functions, as Lambda wants them
+package: $(zips) ## Zip the functions for Lambda
 
-# A zip is replaced as a whole, because somebody else may upload it at this moment: two demos share it.
+# A zip is replaced in one step, because another make may upload it at the same time: two demos share it.
 $(zips): %.zip: %/bootstrap
 	go tool build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
 
-prerequisites: need-aws ## Create or update the stack of the KMS key and the bucket that deploy takes
+prerequisites: need-aws ## Create or update the stack with the KMS key and the bucket that deploy uses
 	@echo "ProjectName=$(or $(PROJECT),carnation)" | scripts/apply-stack "$(or $(PROJECT),carnation)-prerequisites" cft/carnation-prerequisites-stack.yaml
 
 # Both look up the bucket and the key before anything is built: if they are missing, the error comes at once.
@@ -130,7 +130,7 @@ chaos: tools ## Play fault scenarios on local AWS and account for every event (S
 load: tools ## Run the tests under load, which take minutes
 	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
 
-# For benchstat, which wants several: make bench COUNT=6
+# benchstat needs several runs: make bench COUNT=6
 bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot build/performance.svg (COUNT=1)
 	@mkdir -p build
 	@scripts/python-tools scripts/bench "$(or $(COUNT),1)" build/bench.txt build/performance.svg
@@ -138,7 +138,7 @@ bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, an
 check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check
 
-# Not part of check, as it needs the network. Whether it finds something (Error 3) or cannot look (Error 1), it fails.
+# Not part of check, because it needs the network. It fails if it finds something (Error 3) and if it cannot look (Error 1).
 vulncheck: ## Check for known vulnerabilities that the Go code can reach (VULNDB= a copy of the database)
 	@go tool govulncheck -test $(if $(VULNDB),-db "$(VULNDB)") ./... || { code=$$?; \
 	  test $$code -eq 3 || echo "make vulncheck: not checked, as said above; the database is $(or $(VULNDB),https://vuln.go.dev)" >&2; \

@@ -14,7 +14,7 @@ import (
 	"carnation/internal/function/insert"
 )
 
-// newModes creates a stack in each mode, as they are by default, on one local AWS.
+// newModes creates a stack in each mode, with the default parameters, on one local AWS.
 func newModes(b *testing.B) (inline, distributed *deployed) {
 	b.Helper()
 	c := newCloud(b)
@@ -23,8 +23,8 @@ func newModes(b *testing.B) (inline, distributed *deployed) {
 
 var nextSeq = int64(10_000_000) // no range is run twice
 
-// timed runs events, in one run, or in successive ones of 500 where the stack is inline, and says how long that took, by the
-// executions' own dates.
+// timed inserts events, in one run, or on an inline stack in successive runs of 500. It returns how long that took, by the dates of
+// the executions.
 func timed(b *testing.B, d *deployed, events int, rate float64) (last *string, took time.Duration) {
 	b.Helper()
 	most := events
@@ -43,12 +43,12 @@ func timed(b *testing.B, d *deployed, events int, rate float64) (last *string, t
 	return last, took
 }
 
-// noise is what a machine that others use too may add to a ratio.
+// noise is what other work on the machine may add to a ratio.
 const noise = 0.1
 
-// BenchmarkRuns is whole runs on local AWS, several where they are short. x-linear is how much longer an event takes than in runs
-// of 500 of the same mode, before and after: 1 is time that grows linearly, less is better. The inline mode comes last: its
-// histories fill the local AWS's memory.
+// BenchmarkRuns measures whole runs on local AWS, and short runs several times. x-linear is the time for one event, divided by that in
+// runs of 500 of the same mode before and after: at 1 time grows linearly, and less is better. The inline mode comes last, because
+// its histories fill the memory of local AWS.
 func BenchmarkRuns(b *testing.B) {
 	inline, d := newModes(b)
 	timed(b, inline, 100, 0) // cold starts are measured elsewhere
@@ -97,7 +97,7 @@ func BenchmarkRuns(b *testing.B) {
 	}
 }
 
-// BenchmarkTenThousandEvents is a distributed run with one failure in twenty, between two inline runs of 500 events. x-inline
+// BenchmarkTenThousandEvents measures a distributed run with one failure in twenty, between two inline runs of 500 events. x-inline
 // compares events a second. Every event must be a row or a message.
 func BenchmarkTenThousandEvents(b *testing.B) {
 	const events, rate = 10_000, 0.05
@@ -154,7 +154,7 @@ func (d *deployed) expectAccounted(t testing.TB, start, end int64, arn string, r
 	}
 }
 
-// A zip that grows makes every cold start longer.
+// A larger zip makes every cold start longer.
 func TestZipsAreSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs what make builds, and this is go test -short")

@@ -38,7 +38,7 @@ var (
 	workers   = flag.Int("workers", 4, "how many local AWS play them")
 )
 
-// The campaign cannot wait for the times that the templates have. What matters is their order: a claim outlives its run.
+// The campaign cannot wait for the times of the templates. Only their order matters: a claim lasts longer than its run.
 const (
 	chaosRunTimeout = 30 * time.Second
 	chaosVisibility = 35 * time.Second
@@ -191,7 +191,7 @@ type plannedRun struct {
 	stop  time.Duration // after its start, 0 for never
 }
 
-// plan makes a scenario of a seed.
+// plan makes a scenario from a seed.
 func plan(seed int64) scenario {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	s := scenario{seed: seed, calm: seed%4 == 0, sharded: seed%8 >= 4}
@@ -229,7 +229,7 @@ func plan(seed int64) scenario {
 	return s
 }
 
-// insertFaults are faults of inserts that the function knows of.
+// insertFaults are faults of inserts that the function notices.
 var insertFaults = []localaws.Rule{
 	{Fault: localaws.FaultThrottle, Operation: "UpdateItem"},
 	{Fault: localaws.FaultError, Operation: "UpdateItem"},
@@ -240,8 +240,8 @@ var insertFaults = []localaws.Rule{
 	{Fault: localaws.FaultError, Operation: "Invoke", Function: "insert-data"},
 }
 
-// anyFaults are all the others by kind. Their callers are the functions and the engine, never the campaign itself. What a
-// scenario gives few chances for has a large share.
+// anyFaults are all other faults, by kind. They are for calls of the functions and the engine, never of the campaign itself. A fault
+// for which a scenario has few calls has a large share.
 var anyFaults = map[string][]localaws.Rule{
 	localaws.FaultThrottle:    {{Service: "sqs", Caller: "-role-"}, {Caller: localaws.EngineKeyID}},
 	localaws.FaultError:       {{Service: "sqs", Caller: "-role-"}, {Service: "sqs", Caller: localaws.EngineKeyID}},
@@ -273,7 +273,7 @@ func init() {
 	}
 }
 
-// play plays a scenario and draws up its account.
+// play plays a scenario and accounts for its events.
 func (p *player) play(ctx context.Context, s scenario) (report, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
@@ -393,7 +393,7 @@ func (p *player) takeDead(ctx context.Context, dead map[event.Event]bool) error 
 	return err
 }
 
-// runAll starts the scenario's executions, stops those that are to be stopped, and waits for all to end.
+// runAll starts the scenario's executions, stops those that the scenario stops, and waits for all to end.
 func (p *player) runAll(ctx context.Context, s scenario) ([]string, error) {
 	arns := make([]string, len(s.runs))
 	errs := make([]error, len(s.runs))
@@ -441,7 +441,7 @@ func (p *player) waitForEnd(ctx context.Context, arn string) error {
 	}
 }
 
-// execution is what its history says of it.
+// execution is an execution, as its history shows it.
 type execution struct {
 	out      *sfn.DescribeExecutionOutput
 	items    []event.Item             // that generate-data answered
@@ -653,8 +653,8 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 	return p.insertAgain(ctx, r, inserted, rows)
 }
 
-// sharedClaims finds events that two runs held at once: where no answer was lost and no message delivered twice, a claim
-// is over only when its run gives it back.
+// sharedClaims finds events that two runs held at once. If no answer was lost and no message was delivered twice, a claim ends only
+// when its run gives the event back.
 func sharedClaims(executions []execution) (wrong []string) {
 	slices.SortFunc(executions, func(a, b execution) int { return a.claimed.Compare(b.claimed) })
 	holder := map[int64]execution{}
@@ -672,7 +672,7 @@ func sharedClaims(executions []execution) (wrong []string) {
 	return wrong
 }
 
-// judge checks that a run's status says what became of its events.
+// judge checks that a run's status matches what happened to its events.
 func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 	name := *e.out.Name
 	started := *e.out.StartDate
@@ -703,15 +703,15 @@ func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 	return wrong
 }
 
-// mayLoseClaims tells whether a message may have been received more often than runs had it: where an answer with
-// messages was lost, or was given twice.
+// mayLoseClaims tells whether SQS may have counted a receive that no run saw: if an answer with messages was lost, or was given
+// twice.
 func mayLoseClaims(faulty []localaws.Call) bool {
 	return slices.ContainsFunc(faulty, func(c localaws.Call) bool {
 		return c.Operation == "ReceiveMessage" || strings.Contains(c.Function, "generate-data") || c.Fault == localaws.FaultOutage
 	})
 }
 
-// insertAgain inserts the events of the table once more: every row must stay the one it was, and keep its first time.
+// insertAgain inserts the events of the table once more. Every row must stay the same, and keep its first time.
 func (p *player) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row) error {
 	if len(events) == 0 {
 		return nil

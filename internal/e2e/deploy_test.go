@@ -28,7 +28,7 @@ type project struct {
 	settings []string
 }
 
-// newProject copies what make needs, and what is built already.
+// newProject copies what make needs, and what is already built.
 func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	t.Helper()
 	p := project{c, t.TempDir(), settings}
@@ -55,7 +55,7 @@ func (p project) make(t testing.TB, target string, code int, wants ...string) re
 	return out
 }
 
-// replace changes a file of the copy, and returns what changes it back.
+// replace changes a file of the copy, and returns a function that changes it back.
 func (p project) replace(t testing.TB, name, old, new string) (restore func()) {
 	t.Helper()
 	path := filepath.Join(p.dir, name)
@@ -150,7 +150,7 @@ func TestMakePrerequisites(t *testing.T) {
 	p.make(t, "prerequisites", 0, "create-stack rose-prerequisites", "CREATE_COMPLETE")
 }
 
-// The key's policy, to the letter: for everybody who may use the key, which actions, under which condition.
+// The whole policy of the key: who may use the key, for which actions, and under which condition.
 func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 	t.Parallel()
 	out := newCloud(t).command(nil, "scripts/key-policy")
@@ -247,7 +247,7 @@ func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {
 	p.make(t, "deploy PARAMETERS=LambdaMemorySize=9", 2, "LambdaMemorySize")
 }
 
-// A changed nested template, function and state machine each are an update, though nothing else has changed.
+// A change of only a nested template, only a function or only a state machine is enough for an update.
 func TestMakeDeployDeploysWhateverChanged(t *testing.T) {
 	t.Parallel()
 	p := newDeployment(t, "PROJECT=green", "ENVIRONMENT=test")
@@ -282,7 +282,7 @@ func parameter(stack cfntypes.Stack, key string) string {
 	return ""
 }
 
-// causes is the lines in which make says why a stack's operation failed.
+// causes are the lines in which make says why a stack's operation failed.
 func causes(out result) (lines []string) {
 	for _, line := range strings.Split(out.stderr, "\n") {
 		if strings.HasPrefix(line, "make: stack ") {
@@ -386,7 +386,7 @@ func TestDestroyAsksOnATerminal(t *testing.T) {
 	p := s.newProject(t, "PROJECT=grey")
 	answer := func(line string) string {
 		t.Helper()
-		// python3 gives the command a terminal; script(1) takes other flags on macOS.
+		// python3 gives the command a terminal. script(1) could too, but it has different flags on macOS.
 		terminal := `import os, pty, sys
 pid, fd = pty.fork()
 if pid == 0:

@@ -48,7 +48,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 	c.expectNoStack(t, "carnation-refused")
 }
 
-// expectNoStack checks that there is no stack of a name.
+// expectNoStack checks that no stack has this name.
 func (c *cloud) expectNoStack(t *testing.T, name string) {
 	t.Helper()
 	if stack, err := c.settled(t.Context(), name); err == nil || !strings.Contains(err.Error(), "does not exist") {
@@ -185,7 +185,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 	}
 }
 
-// update updates the stack, with its other parameters as they are, and waits until it is complete.
+// update updates the stack, keeps its other parameters, and waits until the update is complete.
 func (d *deployed) update(t *testing.T, changes ...string) {
 	t.Helper()
 	stack, err := d.settled(t.Context(), d.name)

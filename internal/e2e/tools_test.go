@@ -129,7 +129,7 @@ func hash(t *testing.T, path string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
-// process is a command that is stopped half way.
+// process is a command that is stopped midway.
 type process struct {
 	cmd    *exec.Cmd
 	output output
@@ -287,8 +287,8 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 
 var kills = flag.Int("kills", 1, "how often each tool is killed with each signal, at random moments")
 
-// killAtRandom kills a tool with each signal, each time at another moment of its life: once so many things have happened, a
-// random number below some. Of the processes of a tool that has several, it kills make, the script that make runs, or all of them.
+// killAtRandom kills a tool with each signal, each time at a random moment: when a random number of things, less than the given one,
+// have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
 func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
 	for range *kills {
 		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
@@ -374,7 +374,7 @@ func TestRunKilledAtARandomMomentLosesNothing(t *testing.T) {
 		kill(p, func() int { return s.count("DescribeExecution", "") + s.count("UpdateItem", "") })
 		p.expectNothingLeft(t, fmt.Sprintf("start-seq %d ", start), "")
 
-		// What it had started goes on by itself.
+		// The execution that it started continues by itself.
 		waitFor(t, "all executions to end", func() bool {
 			running, err := s.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{
 				StateMachineArn: aws.String(s.outputs["StateMachineArn"]), StatusFilter: sfntypes.ExecutionStatusRunning,
@@ -426,8 +426,8 @@ func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
 	}
 }
 
-// demoStory is what a demo says of its events, in order: as many runs as it takes until none fails any more, and then one
-// event that always does.
+// demoStory is what a demo prints about its events, in order: runs until no event fails any more, and then one event that always
+// fails.
 func demoStory(total int, rate float64, lone int64) (lines []string) {
 	run := func(flags, result string, fresh, claimed, failed int) {
 		lines = append(lines, fmt.Sprintf("$ carnation run %s\n", flags), fmt.Sprintf(" %s in ", result),

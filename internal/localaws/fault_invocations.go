@@ -8,7 +8,7 @@ import (
 	"carnation/internal/localaws/runtimeapi"
 )
 
-// killWithin is how long after its start an invocation is killed on purpose, at most: about as long as one takes.
+// killWithin is the latest time after its start at which an invocation is killed: about as long as an invocation takes.
 const killWithin = 20 * time.Millisecond
 
 // garbage are answers that make no sense.
@@ -18,7 +18,7 @@ var garbage = [][]byte{
 	[]byte(`{"items":7,"generated":null}`),
 }
 
-// plainInvoker does nothing wrong.
+// plainInvoker injects no fault.
 var plainInvoker invoker = (*runtimeapi.Process).Invoke
 
 // faultyInvoker returns an invoker whose invocations suffer a fault. For faults of other kinds it is the plain one.
@@ -34,7 +34,7 @@ func faultyInvoker(fault string) invoker {
 	return plainInvoker
 }
 
-// invokeAndKill kills the process while it works. If the process answers first, it is killed with its work done.
+// invokeAndKill kills the process while it works, or after its answer if that comes first. The answer is dropped.
 func invokeAndKill(p *runtimeapi.Process, request runtimeapi.Invocation) ([]byte, error) {
 	defer time.AfterFunc(rand.N(killWithin), p.Kill).Stop()
 	_, err := p.Invoke(request)
@@ -45,7 +45,7 @@ func invokeAndKill(p *runtimeapi.Process, request runtimeapi.Invocation) ([]byte
 	return nil, runtimeapi.Exited("signal: killed")
 }
 
-// invokeAndTimeOut lets the function do its work, and then answers that it took too long. Nobody has to wait for that.
+// invokeAndTimeOut lets the function do its work, and then answers that it took too long, without the wait.
 func invokeAndTimeOut(p *runtimeapi.Process, request runtimeapi.Invocation) ([]byte, error) {
 	_, err := p.Invoke(request)
 	p.Kill()

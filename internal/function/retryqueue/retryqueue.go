@@ -32,7 +32,7 @@ import (
 const (
 	// batchSize is the most messages of one call of SQS.
 	batchSize = 10
-	// receivers is how many calls run at once. One after the other, they would get about ten messages per round trip.
+	// receivers is how many calls run at once, for receives and for batches. A single one gets about ten messages per round trip.
 	receivers = 8
 	// longPollSeconds makes receives long polls. These ask all servers of the queue, so that an empty answer means an empty queue,
 	// except in rare cases.
@@ -49,8 +49,8 @@ const (
 	lastReceives = 5 * time.Second
 )
 
-// backoff is the delay before entries of a batch are sent again: up to 1, 2, 2 and 2 seconds. The SDK retries a call that fails, but
-// not the entries that fail in one that succeeds.
+// backoff is the delay before entries of a batch are sent again: random up to 1 and up to 2 seconds, and then 2 seconds. The SDK
+// retries a call that fails, but not the entries that fail in one that succeeds.
 var backoff = retry.NewExponentialJitterBackoff(2 * time.Second)
 
 // API is the operations of SQS that a Queue uses. *sqs.Client has them.

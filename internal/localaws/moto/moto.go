@@ -40,8 +40,7 @@ type Server struct {
 	stdin io.Closer
 }
 
-// Start writes the program to a folder, runs it, and waits until it serves. Stop the server to have nothing of it left
-// but the folder.
+// Start writes the program to a folder, runs it, and waits until it serves. After Stop, only the folder is left.
 func Start(ctx context.Context, python, dir string, environment []string, stderr io.Writer) (*Server, error) {
 	if err := os.CopyFS(dir, program); err != nil {
 		return nil, fmt.Errorf("write the moto server: %w", err)

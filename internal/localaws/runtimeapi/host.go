@@ -27,7 +27,7 @@ type Host struct {
 	closed    bool
 }
 
-// NewHost starts to serve on a free port of the loopback interface. Close the host to have nothing of it left.
+// NewHost starts to serve on a free port of the loopback interface. Close stops the host and kills its processes.
 func NewHost() (*Host, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

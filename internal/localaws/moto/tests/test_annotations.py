@@ -1,4 +1,4 @@
-"""Every function says the types of its parameters and of what it returns."""
+"""Every function has type hints for its parameters and its result."""
 
 from __future__ import annotations
 

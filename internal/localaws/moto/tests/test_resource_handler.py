@@ -1,4 +1,4 @@
-"""CloudFormation: a template's values in the types that the services' APIs want."""
+"""CloudFormation: converting the values of a template to the types of the services' APIs."""
 
 from __future__ import annotations
 
