@@ -139,7 +139,7 @@ func TestLinesAndItemsAreNoLargerThanTheCostTakesThem(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	out := s.execute(t, `{"start_seq":901000,"end_seq":901020,"failure_rate":0.5}`)
-	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	expectEventsFailed(t, out)
 	names := map[string]bool{}
 	logs := s.logs(t, "generate-data") + "\t" + s.logs(t, "insert-data")
 	for _, line := range strings.FieldsFunc(logs, func(r rune) bool { return r == '\t' || r == '\n' }) {

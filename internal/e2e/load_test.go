@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/event"
 	"carnation/internal/function/generate"
@@ -31,7 +30,7 @@ func TestLargestRangeFitsTheLimitsWhenEveryInsertFails(t *testing.T) {
 	s := newStack(t)
 	start, end := int64(1<<53-1-generate.MaxItems), int64(1<<53-1) // the longest numbers
 	out := s.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":1}`, start, end))
-	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	expectEventsFailed(t, out)
 	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of %d events failed and are in the retry queue", generate.MaxItems, generate.MaxItems); got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
@@ -64,7 +63,7 @@ func TestLargestRangeFitsTheLimitsWhenEveryInsertFails(t *testing.T) {
 
 	// Now all of them as claims, with their receipt handles, failing again.
 	out = s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`)
-	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	expectEventsFailed(t, out)
 	s.expectQueue(t, "RetryQueueUrl", generate.MaxItems, 0)
 	if drained := s.command(nil, carnation, "run", "--until-empty"); drained.code != 0 {
 		t.Errorf("drain: %s", drained)
@@ -119,7 +118,7 @@ func TestTwoThousandFailedEventsAreDrained(t *testing.T) {
 	const runs, size = 4, generate.MaxItems // full runs, which have no room for claims
 	for i := range runs {
 		out := s.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":1}`, 200_000+size*i, 200_000+size*(i+1)))
-		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+		expectEventsFailed(t, out)
 		events = append(events, s.generated(t, *out.ExecutionArn)...)
 	}
 	waiting, _ := s.queue(t, "RetryQueueUrl")

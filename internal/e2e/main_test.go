@@ -776,3 +776,12 @@ func expectStatus(t testing.TB, out *sfn.DescribeExecutionOutput, want sfntypes.
 		t.Fatalf("execution is %s (%s: %s), want %s", out.Status, aws.ToString(out.Error), aws.ToString(out.Cause), want)
 	}
 }
+
+// expectEventsFailed checks that a run failed because of its events, and for no other reason.
+func expectEventsFailed(t testing.TB, out *sfn.DescribeExecutionOutput) {
+	t.Helper()
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	if got, want := aws.ToString(out.Error), "Carnation.EventsFailed"; got != want {
+		t.Fatalf("execution failed with %s (%s), want %s", got, aws.ToString(out.Cause), want)
+	}
+}

@@ -327,23 +327,25 @@ func TestOperationsPage(t *testing.T) {
 	const retry, failingRetry = `{"start_seq":0,"end_seq":0}`, `{"start_seq":0,"end_seq":0,"failure_rate":1}`
 	// Three events that fail every retry.
 	first := s.execute(t, `{"start_seq":3000,"end_seq":3003,"failure_rate":1}`)
-	expectStatus(t, first, sfntypes.ExecutionStatusFailed)
+	expectEventsFailed(t, first)
 	for range 3 {
-		expectStatus(t, s.execute(t, failingRetry), sfntypes.ExecutionStatusFailed)
+		expectEventsFailed(t, s.execute(t, failingRetry))
 	}
 	// An event whose invocation is killed.
 	s.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
-	expectStatus(t, s.execute(t, `{"start_seq":3010,"end_seq":3011}`), sfntypes.ExecutionStatusFailed)
+	expectEventsFailed(t, s.execute(t, `{"start_seq":3010,"end_seq":3011}`))
 	s.setFaults(t)
 	// A message that is not an event.
-	s.setVisibility(t, 3)
 	foreign, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(s.outputs["RetryQueueUrl"]), MessageBody: aws.String(`{}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	expectStatus(t, s.execute(t, retry), sfntypes.ExecutionStatusSucceeded)
 	s.expectQueue(t, "DeadLetterQueueUrl", 3, 0)
-	waitFor(t, "the message that is not an event to be visible", func() bool { return len(s.takeAll(t, "RetryQueueUrl")) == 1 })
+	s.expectQueue(t, "RetryQueueUrl", 0, 1)
+	if _, err := s.sqs.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: aws.String(s.outputs["RetryQueueUrl"])}); err != nil {
+		t.Fatal(err)
+	}
 
 	rows := logRows(t, s, since, "generate-data", "insert-data")
 	page := document(t, "docs/operations.md")
@@ -389,7 +391,7 @@ func TestOperationsPage(t *testing.T) {
 		`\"sequence_no\":3000`, `"SimulatedFailure"`, *first.ExecutionArn,
 		"3 messages moved to the retry queue\nretry queue: 3 waiting, 0 in flight; dead-letter queue: 0\n",
 		"3 claimed events, 3 inserted, 0 failed", "retry queue: 0 waiting")
-	expectStatus(t, s.wait(t, *stopped.ExecutionArn), sfntypes.ExecutionStatusFailed)
+	expectEventsFailed(t, s.wait(t, *stopped.ExecutionArn))
 	s.expectQueue(t, "RetryQueueUrl", 1, 0) // now it is parked
 	expectStatus(t, s.execute(t, retry), sfntypes.ExecutionStatusSucceeded)
 	found := s.rows(t, 3000, 3030)
