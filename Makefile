@@ -122,7 +122,7 @@ demo: build/carnation ## Deploy everything on local AWS and show a run that fail
 	@scripts/python-tools scripts/demo $(or $(MODE),inline)
 
 test: check ## Check, then run all tests
-	scripts/python-tools go test -count=1 -timeout 20m ./...
+	scripts/python-tools go test -count=1 -timeout 30m ./...
 
 chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one)
 	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)"
