@@ -288,8 +288,9 @@ func (c *cloud) put(key string, content []byte) error {
 var clouds pool
 
 type pool struct {
-	mu   sync.Mutex
-	free []*cloud
+	mu       sync.Mutex
+	free     []*cloud
+	starting sync.Mutex // one starts at a time, or each would take the time of all
 }
 
 func (p *pool) take() (*cloud, error) {
@@ -301,6 +302,8 @@ func (p *pool) take() (*cloud, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
+	p.starting.Lock()
+	defer p.starting.Unlock()
 	c, err := startCloud()
 	if err != nil {
 		return nil, err

@@ -80,6 +80,7 @@ func emitted(t *testing.T, rows []logRow) map[string]bool {
 
 // A stack of each mode has the outputs, the alarms and the dashboard that its users need.
 func TestStackOfEachModeIsWatched(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []struct {
 		name, outputs string
 		functions     []string

@@ -154,6 +154,7 @@ func parsePolicy(t *testing.T, of, document string) []statement {
 }
 
 func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
+	t.Parallel()
 	t.Run("inline", func(t *testing.T) {
 		t.Parallel()
 		audited{newStack(t), false}.expectExact(t)

@@ -7,6 +7,7 @@ retention, and answers with every attribute.
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def fill_queues() -> None:
     queue, backend, message = sqs_models.Queue, sqs_models.SQSBackend, sqs_models.Message
-    receive, delete = backend.receive_message, queue.delete_message
+    receive, delete, get_attributes = backend.receive_message, queue.delete_message, backend.get_queue_attributes
     change_visibility, set_attributes = backend.change_message_visibility, queue._set_attributes
     queue.BASE_ATTRIBUTES = queue.BASE_ATTRIBUTES + ["RedriveAllowPolicy"]
     queue.redrive_allow_policy = None
@@ -31,7 +32,11 @@ def fill_queues() -> None:
     queue.url = lambda self, request_url: f"{ENDPOINT_URL}/{self.account_id}/{self.name}"
     # moto counts all messages at every send and for every message received, and reads the clock for each of them. In a queue
     # of a thousand messages, the hundredth took a second.
-    clock = sqs_models.unix_time_millis
+    moment = threading.local()
+
+    def clock() -> float:
+        return getattr(moment, "now", None) or sqs_models.unix_time_millis()
+
 
     def count(condition: Callable[[float, Message], bool]) -> property:
         return property(lambda self: sum(map(functools.partial(condition, clock()), self._messages)))
@@ -92,6 +97,15 @@ def fill_queues() -> None:
             with source._messages_lock:
                 source._messages_lock.notify_all()
 
+    def get_queue_attributes(self: SQSBackend, queue_name: str, attribute_names: list[str]) -> dict[str, Any]:
+        """Counts all messages at one moment. moto would count a message that becomes visible in between neither as visible
+        nor as in flight."""
+        moment.now = sqs_models.unix_time_millis()
+        try:
+            return get_attributes(self, queue_name, attribute_names)
+        finally:
+            moment.now = None
+
     def drop_expired(source: Queue) -> None:
         oldest = sqs_models.unix_time_millis() - 1000 * int(source.message_retention_period)
         if any(m.sent_timestamp <= oldest for m in source._messages):
@@ -116,5 +130,6 @@ def fill_queues() -> None:
 
     queue._set_attributes, queue.delete_message = _set_attributes, delete_message
     backend.change_message_visibility = change_message_visibility
+    backend.get_queue_attributes = get_queue_attributes
     lock = serialise(backend, waiting=("receive_message",))
     backend.receive_message = receive_message
