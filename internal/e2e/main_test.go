@@ -36,6 +36,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -271,6 +272,16 @@ func (c *cloud) put(key string, content []byte) error {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, c.endpoint.URL+"/"+bucket+"/"+key, bytes.NewReader(content))
 	if err != nil {
+		return err
+	}
+	// An object that exists can only be replaced by a request that is signed.
+	keys, err := c.config.Credentials.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	const unsigned = "UNSIGNED-PAYLOAD"
+	request.Header.Set("X-Amz-Content-Sha256", unsigned)
+	if err := v4.NewSigner().SignHTTP(ctx, keys, request, unsigned, "s3", localaws.Region, time.Now()); err != nil {
 		return err
 	}
 	response, err := http.DefaultClient.Do(request)
