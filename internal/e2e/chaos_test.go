@@ -624,7 +624,7 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 			case dead[item.Event]:
 				r.dead++
 			default:
-				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s, is nowhere", item.Event.SequenceNo, name, e.out.Status, aws.ToString(e.out.Error)))
+				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s (%s), is nowhere", item.Event.SequenceNo, name, e.out.Status, aws.ToString(e.out.Error), aws.ToString(e.out.Cause)))
 			}
 		}
 		r.wrong = append(r.wrong, p.judge(e, rows)...)

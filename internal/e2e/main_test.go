@@ -274,7 +274,6 @@ func (c *cloud) put(key string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	// An object that exists can only be replaced by a request that is signed.
 	keys, err := c.config.Credentials.Retrieve(ctx)
 	if err != nil {
 		return err

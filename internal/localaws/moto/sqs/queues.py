@@ -37,7 +37,6 @@ def fill_queues() -> None:
     def clock() -> float:
         return getattr(moment, "now", None) or sqs_models.unix_time_millis()
 
-
     def count(condition: Callable[[float, Message], bool]) -> property:
         return property(lambda self: sum(map(functools.partial(condition, clock()), self._messages)))
 
@@ -98,8 +97,9 @@ def fill_queues() -> None:
                 source._messages_lock.notify_all()
 
     def get_queue_attributes(self: SQSBackend, queue_name: str, attribute_names: list[str]) -> dict[str, Any]:
-        """Counts all messages at one moment. moto would count a message that becomes visible in between neither as visible
-        nor as in flight."""
+        """Counts all messages at one moment. moto counts the visible ones first and those in flight later, so a message that
+        becomes visible in between is in neither count.
+        """
         moment.now = sqs_models.unix_time_millis()
         try:
             return get_attributes(self, queue_name, attribute_names)
