@@ -189,19 +189,22 @@ func (w *watched) expectAlarmsOfEachFunction(t *testing.T) {
 	}
 }
 
-// documentedAlarms are the alarms of the table in docs/operations.md, with the section that each leads to. A name is as in
-// "dead letter queue depth"; that of an alarm on a function does not name the function.
+// documentedAlarms are the alarms of the table in docs/operations.md, with the section that each leads to. The table shows an alarm as
+// the part of its name that follows the project and the function, such as `-throttles-`.
 func documentedAlarms(page string) map[string]string {
 	sections := map[string]string{}
 	for _, row := range alarmRow.FindAllStringSubmatch(page, -1) {
-		for _, name := range strings.Split(strings.TrimSuffix(row[1], " of a function"), ", ") {
-			sections[strings.ReplaceAll(name, "-", " ")] = row[2]
+		for _, part := range alarmPart.FindAllStringSubmatch(row[1], -1) {
+			sections[part[1]] = row[2]
 		}
 	}
 	return sections
 }
 
-var alarmRow = regexp.MustCompile(`(?m)^\| ([^|]+) \| [^|]+ \| \[[^]]+\]\(#([^)]+)\) \|$`)
+var (
+	alarmRow  = regexp.MustCompile(`(?m)^\| (` + "`-[^|]+-`" + `) \| [^|]+ \| [^|]+ \| \[[^]]+\]\(#([^)]+)\) \|$`)
+	alarmPart = regexp.MustCompile("`-([a-z-]+)-`")
+)
 
 func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 	if want := 5*len(w.functions) + 5; len(w.alarms) != want {
@@ -229,7 +232,7 @@ func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 			}
 			kind = strings.TrimPrefix(kind, function+"-")
 		}
-		if section := documented[strings.ReplaceAll(kind, "-", " ")]; section != anchor {
+		if section := documented[kind]; section != anchor {
 			t.Errorf("alarm %s leads to #%s, and the table of alarms in docs/operations.md to #%s", name, anchor, section)
 		}
 		metric := metricOfAWS[alarm.Namespace]
