@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/uuid"
@@ -38,8 +38,13 @@ const (
 	// except in rare cases.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/confirm-queue-is-empty.html
 	longPollSeconds = 1
-	// batchAttempts is how often an entry is sent that fails in a batch whose call succeeds.
+	// batchAttempts is how often an entry is sent that fails in a batch whose call succeeds. The SDK retries a call that fails, but
+	// not such an entry.
 	batchAttempts = 5
+	// batchDelay is the longest delay before the second attempt. Before each further attempt it is twice as long, 3 seconds in all,
+	// which is less than the time that the functions reserve for releases and for parking. Each delay is random, so that shards
+	// whose entries fail together do not send them again together.
+	batchDelay = 200 * time.Millisecond
 	// MaxReceiptHandle is the longest receipt handle, in bytes.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 	MaxReceiptHandle = 1024
@@ -48,10 +53,6 @@ const (
 	// lastReceives is the time that running receives get to end. If they were cut off, this run would lose their messages.
 	lastReceives = 5 * time.Second
 )
-
-// backoff is the delay before entries of a batch are sent again: random up to 1 and up to 2 seconds, and then 2 seconds. The SDK
-// retries a call that fails, but not the entries that fail in one that succeeds.
-var backoff = retry.NewExponentialJitterBackoff(2 * time.Second)
 
 // API is the operations of SQS that a Queue uses. *sqs.Client has them.
 type API interface {
@@ -362,14 +363,10 @@ func untilServed[E any](ctx context.Context, entries map[string]E, call caller[E
 		if attempt == batchAttempts || !again {
 			return err
 		}
-		delay, delayErr := backoff.BackoffDelay(attempt-1, err)
-		if delayErr != nil {
-			return errors.Join(err, delayErr)
-		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(err, ctx.Err())
-		case <-time.After(delay):
+		case <-time.After(rand.N(batchDelay << (attempt - 1))):
 		}
 	}
 }
