@@ -32,8 +32,8 @@ import (
 const (
 	// batchSize is the most messages of one call of SQS.
 	batchSize = 10
-	// receivers is how many calls run at once, for receives and for batches. A single one gets about ten messages per round trip.
-	receivers = 8
+	// parallelCalls is how many calls run at once, for receives and for batches. A single one gets about ten messages per round trip.
+	parallelCalls = 8
 	// longPollSeconds makes receives long polls. These ask all servers of the queue, so that an empty answer means an empty queue,
 	// except in rare cases.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/confirm-queue-is-empty.html
@@ -110,7 +110,7 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	// Most runs find the queue empty. One receive is enough to see that. A run without other items asks a second time.
 	if c.receive(ctx) || room.Only && c.receive(ctx) {
 		var wg sync.WaitGroup
-		for range min(receivers, (room.Items+batchSize-1)/batchSize) {
+		for range min(parallelCalls, (room.Items+batchSize-1)/batchSize) {
 			wg.Go(func() {
 				for c.receive(ctx) {
 				}
@@ -318,7 +318,7 @@ type caller[E any] func(entries []E) (served []string, failed []types.BatchResul
 // succeeds are sent again.
 func eachBatch[T, E any](ctx context.Context, what string, list []T, entry func(id string, of T) E, call caller[E]) error {
 	var group errgroup.Group
-	group.SetLimit(receivers)
+	group.SetLimit(parallelCalls)
 	var left atomic.Int64
 	for some := range slices.Chunk(list, batchSize) {
 		entries := map[string]E{}

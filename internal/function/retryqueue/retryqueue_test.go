@@ -261,8 +261,8 @@ func TestClaimReceivesInParallel(t *testing.T) {
 		if len(items) != 400 || err != nil {
 			t.Fatalf("Claim() = %d items, %v, want 400", len(items), err)
 		}
-		if f.most != receivers {
-			t.Errorf("receives at once = %d, want %d", f.most, receivers)
+		if f.most != parallelCalls {
+			t.Errorf("receives at once = %d, want %d", f.most, parallelCalls)
 		}
 		alone := time.Duration(len(f.receives)) * roundTrip
 		if took, most := time.Since(start), alone/4+2*time.Second; took > most {
@@ -450,7 +450,7 @@ func TestClaimReturnsWhatItHasWithAnError(t *testing.T) {
 		if got, want := ids(items), f.inFlight(); len(got) == 0 || !slices.Equal(got, want) {
 			t.Errorf("Claim() = %d items with the error, want the %d in flight", len(got), len(want))
 		}
-		if got := len(f.receives); got >= 12+receivers {
+		if got := len(f.receives); got >= 12+parallelCalls {
 			t.Errorf("receives = %d, want none that starts after the error of the 12th", got)
 		}
 	})
