@@ -35,7 +35,7 @@ import (
 var (
 	seeds     = flag.Int("seeds", 25, "how many scenarios of the fault campaign to play")
 	firstSeed = flag.Int64("seed", 1, "seed of the first of them")
-	workers   = flag.Int("workers", 4, "how many local AWS play them")
+	workers   = flag.Int("workers", 4, "how many of them to play at a time")
 )
 
 // The campaign cannot wait for the times of the templates. Only their order matters: a claim lasts longer than its run.

@@ -309,6 +309,11 @@ func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal sysca
 							return happened() >= moment
 						}
 					})
+					select {
+					case <-ended: // its id may be another process's by now
+						return
+					default:
+					}
 					target := p.cmd.Process.Pid
 					switch {
 					case signal == syscall.SIGINT, whom == 0: // as Ctrl-C does
