@@ -4,12 +4,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // unpack writes the function's code into a new folder, and returns it.
@@ -62,10 +62,13 @@ func unpackFile(dir string, file *zip.File) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, file.Mode().Perm()|0o400)
+	data, err := io.ReadAll(in)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	// A process that is forked while the file is open for writing has it open too, until it executes its own program. For so
+	// long, the file cannot be executed: text file busy. https://go.dev/issue/22315
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, data, file.Mode().Perm()|0o400)
 }
