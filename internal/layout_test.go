@@ -1,7 +1,8 @@
-// Package internal has no code of its own. Its test holds which package may import which.
+// Package internal has no code of its own. Its tests hold which package may import which, and that a function's main is short.
 package internal
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -56,6 +57,22 @@ func TestPackagesImportOnlyWhatTheLayoutAllows(t *testing.T) {
 			if to := folder(imported); own && to != from && !slices.Contains(mayImport[from], to) {
 				t.Errorf("package %s imports %s, want only %v", importer, imported, mayImport[from])
 			}
+		}
+	}
+}
+
+// What a function does is in internal/function. Its main reads the settings and starts it.
+func TestMainOfAFunctionIsShort(t *testing.T) {
+	for name := range mayImport {
+		if !strings.HasPrefix(name, "cmd/") || name == "cmd/carnation" {
+			continue
+		}
+		main, err := os.ReadFile("../" + name + "/main.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(string(main), "\n"); lines > 40 {
+			t.Errorf("%s/main.go has %d lines, want at most 40", name, lines)
 		}
 	}
 }
