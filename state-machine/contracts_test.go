@@ -15,10 +15,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"carnation/internal/event"
+	"carnation/internal/function/generate"
+	"carnation/internal/function/shard"
 )
 
 const (
@@ -62,9 +67,11 @@ func (f files) machines(t *testing.T) map[string]machine {
 // root is the part of the root template that the tests read.
 type root struct {
 	Parameters map[string]struct {
-		Default  string `yaml:"Default"`
-		MinValue int    `yaml:"MinValue"`
-		MaxValue int    `yaml:"MaxValue"`
+		Default               string `yaml:"Default"`
+		MinValue              int    `yaml:"MinValue"`
+		MaxValue              int    `yaml:"MaxValue"`
+		AllowedPattern        string `yaml:"AllowedPattern"`
+		ConstraintDescription string `yaml:"ConstraintDescription"`
 	} `yaml:"Parameters"`
 	Resources struct {
 		StateMachine struct {
@@ -95,6 +102,34 @@ func TestStateMachinesFitTheOtherFiles(t *testing.T) {
 	for name, rule := range rules {
 		for _, complaint := range rule(t, read(t)) {
 			t.Errorf("%s: %s", name, complaint)
+		}
+	}
+}
+
+// A function does not start with a setting that it refuses.
+func TestParametersAllowTheIntegersThatTheFunctionsTake(t *testing.T) {
+	parameters := read(t).root(t).Parameters
+	for name, most := range map[string]int{
+		"MapMaxConcurrency": generate.MaxConcurrency, "ShardSize": event.MaxShardSize, "ShardConcurrency": shard.MaxConcurrency,
+	} {
+		parameter := parameters[name]
+		allowed, err := regexp.Compile("^(?:" + parameter.AllowedPattern + ")$") // all of the value must match
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 2 * most {
+			if got, want := allowed.MatchString(strconv.Itoa(n)), n >= 1 && n <= most; got != want {
+				t.Errorf("%s allows %d: %t, want %t", name, n, got, want)
+				break
+			}
+		}
+		for _, value := range []string{"", "2.5", "1.0", "-1", "+1", "01", "1e1", " 1", "100000", "ten"} {
+			if allowed.MatchString(value) {
+				t.Errorf("%s allows %q", name, value)
+			}
+		}
+		if want := fmt.Sprintf("must be an integer from 1 to %d", most); parameter.ConstraintDescription != want {
+			t.Errorf("ConstraintDescription of %s is %q, want %q", name, parameter.ConstraintDescription, want)
 		}
 	}
 }

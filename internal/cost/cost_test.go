@@ -125,7 +125,7 @@ func TestPricesUseTheDefaultsOfTheTemplates(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{"LambdaMemorySize": memoryMB, "MapMaxConcurrency": mapConcurrency, "ShardConcurrency": shardConcurrency, "ShardSize": event.MaxShardSize} {
-		match := regexp.MustCompile(`(?m)^  ` + name + `:\n(?:    .*\n)*?    Default: (\d+)$`).FindStringSubmatch(text)
+		match := regexp.MustCompile(`(?m)^  ` + name + `:\n(?:    .*\n)*?    Default: '?(\d+)'?$`).FindStringSubmatch(text)
 		if match == nil || match[1] != strconv.Itoa(want) {
 			t.Errorf("default of %s is %v, %d is priced", name, match, want)
 		}

@@ -39,6 +39,7 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 		{"NoSuchParameter=1", "NoSuchParameter"},
 		{"MapMaxConcurrency=0", "MapMaxConcurrency"},
 		{"MapMaxConcurrency=41", "MapMaxConcurrency"},
+		{"MapMaxConcurrency=2.5", "must be an integer from 1 to 40"},
 	} {
 		_, err := c.createStack("carnation-refused", test.parameter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
