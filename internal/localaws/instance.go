@@ -36,8 +36,18 @@ type instance struct {
 	tail   []byte      // the end of what it printed in this invocation
 }
 
-// start starts a new copy of a function.
+// start starts a new copy of a function. close waits for a start that has begun, and none begins after it.
 func (s *lambdaService) start(fn *function) (*instance, error) {
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.running.Add(1)
+	}
+	s.mu.Unlock()
+	if closed {
+		return nil, errors.New("the local AWS is closed")
+	}
+	defer s.running.Done()
 	bootstrap := filepath.Join(fn.codeDir, "bootstrap")
 	if _, err := os.Stat(bootstrap); errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New(noBootstrap) //lint:ignore ST1005 Lambda's own wording

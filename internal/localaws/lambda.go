@@ -39,7 +39,8 @@ type lambdaService struct {
 	deployed  map[string]*function // by ARN, as last seen
 	invoking  map[string]int       // by ARN
 	instances map[*instance]bool   // that run
-	running   sync.WaitGroup       // of instances
+	running   sync.WaitGroup       // of instances, and of what starts them
+	closed    bool
 }
 
 // invoker gives an invocation to a process and returns its answer. Faults wrap it.
@@ -70,6 +71,9 @@ func newLambdaService(backend, endpoint, dir string, stderr io.Writer) (*lambdaS
 
 // close ends all processes of functions.
 func (s *lambdaService) close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	err := s.host.Close()
 	s.running.Wait()
 	return err

@@ -412,6 +412,43 @@ func TestCloseEndsAllCopies(t *testing.T) {
 	}
 }
 
+// Otherwise a copy could outlive the folder that its output is in.
+func TestCloseWaitsForACopyThatStarts(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	fn, err := h.find(t.Context(), "eu-west-1", "misbehave")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock() // holds up the start
+	started, closed := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := h.start(fn)
+		started <- err
+	}()
+	time.Sleep(500 * time.Millisecond)
+	go func() { closed <- h.close() }()
+	select {
+	case <-closed:
+		t.Error("close ended before the start of a copy")
+		closed <- nil
+	case <-time.After(500 * time.Millisecond):
+	}
+	h.mu.Unlock()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	h.mu.Lock()
+	if len(h.instances) != 0 {
+		t.Errorf("%d copies run after close", len(h.instances))
+	}
+	h.mu.Unlock()
+	<-started // with or without an error
+	if _, err := h.start(fn); err == nil || len(h.instances) != 0 {
+		t.Errorf("a start after close: error = %v, %d copies, want an error and none", err, len(h.instances))
+	}
+}
+
 func TestZipCannotLeaveItsFolder(t *testing.T) {
 	archive, err := zip.NewReader(bytes.NewReader(zipped(t, "../escaped", nil)), int64(len(zipped(t, "../escaped", nil))))
 	if err != nil {
