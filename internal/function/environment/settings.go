@@ -84,12 +84,12 @@ func RequireConcurrency(name string, most int64) (c Concurrency, err error) {
 }
 
 // OfRun is the concurrency of a run: the value, or the reserved concurrency if that is lower, because Lambda would throttle the calls
-// above it. A lowered value is logged.
+// above it. A lowered value is logged. It is no problem: docs/operations.md looks for problems among warnings and errors.
 func (c Concurrency) OfRun(ctx context.Context, logger *slog.Logger) int64 {
 	if c.Reserved == 0 || c.Reserved >= c.Value {
 		return c.Value
 	}
-	logger.WarnContext(ctx, "concurrency lowered to the reserved concurrency", "value", c.Value, "reserved", c.Reserved)
+	logger.InfoContext(ctx, "concurrency lowered to the reserved concurrency", "value", c.Value, "reserved", c.Reserved)
 	return c.Reserved
 }
 

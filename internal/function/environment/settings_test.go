@@ -104,8 +104,8 @@ func TestConcurrencyIsLoweredToTheReservedConcurrencyAndLogged(t *testing.T) {
 		}
 		var log bytes.Buffer
 		got := concurrency.OfRun(t.Context(), slog.New(slog.NewJSONHandler(&log, nil)))
-		if logged := strings.Contains(log.String(), `"concurrency lowered to the reserved concurrency","value":10,"reserved":4`); got != tc.want || logged != tc.logged {
-			t.Errorf("concurrency of %s with %q reserved = %d, logs %q, want %d, and a line if it is lowered", tc.value, tc.reserved, got, &log, tc.want)
+		if logged := strings.Contains(log.String(), `"level":"INFO","msg":"concurrency lowered to the reserved concurrency","value":10,"reserved":4`); got != tc.want || logged != tc.logged {
+			t.Errorf("concurrency of %s with %q reserved = %d, logs %q, want %d, and an INFO line if it is lowered", tc.value, tc.reserved, got, &log, tc.want)
 		}
 	}
 }
