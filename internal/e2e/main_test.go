@@ -52,6 +52,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"carnation/internal/event"
+	"carnation/internal/function/generate"
 	"carnation/internal/localaws"
 )
 
@@ -638,8 +639,8 @@ func (d *deployed) logEvents(t testing.TB, function string, since time.Time) (ev
 	return events
 }
 
-// generated is the new events that an execution's generate-data answered, from the history.
-func (d *deployed) generated(t testing.TB, arn string) []event.Event {
+// answered is what an execution's generate-data answered, from the history.
+func (d *deployed) answered(t testing.TB, arn string) generate.Answer {
 	t.Helper()
 	out, err := d.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: 25})
 	if err != nil {
@@ -647,21 +648,26 @@ func (d *deployed) generated(t testing.TB, arn string) []event.Event {
 	}
 	for _, e := range out.Events {
 		if e.Type == sfntypes.HistoryEventTypeTaskSucceeded {
-			var output struct{ Payload struct{ Items []event.Item } }
+			var output struct{ Payload generate.Answer }
 			if err := json.Unmarshal([]byte(*e.TaskSucceededEventDetails.Output), &output); err != nil {
 				t.Fatal(err)
 			}
-			var events []event.Event
-			for _, item := range output.Payload.Items {
-				if item.ReceiptHandle == "" {
-					events = append(events, item.Event)
-				}
-			}
-			return events
+			return output.Payload
 		}
 	}
 	t.Fatalf("generate-data of %s did not answer", arn)
-	return nil
+	return generate.Answer{}
+}
+
+// generated is the new events of an execution.
+func (d *deployed) generated(t testing.TB, arn string) (events []event.Event) {
+	t.Helper()
+	for _, item := range d.answered(t, arn).Items {
+		if item.ReceiptHandle == "" {
+			events = append(events, item.Event)
+		}
+	}
+	return events
 }
 
 // row of the table.

@@ -406,7 +406,8 @@ func TestClaimsOfAStoppedRunComeBack(t *testing.T) {
 
 func TestCountsAreMetricsAndLogsHoldNoPayload(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	s := newStack(t, "MapMaxConcurrency=7", "LambdaReservedConcurrency=3")
+	since := time.Now()
 	out := s.execute(t, `{"start_seq":700,"end_seq":704,"failure_rate":0.5}`)
 	logs := s.logs(t, "insert-data") + s.logs(t, "generate-data")
 	for _, want := range []string{`"Namespace":"Carnation"`, `"EventsGenerated":4`, `"EventsInserted":1`, `"EventsFailed":1`, `"EventsClaimed":0`, `"requestId":"`} {
@@ -418,6 +419,21 @@ func TestCountsAreMetricsAndLogsHoldNoPayload(t *testing.T) {
 		if strings.Contains(logs, e.RandomValue) {
 			t.Errorf("the logs hold the payload of event %d", e.SequenceNo)
 		}
+	}
+	if most := s.answered(t, *out.ExecutionArn).MaxConcurrency; most != 3 {
+		t.Errorf("the run inserts %d events at once, want the 3 that LambdaReservedConcurrency lets, not the 7 of MapMaxConcurrency", most)
+	}
+	lowered := 0
+	for _, row := range logRows(t, s, since, "generate-data") {
+		if row["message"] == "concurrency lowered to the reserved concurrency" {
+			lowered++
+			if row["executionArn"] != *out.ExecutionArn || row["value"] != 7.0 || row["reserved"] != 3.0 || row["level"] != "INFO" {
+				t.Errorf("a line says %v, want INFO, the execution, 7 lowered to 3", row["@message"])
+			}
+		}
+	}
+	if lowered != 1 {
+		t.Errorf("%d lines say that the concurrency was lowered, want 1", lowered)
 	}
 	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 }
