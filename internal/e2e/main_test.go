@@ -95,8 +95,9 @@ func prepare() error {
 	if testing.Short() {
 		return nil // without a local AWS
 	}
-	// Most of a test's time is waiting. One that computes shares the processors with the others.
-	parallel := "8"
+	// Tests wait a good part of their time, so more of them run at once than there are processors. With many more, the commands that
+	// poll for the end of something take the processors from those who work on it.
+	parallel := strconv.Itoa(2 * runtime.GOMAXPROCS(0))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
 			parallel = f.Value.String()
