@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"carnation/internal/localaws"
+	"carnation/internal/localaws/moto"
 )
 
 const localExamples = `  carnation local
@@ -18,7 +19,7 @@ const localExamples = `  carnation local
 
 func setupLocal(flags *flag.FlagSet) action {
 	port := flags.Int("port", 0, "`port` on the loopback interface, 0 for a free one")
-	python := flags.String("python", defaultPython(), "Python `interpreter` that has moto")
+	python := flags.String("python", moto.Python("."), "Python `interpreter` that has moto")
 	envFile := flags.String("env-file", "", "also write the environment to this `file`, as soon as the endpoint serves")
 	faultsFile := flags.String("faults", "", "JSON `file` that says which calls fail; see docs/reliability.md")
 	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so that it cannot outlive a script")
@@ -91,20 +92,6 @@ func exports(environment []string, python string) string {
 		lines += `export PATH="$PATH:` + dir + "\"\n"
 	}
 	return lines
-}
-
-// defaultPython returns the Python of the virtual environment, if `make tools` made one.
-func defaultPython() string {
-	if python := os.Getenv("CARNATION_PYTHON"); python != "" {
-		return python
-	}
-	venv := filepath.Join(".venv", "bin", "python3")
-	if _, err := os.Stat(venv); err == nil {
-		if path, err := filepath.Abs(venv); err == nil {
-			return path
-		}
-	}
-	return "python3"
 }
 
 // writeWhole writes a file so that nobody ever sees a part of it.

@@ -54,6 +54,7 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/function/generate"
 	"carnation/internal/localaws"
+	"carnation/internal/localaws/moto"
 )
 
 const (
@@ -199,7 +200,7 @@ func startCloud() (_ *cloud, err error) {
 	c := &cloud{calls: map[localaws.Call]int{}}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c.endpoint, err = localaws.Start(ctx, localaws.Options{Python: python(), OnCall: func(call localaws.Call) {
+	c.endpoint, err = localaws.Start(ctx, localaws.Options{Python: moto.Python(root), OnCall: func(call localaws.Call) {
 		call.Status, call.Duration = 0, 0
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -230,18 +231,6 @@ func startCloud() (_ *cloud, err error) {
 	}
 	c.keyID = outputs(made)["KeyId"]
 	return c, nil
-}
-
-// python is the interpreter that scripts/python-tools found or made.
-func python() string {
-	if found := os.Getenv("CARNATION_PYTHON"); found != "" {
-		return found
-	}
-	venv := absolute(".venv/bin/python3")
-	if _, err := os.Stat(venv); err == nil {
-		return venv
-	}
-	return "python3"
 }
 
 // upload puts the templates and what make package built into the bucket.

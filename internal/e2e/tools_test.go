@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"carnation/internal/localaws/moto"
 	"carnation/internal/operate"
 )
 
@@ -251,7 +252,7 @@ func launchLocal(t *testing.T, dir string) *process {
 	if testing.Short() {
 		t.Skip("starts a local AWS, and this is go test -short")
 	}
-	return launch(t, environment("TMPDIR="+dir), carnation, "local", "--python", python(), "--env-file", dir+"/env")
+	return launch(t, environment("TMPDIR="+dir), carnation, "local", "--python", moto.Python(root), "--env-file", dir+"/env")
 }
 
 func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {

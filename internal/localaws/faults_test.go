@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+
+	"carnation/internal/localaws/moto"
 )
 
 func TestParseFaultsNamesWhatIsWrong(t *testing.T) {
@@ -101,7 +103,7 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 		t.Skip("it starts moto")
 	}
 	t.Parallel()
-	e, err := Start(t.Context(), Options{Python: os.Getenv("CARNATION_PYTHON")})
+	e, err := Start(t.Context(), Options{Python: moto.Python("../..")})
 	if err != nil {
 		t.Fatal(err)
 	}

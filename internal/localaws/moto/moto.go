@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,6 +39,20 @@ type Server struct {
 
 	cmd   *exec.Cmd
 	stdin io.Closer
+}
+
+// Python returns the interpreter that has moto: $CARNATION_PYTHON, which scripts/python-tools sets, or the one of the virtual
+// environment that `make tools` makes in the project's folder, or else python3 on PATH.
+func Python(project string) string {
+	if python := os.Getenv("CARNATION_PYTHON"); python != "" {
+		return python
+	}
+	if venv, err := filepath.Abs(filepath.Join(project, ".venv", "bin", "python3")); err == nil {
+		if _, err := os.Stat(venv); err == nil {
+			return venv
+		}
+	}
+	return "python3"
 }
 
 // Start writes the program to a folder, runs it, and waits until it serves. After Stop, only the folder is left.

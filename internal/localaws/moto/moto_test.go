@@ -14,7 +14,7 @@ func TestPython(t *testing.T) {
 		t.Skip("it needs Python and moto")
 	}
 	t.Parallel()
-	python := python()
+	python := Python("../../..")
 	if err := exec.Command(python, "-c", "import moto").Run(); err != nil {
 		t.Fatalf("%s cannot import moto: run scripts/python-tools go test ./...", python)
 	}
@@ -22,18 +22,6 @@ func TestPython(t *testing.T) {
 	if out, err := tests.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v\n%s", tests.Args, err, out)
 	}
-}
-
-// python is the interpreter that has moto.
-func python() string {
-	if python := os.Getenv("CARNATION_PYTHON"); python != "" {
-		return python
-	}
-	const venv = "../../../.venv/bin/python3"
-	if _, err := os.Stat(venv); err == nil {
-		return venv
-	}
-	return "python3"
 }
 
 // A folder that the embed directive does not name would be missing in the binary only.
