@@ -169,10 +169,14 @@ func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 			"kms:DisableKeyRotation kms:EnableKey kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus kms:ListGrants " +
 			"kms:ListKeyPolicies kms:ListKeyRotations kms:ListResourceTags kms:PutKeyPolicy kms:RevokeGrant kms:RotateKeyOnDemand " +
 			"kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource kms:UpdateAlias kms:UpdateKeyDescription null",
-		"QueuesAndBucketUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
-			`{"StringLike":{"kms:ViaService":["s3.` + region + `.*","sqs.` + region + `.*"]}}`,
-		"TableAndFunctionsUseIt": account + "kms:CreateGrant " + uses +
-			`{"StringLike":{"kms:ViaService":["dynamodb.` + region + `.*","lambda.` + region + `.*"]}}`,
+		"QueuesUseIt": account + `kms:Decrypt kms:GenerateDataKey {"ArnLike":{"kms:EncryptionContext:aws:sqs:arn":["arn:aws:sqs:` + region +
+			`:123456789012:carnation-*"]},"StringLike":{"kms:ViaService":["sqs.` + region + `.*"]}}`,
+		"BucketUsesIt": account + `kms:Decrypt kms:GenerateDataKey {"StringLike":{"kms:ViaService":["s3.` + region + `.*"]}}`,
+		"TableUsesIt": account + "kms:CreateGrant " + strings.Replace(uses, "kms:DescribeKey ", "", 1) +
+			`{"StringEquals":{"kms:EncryptionContext:aws:dynamodb:subscriberId":["123456789012"]},` +
+			`"StringLike":{"kms:EncryptionContext:aws:dynamodb:tableName":["carnation-*"],"kms:ViaService":["dynamodb.` + region + `.*"]}}`,
+		"FunctionsUseIt":                   account + "kms:CreateGrant " + uses + `{"StringLike":{"kms:ViaService":["lambda.` + region + `.*"]}}`,
+		"FunctionsDecryptTheirEnvironment": account + `kms:Decrypt {"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*"]}}`,
 		"StateMachinesUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
 			`{"ArnLike":{"kms:EncryptionContext:aws:states:stateMachineArn":["arn:aws:states:` + region + `:123456789012:stateMachine:carnation-*"]}}`,
 		"StateMachinesEncryptTheirLogs": account + `kms:GenerateDataKey {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,

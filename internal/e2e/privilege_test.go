@@ -343,8 +343,11 @@ func (a audited) isRole(name string) bool {
 
 // resourceARN is the ARN of something in the account and region of the stack.
 func (a audited) resourceARN(service, resource string) string {
-	account := strings.Split(a.outputs["StateMachineArn"], ":")[4]
-	return strings.Join([]string{"arn:aws", service, localaws.Region, account, resource}, ":")
+	return strings.Join([]string{"arn:aws", service, localaws.Region, a.account(), resource}, ":")
+}
+
+func (a audited) account() string {
+	return strings.Split(a.outputs["StateMachineArn"], ":")[4]
 }
 
 func (a audited) queueARN(output string) string {
@@ -409,6 +412,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	t.Helper()
 	const (
 		encrypts = "a service calls KMS on behalf of its caller, and not through this endpoint"
+		starts   = "Lambda decrypts the environment variables as the function's role; local AWS does not encrypt them"
 		logs     = "Lambda writes the output of a function as the function's role; here the endpoint does"
 		traces   = "Lambda and Step Functions send traces as the role; local AWS has no X-Ray"
 		runs     = "Step Functions itself starts, follows and redrives the children of a Map Run, as the role"
@@ -422,8 +426,16 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	if a.isDistributed {
 		machine = append(machine, machine[0]+"/Shard")
 	}
-	via := func(service string) string {
-		return inJSON(map[string]map[string]list{"StringLike": {"kms:ViaService": {service + "." + localaws.Region + ".*"}}})
+	// via is for calls of a service with the key and one encryption context.
+	via := func(service string, context map[string]list) string {
+		return inJSON(map[string]map[string]list{"StringEquals": context, "StringLike": {"kms:ViaService": {service + "." + localaws.Region + ".*"}}})
+	}
+	messages := via("sqs", map[string]list{"kms:EncryptionContext:aws:sqs:arn": {a.queueARN("DeadLetterQueueUrl"), a.queueARN("RetryQueueUrl")}})
+	rows := via("dynamodb", map[string]list{"kms:EncryptionContext:aws:dynamodb:tableName": {a.outputs["TableName"]},
+		"kms:EncryptionContext:aws:dynamodb:subscriberId": {a.account()}})
+	environmentOf := func(function string) string {
+		arn := a.resourceARN("lambda", "function:"+functionName(function))
+		return inJSON(map[string]map[string]list{"ArnLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": {arn, arn + ":*"}}})
 	}
 	context := func(name string, values ...string) string { return equals("kms:EncryptionContext:"+name, values...) }
 	logsOf := func(function string) string {
@@ -436,13 +448,15 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	}
 	type need struct{ of, sid, actions, resource, condition, why string }
 	needs := []need{
-		{"generate-data", "ReadMessages", "kms:Decrypt", key, via("sqs"), encrypts},
+		{"generate-data", "ReadMessages", "kms:Decrypt", key, messages, encrypts},
+		{"generate-data", "ReadEnvironment", "kms:Decrypt", key, environmentOf("generate-data"), starts},
 		{"generate-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("generate-data"), "null", logs},
 		{"generate-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
-		{"insert-data", "UseTable", "kms:Decrypt", key, via("dynamodb"), encrypts},
+		{"insert-data", "UseTable", "kms:Decrypt", key, rows, encrypts},
+		{"insert-data", "ReadEnvironment", "kms:Decrypt", key, environmentOf("insert-data"), starts},
 		{"insert-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("insert-data"), "null", logs},
 		{"insert-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
-		{sender, "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, via("sqs"), encrypts},
+		{sender, "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, messages, encrypts},
 		{"state-machine", "EncryptExecutions", "kms:GenerateDataKey kms:Decrypt", key,
 			context("aws:states:stateMachineArn", machine...), encrypts},
 		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", a.resourceARN("logs", "*")), encrypts},
@@ -454,6 +468,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	}
 	if a.isDistributed {
 		needs = append(needs,
+			need{"plan-shards", "ReadEnvironment", "kms:Decrypt", key, environmentOf("plan-shards"), starts},
 			need{"plan-shards", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("plan-shards"), "null", logs},
 			need{"plan-shards", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
 			need{"state-machine", "StartShards", "states:StartExecution", a.outputs["StateMachineArn"], "null", runs},
