@@ -269,6 +269,24 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+func TestStatusSaysWhenNobodyGetsTheAlarms(t *testing.T) {
+	for _, tc := range []struct {
+		subscriptions operate.Subscriptions
+		want          string
+	}{
+		{operate.Subscriptions{Confirmed: 1}, ""},
+		{operate.Subscriptions{Pending: 1}, "alarms             nobody gets them: the e-mail subscription is not confirmed; "},
+	} {
+		var out strings.Builder
+		if err := printStatus(&out, operate.Status{Stack: "carnation-devl", Subscriptions: tc.subscriptions}); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); strings.Contains(got, "alarms") != (tc.want != "") || !strings.Contains(got, tc.want) {
+			t.Errorf("printStatus(%+v) printed %s, want %q", tc.subscriptions, got, tc.want)
+		}
+	}
+}
+
 func TestProgressWithoutATerminalIsALineEveryFewSeconds(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out)

@@ -46,6 +46,9 @@ func setupStatus(flags *flag.FlagSet) action {
 func printStatus(w io.Writer, status operate.Status) error {
 	_, err := fmt.Fprintf(w, "stack              %s\ntable              %d rows\nretry queue        %d waiting, %d in flight\ndead-letter queue  %d\n",
 		status.Stack, status.Table, status.Retry, status.InFlight, status.DeadLetter)
+	if warning := status.Subscriptions.Warning(); warning != "" && err == nil {
+		_, err = fmt.Fprintf(w, "alarms             %s\n", warning)
+	}
 	for _, e := range status.Executions {
 		took := "running"
 		if e.Shards != nil {

@@ -140,6 +140,7 @@ func TestStatusCountsTheShardsOfARunningExecution(t *testing.T) {
 	f, s := newFakeAWS(t)
 	s.Distributed = true
 	f.holding(Queues{})
+	f.subscribed()
 	f.answer["Scan"] = func(map[string]any) (any, error) { return map[string]any{"Count": 0, "ScannedCount": 0}, nil }
 	h := &fakeHistory{}
 	h.plan()

@@ -13,21 +13,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Stack is a deployed Carnation stack, as its outputs describe it.
+// Stack is a deployed Carnation stack, as its outputs and its parameters describe it.
 type Stack struct {
 	Name               string
+	State              string // as CloudFormation says it, such as UPDATE_COMPLETE
+	Config             aws.Config
+	Outputs            map[string]string
+	Parameters         map[string]string
 	StateMachineArn    string
 	Distributed        bool // whether its runs are
 	TableName          string
 	RetryQueueURL      string
 	DeadLetterQueueURL string
+	TopicArn           string // that the alarms notify
 
 	executions *sfn.Client
 	table      *dynamodb.Client
 	queues     *sqs.Client
+	topics     *sns.Client
 }
 
 // Open finds the stack by its name, in the account and the region of the usual AWS configuration. The error says so if there
@@ -46,29 +53,37 @@ func Open(ctx context.Context, name string) (*Stack, error) {
 	}
 	s := &Stack{
 		Name:       name,
+		Config:     cfg,
 		executions: sfn.NewFromConfig(cfg),
 		table:      dynamodb.NewFromConfig(cfg),
 		queues:     sqs.NewFromConfig(cfg),
+		topics:     sns.NewFromConfig(cfg),
 	}
-	if err := s.readOutputs(out.Stacks[0]); err != nil {
+	if err := s.read(out.Stacks[0]); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Stack) readOutputs(stack types.Stack) error {
-	outputs := map[string]string{}
+// read takes what the stack says about itself.
+func (s *Stack) read(stack types.Stack) error {
+	s.State = string(stack.StackStatus)
+	s.Outputs, s.Parameters = map[string]string{}, map[string]string{}
 	for _, output := range stack.Outputs {
-		outputs[aws.ToString(output.OutputKey)] = aws.ToString(output.OutputValue)
+		s.Outputs[aws.ToString(output.OutputKey)] = aws.ToString(output.OutputValue)
+	}
+	for _, parameter := range stack.Parameters {
+		s.Parameters[aws.ToString(parameter.ParameterKey)] = aws.ToString(parameter.ParameterValue)
 	}
 	for key, field := range map[string]*string{
 		"StateMachineArn": &s.StateMachineArn, "TableName": &s.TableName,
 		"RetryQueueUrl": &s.RetryQueueURL, "DeadLetterQueueUrl": &s.DeadLetterQueueURL,
 	} {
-		if *field = outputs[key]; *field == "" {
-			return fmt.Errorf("stack %s is %s and has no output %s: is it a complete Carnation stack?", s.Name, stack.StackStatus, key)
+		if *field = s.Outputs[key]; *field == "" {
+			return fmt.Errorf("stack %s is %s and has no output %s: is it a complete Carnation stack?", s.Name, s.State, key)
 		}
 	}
-	s.Distributed = outputs["MapMode"] == "DISTRIBUTED"
+	s.TopicArn = s.Outputs["TopicArn"]
+	s.Distributed = s.Outputs["MapMode"] == "DISTRIBUTED"
 	return nil
 }

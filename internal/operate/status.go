@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Status says where the events are, and how the last executions went, newest first.
+// Status says where the events are, who gets the alarms, and how the last executions went, newest first.
 type Status struct {
 	Stack string `json:"stack"`
 	Table int    `json:"table"` // rows
 	Queues
-	Executions []Execution `json:"executions"`
+	Subscriptions Subscriptions `json:"subscriptions"`
+	Executions    []Execution   `json:"executions"`
 }
 
 // Execution is one execution of the state machine.
@@ -33,7 +34,8 @@ type Execution struct {
 // scanSegments is the number of parallel scans that count the rows.
 const scanSegments = 4
 
-// Status scans the table to count its rows, counts the messages of the queues, and lists the last executions, 1 to 1000.
+// Status scans the table to count its rows, counts the messages of the queues and the subscriptions of the alarms, and lists the
+// last executions, 1 to 1000.
 func (s *Stack) Status(ctx context.Context, executions int) (Status, error) {
 	status := Status{Stack: s.Name, Executions: []Execution{}}
 	var err error
@@ -41,6 +43,9 @@ func (s *Stack) Status(ctx context.Context, executions int) (Status, error) {
 		return status, err
 	}
 	if status.Table, err = s.countRows(ctx); err != nil {
+		return status, err
+	}
+	if status.Subscriptions, err = s.Subscriptions(ctx); err != nil {
 		return status, err
 	}
 	out, err := s.executions.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: aws.String(s.StateMachineArn), MaxResults: int32(executions)})

@@ -28,6 +28,7 @@ func TestStatusCountsEveryRowOnce(t *testing.T) {
 		}
 		return out, nil
 	}
+	f.subscribed("arn:aws:sns:eu-central-2:123456789012:alarms:1", "PendingConfirmation")
 	f.answer["ListExecutions"] = func(input map[string]any) (any, error) {
 		if input["stateMachineArn"] != "arn:machine" || input["maxResults"] != 2.0 {
 			return nil, fmt.Errorf("ValidationException: %v", input)
@@ -43,6 +44,9 @@ func TestStatusCountsEveryRowOnce(t *testing.T) {
 	}
 	if want := 4*(10+20+30) + 3*(0+1+2+3); got.Table != want {
 		t.Errorf("Status() table = %d, want %d", got.Table, want)
+	}
+	if want := (Subscriptions{Confirmed: 1, Pending: 1}); got.Subscriptions != want {
+		t.Errorf("Status() subscriptions = %+v, want %+v", got.Subscriptions, want)
 	}
 	stopped := time.UnixMilli(1795416810500).UTC()
 	want := []Execution{{"b", "RUNNING", time.Unix(1795416900, 0).UTC(), nil, nil}, {"a", "FAILED", time.Unix(1795416800, 0).UTC(), &stopped, nil}}
