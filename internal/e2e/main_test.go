@@ -110,6 +110,11 @@ func prepare() error {
 	if _, err := exec.LookPath("aws"); err != nil {
 		return errors.New("there is no aws on PATH; run: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...")
 	}
+	for name, value := range hostEnvironment {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
 	first, err := startCloud() // before the build, which takes longer
 	if err != nil {
 		return fmt.Errorf("%w; then: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...", err)
@@ -127,6 +132,13 @@ func prepare() error {
 	}
 	clouds.free = append(clouds.free, first)
 	return nil
+}
+
+// hostEnvironment is in the environment of this process, in which the local AWS runs, as if a shell had set it. Functions must see
+// nothing of it: their own variables have other values.
+var hostEnvironment = map[string]string{
+	"TABLE_NAME": "users", "ENVIRONMENT": "test", "PROJECT_NAME": "host", "RETRY_QUEUE_URL": "http://127.0.0.1:1/queue",
+	"FAILURE_INJECTION": "disabled", "MAP_MAX_CONCURRENCY": "none", "SHARD_SIZE": "1", "TZ": "Asia/Tokyo",
 }
 
 // arch is the LambdaArchitecture of functions that run on this machine.
@@ -385,6 +397,9 @@ func environment(more ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
+		if _, ok := hostEnvironment[name]; ok {
+			continue
+		}
 		switch name {
 		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "YES", "BUCKET", "KMS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN":
 		default:

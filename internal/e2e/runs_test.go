@@ -410,7 +410,7 @@ func TestCountsAreMetricsAndLogsHoldNoPayload(t *testing.T) {
 	since := time.Now()
 	out := s.execute(t, `{"start_seq":700,"end_seq":704,"failure_rate":0.5}`)
 	logs := s.logs(t, "insert-data") + s.logs(t, "generate-data")
-	for _, want := range []string{`"Namespace":"Carnation"`, `"EventsGenerated":4`, `"EventsInserted":1`, `"EventsFailed":1`, `"EventsClaimed":0`, `"requestId":"`} {
+	for _, want := range []string{`"Namespace":"Carnation"`, `"EventsGenerated":4`, `"EventsInserted":1`, `"EventsFailed":1`, `"EventsClaimed":0`, `"requestId":"`, `"Environment":"devl"`} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("the logs have no %s", want)
 		}

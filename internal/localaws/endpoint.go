@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 
@@ -82,9 +83,9 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 			err = errors.Join(err, listener.Close())
 		}
 	}()
-	motoEnvironment := append(plainEnvironment(), "NO_PROXY=*", "CARNATION_ENGINE_ACCESS_KEY_ID="+EngineKeyID,
+	environment := motoEnvironment("CARNATION_ENGINE_ACCESS_KEY_ID="+EngineKeyID,
 		fmt.Sprintf("MOTO_PORT=%d", listener.Addr().(*net.TCPAddr).Port)) // where moto's URLs point, and its Step Functions engine calls
-	if e.moto, err = moto.Start(ctx, options.Python, filepath.Join(e.dir, "moto"), motoEnvironment, options.Stderr); err != nil {
+	if e.moto, err = moto.Start(ctx, options.Python, filepath.Join(e.dir, "moto"), environment, options.Stderr); err != nil {
 		return nil, err
 	}
 	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.Port)}
@@ -193,7 +194,7 @@ func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, invo
 	}
 	e.proxy.ServeHTTP(w, r)
 	if changesFunctions(call, r) {
-		e.lambda.forget()
+		e.lambda.forget(r.Context())
 	}
 }
 
@@ -213,9 +214,18 @@ func (e *Endpoint) FaultCounts() map[string]int {
 	return maps.Clone(e.faults.counts)
 }
 
+// readsOnly matches operations that only look at stacks, with which clients poll.
+var readsOnly = regexp.MustCompile(`^(Describe|Detect|Estimate|Get|List|Validate)`)
+
 // changesFunctions tells whether a call can change a deployed function.
 func changesFunctions(call Call, r *http.Request) bool {
-	return call.Service == "cloudformation" || call.Service == "lambda" && r.Method != http.MethodGet
+	switch call.Service {
+	case "cloudformation":
+		return !readsOnly.MatchString(call.Operation)
+	case "lambda":
+		return r.Method != http.MethodGet
+	}
+	return false
 }
 
 func (e *Endpoint) backendGone(w http.ResponseWriter, r *http.Request, err error) {

@@ -1,14 +1,14 @@
 package localaws
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,105 +16,122 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
 )
+
+// latest is the version of a function that can still change.
+const latest = "$LATEST"
 
 // keepWarm is how long an idle copy of a function waits for its next invocation.
 const keepWarm = 5 * time.Minute
 
-// function is one deployed version of a Lambda function.
+// function is one version of a Lambda function as it is deployed. Each version has its own code, configuration and copies.
 type function struct {
-	arn, region      string
-	name, role       string
-	timeout          time.Duration
-	memoryMB         int
-	reserved         int // concurrency, -1 for none
-	environment      []string
-	logGroup         string
-	fingerprint      string // of everything that is deployed
-	codeURL, codeDir string
+	arn, region         string // the ARN has no qualifier
+	name, version       string // version "$LATEST", "1", "2", ...
+	role, handler       string
+	timeout             time.Duration
+	memoryMB            int
+	reserved            int // concurrency of all versions together, -1 for none
+	variables           map[string]string
+	logGroup, logFormat string
+	traced              bool   // tracing is active
+	fingerprint         string // of everything that is deployed
+	codeURL, codeDir    string
 
 	mu      sync.Mutex
 	warm    []*instance // copies that wait for an invocation
-	retired bool        // a newer version is deployed
+	retired bool        // something else is deployed in its place, or it has been deleted
 }
 
-// find returns the function as it is deployed now.
-func (s *lambdaService) find(ctx context.Context, region, name string) (*function, error) {
+// find returns a version of a function as it is deployed now. The qualifier is a version, an alias, or empty for $LATEST.
+func (s *lambdaService) find(ctx context.Context, region, name, qualifier string) (*function, error) {
+	asked := region + "/" + name + ":" + qualifier
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if fn := s.known[region+"/"+name]; fn != nil {
+	if fn := s.known[asked]; fn != nil {
 		return fn, nil
 	}
-	out, err := s.api.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: aws.String(name)}, func(o *lambda.Options) { o.Region = region })
+	fn, err := s.describe(ctx, region, name, qualifier)
 	if err != nil {
-		return nil, fmt.Errorf("get function %s: %w", name, err)
+		return nil, err
 	}
-	fn, err := s.describe(out, region)
-	if err != nil {
-		return nil, fmt.Errorf("read function %s: %w", name, err)
-	}
-	old := s.deployed[fn.arn]
-	if old == nil || old.fingerprint != fn.fingerprint {
+	old := s.deployed[fn.id()]
+	if old != nil && old.fingerprint == fn.fingerprint {
+		old.reserved = fn.reserved
+	} else {
 		if fn.codeDir, err = s.unpack(ctx, fn); err != nil {
 			return nil, err
 		}
 		if old != nil {
 			old.retire()
 		}
-		s.deployed[fn.arn] = fn
+		s.deployed[fn.id()] = fn
 	}
-	s.known[region+"/"+name] = s.deployed[fn.arn]
-	return s.deployed[fn.arn], nil
+	s.known[asked] = s.deployed[fn.id()]
+	return s.deployed[fn.id()], nil
 }
 
-// describe reads what GetFunction answered.
-func (s *lambdaService) describe(out *lambda.GetFunctionOutput, region string) (*function, error) {
+// id is what makes a function one: its ARN with its version.
+func (fn *function) id() string { return fn.arn + ":" + fn.version }
+
+// describe asks for a version of a function.
+func (s *lambdaService) describe(ctx context.Context, region, name, qualifier string) (*function, error) {
+	in := &lambda.GetFunctionInput{FunctionName: aws.String(name)}
+	if qualifier != "" {
+		in.Qualifier = aws.String(qualifier)
+	}
+	out, err := s.api.GetFunction(ctx, in, func(o *lambda.Options) { o.Region = region })
+	if err != nil {
+		return nil, fmt.Errorf("get function %s: %w", name, err)
+	}
+	fn, err := described(out, region)
+	if err != nil {
+		return nil, fmt.Errorf("read function %s: %w", name, err)
+	}
+	return fn, nil
+}
+
+// described reads what GetFunction answered.
+func described(out *lambda.GetFunctionOutput, region string) (*function, error) {
 	c := out.Configuration
 	if c == nil || out.Code == nil {
 		return nil, errors.New("the answer has no configuration or no code")
 	}
 	role := aws.ToString(c.Role)
 	fn := &function{
-		arn:      aws.ToString(c.FunctionArn),
 		region:   region,
 		name:     aws.ToString(c.FunctionName),
+		version:  cmp.Or(aws.ToString(c.Version), latest),
 		role:     role[strings.LastIndex(role, "/")+1:],
+		handler:  aws.ToString(c.Handler),
 		timeout:  time.Duration(aws.ToInt32(c.Timeout)) * time.Second,
 		memoryMB: int(aws.ToInt32(c.MemorySize)),
 		reserved: -1,
+		traced:   c.TracingConfig != nil && c.TracingConfig.Mode == types.TracingModeActive,
 		codeURL:  aws.ToString(out.Code.Location),
 	}
+	before, after, _ := strings.Cut(aws.ToString(c.FunctionArn), ":function:")
+	unqualified, _, _ := strings.Cut(after, ":")
+	fn.arn = before + ":function:" + unqualified
+	c.FunctionArn = &fn.arn // the same for each way to ask for this version
 	if out.Concurrency != nil && out.Concurrency.ReservedConcurrentExecutions != nil {
 		fn.reserved = int(*out.Concurrency.ReservedConcurrentExecutions)
 	}
 	fn.logGroup = "/aws/lambda/" + fn.name
-	format := types.LogFormatText
+	fn.logFormat = string(types.LogFormatText)
 	if c.LoggingConfig != nil {
 		if c.LoggingConfig.LogGroup != nil {
 			fn.logGroup = *c.LoggingConfig.LogGroup
 		}
 		if c.LoggingConfig.LogFormat != "" {
-			format = c.LoggingConfig.LogFormat
+			fn.logFormat = string(c.LoggingConfig.LogFormat)
 		}
 	}
-	// The access key ID is the role's name, which says who makes a call.
-	fn.environment = append(plainEnvironment(),
-		"AWS_ENDPOINT_URL="+s.endpoint,
-		"AWS_ACCESS_KEY_ID="+fn.role, "AWS_SECRET_ACCESS_KEY=local", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
-		"AWS_LAMBDA_FUNCTION_NAME="+fn.name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(fn.memoryMB), "AWS_LAMBDA_LOG_FORMAT="+string(format),
-		"AWS_LAMBDA_LOG_GROUP_NAME="+fn.logGroup, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-		"_HANDLER="+aws.ToString(c.Handler),
-		// Lambda gives a processor for each 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-		// With more, Go's scheduler takes time from the other copies.
-		"GOMAXPROCS="+strconv.Itoa(min(runtime.NumCPU(), (fn.memoryMB+1768)/1769)))
 	if c.Environment != nil {
-		for name, value := range c.Environment.Variables {
-			fn.environment = append(fn.environment, name+"="+value)
-		}
+		fn.variables = c.Environment.Variables
 	}
-	slices.Sort(fn.environment)
-	print, err := json.Marshal([]any{c, fn.reserved})
+	print, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +153,7 @@ func (fn *function) take() *instance {
 	return nil
 }
 
-// give keeps a copy warm, unless it has ended or a newer version of the function is deployed.
+// give keeps a copy warm, unless it or its function has ended.
 func (fn *function) give(in *instance) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
@@ -157,4 +174,30 @@ func (fn *function) retire() {
 		in.Kill()
 	}
 	fn.warm = nil
+}
+
+// retireReplaced ends the warm copies of what is no longer deployed. Otherwise they would wait for an invocation that cannot come.
+func (s *lambdaService) retireReplaced(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
+	defer cancel()
+	s.mu.Lock()
+	deployed := slices.Collect(maps.Values(s.deployed))
+	s.mu.Unlock()
+	for _, fn := range deployed {
+		now, err := s.describe(ctx, fn.region, fn.name, fn.version)
+		if err == nil && now.fingerprint == fn.fingerprint || err != nil && !isNotFound(err) {
+			continue
+		}
+		s.mu.Lock()
+		if s.deployed[fn.id()] == fn { // no invocation has replaced it meanwhile
+			delete(s.deployed, fn.id())
+		}
+		s.mu.Unlock()
+		fn.retire()
+	}
+}
+
+func isNotFound(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "ResourceNotFoundException"
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,19 +53,23 @@ func (s *lambdaService) start(fn *function) (*instance, error) {
 	}
 	id := strings.ReplaceAll(uuid.NewString(), "-", "")
 	in := &instance{
-		stream: logStream{fn.region, fn.logGroup, time.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + id},
+		stream: logStream{fn.region, fn.logGroup, time.Now().UTC().Format("2006/01/02/") + "[" + fn.version + "]" + id},
 		logs:   s.logs,
 	}
 	var err error
 	if in.output, err = newOutputFile(filepath.Join(s.dir, id+".log")); err != nil {
 		return nil, err
 	}
+	temp := filepath.Join(s.dir, id+"-tmp")
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		return nil, errors.Join(err, in.output.close())
+	}
 	in.Process, err = s.host.Start(runtimeapi.Program{
 		Path: bootstrap, Dir: fn.codeDir, MemoryMB: fn.memoryMB, Output: in.output.writer,
-		Env: slices.Concat(fn.environment, []string{"AWS_LAMBDA_LOG_STREAM_NAME=" + in.stream.name, "LAMBDA_TASK_ROOT=" + fn.codeDir}),
+		Env: fn.processEnvironment(s.endpoint, in.stream.name, temp),
 	})
 	if err != nil {
-		return nil, errors.Join(err, in.output.close())
+		return nil, errors.Join(err, in.output.close(), os.Remove(temp))
 	}
 	s.mu.Lock()
 	s.instances[in] = true
@@ -74,6 +77,9 @@ func (s *lambdaService) start(fn *function) (*instance, error) {
 	s.running.Go(func() {
 		<-in.Exited()
 		in.closeOutput()
+		if err := os.RemoveAll(temp); err != nil {
+			in.logs.add(in.stream, "temporary files of the function: "+err.Error())
+		}
 		s.mu.Lock()
 		delete(s.instances, in)
 		s.mu.Unlock()

@@ -19,7 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"github.com/aws/smithy-go"
 	"github.com/google/uuid"
 
 	"carnation/internal/localaws/runtimeapi"
@@ -36,8 +35,8 @@ type lambdaService struct {
 
 	mu        sync.Mutex
 	known     map[string]*function // by region and the name they were asked for; empty after forget
-	deployed  map[string]*function // by ARN, as last seen
-	invoking  map[string]int       // by ARN
+	deployed  map[string]*function // by ARN and version, as last seen
+	invoking  map[string]int       // by ARN: all versions together
 	instances map[*instance]bool   // that run
 	running   sync.WaitGroup       // of instances, and of what starts them
 	closed    bool
@@ -79,11 +78,12 @@ func (s *lambdaService) close() error {
 	return err
 }
 
-// forget makes the next invocation of every function look it up again.
-func (s *lambdaService) forget() {
+// forget makes the next invocation of every function look it up again, and ends the copies of what has been replaced.
+func (s *lambdaService) forget(ctx context.Context) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	clear(s.known)
+	s.mu.Unlock()
+	s.retireReplaced(ctx)
 }
 
 // serveInvoke answers the Invoke operation.
@@ -94,10 +94,17 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 	if region == "" { // not signed
 		region = Region
 	}
-	name, err := url.PathUnescape(invocation.FindStringSubmatch(r.URL.EscapedPath())[1])
+	asked, err := url.PathUnescape(invocation.FindStringSubmatch(r.URL.EscapedPath())[1])
 	if err != nil {
 		writeError(w, http.StatusBadRequest, "InvalidParameterValueException", err.Error())
 		return
+	}
+	name, qualifier := functionName(asked)
+	if given := r.URL.Query().Get("Qualifier"); given != "" && qualifier != "" && given != qualifier {
+		writeError(w, http.StatusBadRequest, "InvalidParameterValueException", "The derived qualifier from the function name does not match the specified qualifier.")
+		return
+	} else if given != "" {
+		qualifier = given
 	}
 	request.Payload, err = io.ReadAll(http.MaxBytesReader(w, r.Body, runtimeapi.MaxPayload))
 	if err != nil {
@@ -117,17 +124,20 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 		return
 	}
 	request.ClientContext = string(clientContext)
-	fn, err := s.find(r.Context(), region, name)
+	fn, err := s.find(r.Context(), region, name, qualifier)
 	if err != nil {
-		var api smithy.APIError
-		if errors.As(err, &api) && api.ErrorCode() == "ResourceNotFoundException" {
-			writeError(w, http.StatusNotFound, api.ErrorCode(), "Function not found: "+name)
+		if isNotFound(err) {
+			writeError(w, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+asked)
 			return
 		}
 		writeError(w, http.StatusInternalServerError, "ServiceException", err.Error())
 		return
 	}
 	request.FunctionARN, request.Timeout = fn.arn, fn.timeout
+	if qualifier != "" { // the function sees the ARN with which it was invoked
+		request.FunctionARN += ":" + qualifier
+	}
+	request.TraceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), fn.traced)
 	kind := r.Header.Get("X-Amz-Invocation-Type")
 	if kind == string(types.InvocationTypeDryRun) {
 		w.WriteHeader(http.StatusNoContent)
@@ -148,7 +158,7 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 	defer s.leave(fn)
 	result := s.invoke(fn, request, invoke)
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
+	w.Header().Set("X-Amz-Executed-Version", fn.version)
 	if result.failed {
 		w.Header().Set("X-Amz-Function-Error", "Unhandled")
 	}

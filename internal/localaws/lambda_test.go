@@ -3,14 +3,18 @@ package localaws
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -131,7 +135,7 @@ func (h *misbehaving) change(f func(b *backend)) {
 	h.backend.mu.Lock()
 	f(h.backend)
 	h.backend.mu.Unlock()
-	h.forget()
+	h.forget(context.Background())
 }
 
 type answer struct {
@@ -207,6 +211,125 @@ func TestFunctionGetsItsConfigurationAndStaysWarm(t *testing.T) {
 	}
 	if h.backend.looked != 1 {
 		t.Errorf("the function was looked up %d times, want once", h.backend.looked)
+	}
+}
+
+// seen is the environment that the function found.
+func (a answer) seen(t *testing.T) map[string]string {
+	t.Helper()
+	env := map[string]string{}
+	list, _ := a.payload["environment"].([]any)
+	for _, entry := range list {
+		name, value, _ := strings.Cut(entry.(string), "=")
+		if _, twice := env[name]; twice {
+			t.Errorf("the function finds %s twice", name)
+		}
+		env[name] = value
+	}
+	return env
+}
+
+func TestFunctionSeesNothingOfTheHost(t *testing.T) { // not parallel, because it changes the environment
+	h := newMisbehaving(t)
+	for name, value := range map[string]string{
+		"GREETING": "zzz from the host", "TABLE_NAME": "users", "SECRET": "of the user", "HOME": "/home/user", "TZ": "Asia/Tokyo",
+		"LANG": "C", "PATH": os.Getenv("PATH"), "TMPDIR": t.TempDir(), "GODEBUG": "gctrace=1", "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1",
+		"AWS_PROFILE": "nobody", "AWS_USE_FIPS_ENDPOINT": "true", "AWS_LAMBDA_FUNCTION_NAME": "other", "_X_AMZN_TRACE_ID": "Root=none",
+		"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "AWS_LAMBDA_EXEC_WRAPPER": "/bin/false", "LD_PRELOAD": "",
+	} {
+		t.Setenv(name, value)
+	}
+	a := h.call(t, `{}`)
+	env := a.seen(t)
+	for name, want := range map[string]string{
+		"GREETING": "hello", "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin", "LANG": "en_US.UTF-8", "TZ": ":UTC", "_HANDLER": "bootstrap",
+		"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
+		"AWS_ACCESS_KEY_ID": "misbehave-role", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_LAMBDA_FUNCTION_NAME": "misbehave", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+		"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand", "AWS_LAMBDA_LOG_FORMAT": "Text", "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/misbehave",
+		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR", "LAMBDA_RUNTIME_DIR": "/var/runtime",
+	} {
+		if got, ok := env[name]; got != want || !ok {
+			t.Errorf("the function finds %s=%q, want %q", name, got, want)
+		}
+		delete(env, name)
+	}
+	for _, name := range []string{"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_XRAY_DAEMON_ADDRESS", "GOMAXPROCS", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "TMPDIR", "_X_AMZN_TRACE_ID"} {
+		if value := env[name]; value == "" || value == os.Getenv(name) {
+			t.Errorf("the function finds %s=%q", name, value)
+		}
+		delete(env, name)
+	}
+	if len(env) > 0 {
+		t.Errorf("the function also finds %v", env)
+	}
+}
+
+func TestFunctionChangesOnlyWhatLambdaLetsItChange(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	h.change(func(b *backend) {
+		b.config["Environment"] = map[string]any{"Variables": map[string]string{
+			"TZ": "Europe/Zurich", "PATH": "/opt/mine", "GOMAXPROCS": "1", "AWS_ENDPOINT_URL": "http://127.0.0.1:2", "AWS_REGION": "nowhere", "LAMBDA_TASK_ROOT": "/",
+		}}
+	})
+	env := h.call(t, `{}`).seen(t)
+	for name, want := range map[string]string{"TZ": "Europe/Zurich", "PATH": "/opt/mine", "GOMAXPROCS": "1", "AWS_ENDPOINT_URL": "http://127.0.0.1:2", "AWS_REGION": "eu-west-1"} {
+		if got := env[name]; got != want {
+			t.Errorf("the function finds %s=%q, want %q", name, got, want)
+		}
+	}
+	if env["LAMBDA_TASK_ROOT"] == "/" {
+		t.Error("the function changed LAMBDA_TASK_ROOT")
+	}
+}
+
+func TestCopyOfAFunctionHasTemporaryFilesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	first := h.call(t, `{}`).seen(t)["TMPDIR"]
+	h.call(t, `{"do":"litter"}`)
+	if files, err := os.ReadDir(first); err != nil || len(files) != 1 {
+		t.Errorf("%s has %v (%v), want the one file of the function", first, files, err)
+	}
+	h.call(t, `{"do":"exit"}`)
+	if second := h.call(t, `{}`).seen(t)["TMPDIR"]; second == first {
+		t.Errorf("two copies share %s", first)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(first); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the files of a copy that has ended are still in %s", first)
+		}
+	}
+}
+
+func TestFunctionGetsATraceOfEachInvocation(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	trace := func(headers ...string) string { return h.call(t, `{}`, headers...).seen(t)["_X_AMZN_TRACE_ID"] }
+	if got := trace(); !regexp.MustCompile(`^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$`).MatchString(got) {
+		t.Errorf("the trace of a function that is not traced is %q", got)
+	}
+	h.change(func(b *backend) { b.config["TracingConfig"] = map[string]string{"Mode": "Active"} })
+	first, second := trace(), trace() // in the same copy
+	for _, got := range []string{first, second} {
+		if !regexp.MustCompile(`^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=1$`).MatchString(got) {
+			t.Errorf("the trace of a traced function is %q", got)
+		}
+	}
+	if first == second {
+		t.Errorf("two invocations have the trace %s", first)
+	}
+	const root = "Root=1-5759e988-bd862e3fe1be46a994272793"
+	if got := trace("X-Amzn-Trace-Id", root+";Parent=53995c3f42cd8ad8;Sampled=0;Lineage=a:1"); !strings.HasPrefix(got, root+";") || !strings.HasSuffix(got, ";Sampled=0") {
+		t.Errorf("the trace of a caller who has one is %q, want its root and its decision", got)
+	}
+	if got := trace("X-Amzn-Trace-Id", "Root=nonsense"); !strings.HasPrefix(got, "Root=1-") {
+		t.Errorf("the trace after nonsense is %q", got)
 	}
 }
 
@@ -296,7 +419,7 @@ func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
 	if after.payload["greeting"] != "goodbye" || after.payload["pid"] == before.payload["pid"] {
 		t.Errorf("after the update the function saw %s", after.body)
 	}
-	h.forget()
+	h.forget(context.Background())
 	if again := h.call(t, `{}`); again.payload["pid"] != after.payload["pid"] {
 		t.Error("a call that changed nothing replaced the warm copy")
 	}
@@ -416,7 +539,7 @@ func TestCloseEndsAllCopies(t *testing.T) {
 func TestCloseWaitsForACopyThatStarts(t *testing.T) {
 	t.Parallel()
 	h := newMisbehaving(t)
-	fn, err := h.find(t.Context(), "eu-west-1", "misbehave")
+	fn, err := h.find(t.Context(), "eu-west-1", "misbehave", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ import patching
 
 import locks
 import server
-from awslambda import functions
+from awslambda import functions, versions
 from cloudformation import api
 from dynamodb import update_item
 from s3 import bucket_policies
@@ -84,6 +84,7 @@ def main() -> None:
 
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     api.fill_api()
+    versions.fill_versions()
     functions.fill_functions()
     update_item.fill_update_item()
     locks.fill_locks()  # after functions and tables, because it locks their new methods

@@ -78,6 +78,9 @@ func (h *Host) serveNext(w http.ResponseWriter, r *http.Request) {
 		header.Set("Lambda-Runtime-Aws-Request-Id", job.RequestID)
 		header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(job.deadline.UnixMilli(), 10))
 		header.Set("Lambda-Runtime-Invoked-Function-Arn", job.FunctionARN)
+		if job.TraceID != "" {
+			header.Set("Lambda-Runtime-Trace-Id", job.TraceID)
+		}
 		if job.ClientContext != "" {
 			header.Set("Lambda-Runtime-Client-Context", job.ClientContext)
 		}

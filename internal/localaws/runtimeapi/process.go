@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,14 +19,16 @@ const (
 	initLimit = 10 * time.Second
 	// memoryCheck is how often the host looks at the memory of a working process.
 	memoryCheck = 200 * time.Millisecond
+	// apiVariable tells a process where the Runtime API is.
+	apiVariable = "AWS_LAMBDA_RUNTIME_API"
 )
 
 // Program is what a process runs.
 type Program struct {
 	Path, Dir string
-	Env       []string // all of it but AWS_LAMBDA_RUNTIME_API
-	MemoryMB  int      // a process that holds more is killed; 0 for no limit
-	Output    *os.File // gets what the process prints; nil for nobody
+	Env       map[string]string // all of it but AWS_LAMBDA_RUNTIME_API
+	MemoryMB  int               // a process that holds more is killed; 0 for no limit
+	Output    *os.File          // gets what the process prints; nil for nobody
 }
 
 // Process is one running copy of a function. It takes one invocation at a time.
@@ -49,6 +50,7 @@ type Process struct {
 // Invocation is what a function is asked to do.
 type Invocation struct {
 	RequestID, FunctionARN, ClientContext string
+	TraceID                               string // X-Ray's tracing header
 	Payload                               []byte
 	Timeout                               time.Duration
 }
@@ -76,8 +78,12 @@ func (h *Host) Start(program Program) (*Process, error) {
 		exited:     make(chan struct{}),
 	}
 	p.cmd.Dir = program.Dir
-	// A new slice: processes that start at the same time must not share one.
-	p.cmd.Env = slices.Concat(program.Env, []string{"AWS_LAMBDA_RUNTIME_API=" + h.address + "/" + id})
+	for name, value := range program.Env {
+		if name != apiVariable { // the one below
+			p.cmd.Env = append(p.cmd.Env, name+"="+value)
+		}
+	}
+	p.cmd.Env = append(p.cmd.Env, apiVariable+"="+h.address+"/"+id)
 	if program.Output != nil {
 		p.cmd.Stdout, p.cmd.Stderr = program.Output, program.Output
 	}

@@ -1,6 +1,7 @@
 """Lambda functions: moto keeps them, and `carnation local` runs them. moto drops LoggingConfig and KMSKeyArn, answers with a
 code location that does not exist, accepts an object that does not exist as an empty zip, and does not change the
 architecture when the code is updated. AWS keeps what it is given, and GetFunction's Code.Location is a URL of the zip.
+moto accepts environment variables that Lambda reserves, and settings that local AWS does not act on: they are refused.
 """
 
 from __future__ import annotations
@@ -12,12 +13,51 @@ from moto.awslambda import models as lambda_models
 from moto.awslambda.exceptions import InvalidParameterValueException, LambdaClientError
 from moto.s3.exceptions import S3ClientError
 
+from awslambda.versions import not_done
 from clients import ACCOUNT_ID, ENDPOINT_URL
 
 if TYPE_CHECKING:
     from moto.awslambda.models import LambdaBackend, LambdaFunction
 
 CODE_PATH = "/_carnation/function-code/"
+
+# A function cannot set these: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+RESERVED = {
+    "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+}
+VARIABLES_SIZE = 4096
+# Settings that would change how a function runs, and that local AWS does not act on.
+NOT_DONE = (
+    "CapacityProviderConfig", "CodeSigningConfigArn", "DeadLetterConfig", "DurableConfig", "FileSystemConfigs", "ImageConfig",
+    "Layers", "TenancyConfig", "VpcConfig",
+)
+
+
+def check_settings(spec: dict[str, Any]) -> None:
+    """Refuses what Lambda refuses, and what local AWS does not do."""
+    for name in NOT_DONE:
+        value = spec.get(name)
+        if any(value.values()) if isinstance(value, dict) else value:
+            raise not_done(name)
+    if (spec.get("SnapStart") or {}).get("ApplyOn", "None") != "None":
+        raise not_done("SnapStart")
+    if spec.get("PackageType", "Zip") != "Zip":
+        raise not_done(f"PackageType {spec['PackageType']}")
+    if not spec.get("Runtime", "provided").startswith("provided"):
+        raise InvalidParameterValueException(f"Runtime is {spec['Runtime']}: local AWS runs provided.al2 and provided.al2023 only")
+    variables = (spec.get("Environment") or {}).get("Variables") or {}
+    reserved = sorted(RESERVED & set(variables))
+    if reserved:
+        raise InvalidParameterValueException(
+            "Lambda was unable to configure your environment variables because the environment variables you have provided contains "
+            f"reserved keys that are currently not supported for modification. Reserved keys used in this request: {', '.join(reserved)}")
+    if sum(len(name.encode()) + len(value.encode()) for name, value in variables.items()) > VARIABLES_SIZE:
+        raise InvalidParameterValueException(
+            "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded "
+            f"the {VARIABLES_SIZE // 1024}KB limit.")
 
 
 def fill_functions() -> None:
@@ -41,6 +81,7 @@ def fill_functions() -> None:
         return answer
 
     def update_configuration(self: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
+        check_settings(config_updates)
         changes = dict(config_updates)
         self.logging_config = changes.pop("LoggingConfig", self.logging_config)
         self.kms_key_arn = changes.pop("KMSKeyArn", self.kms_key_arn) or None
@@ -72,10 +113,12 @@ def fill_functions() -> None:
         answer = code_answer(self)
         answer["Code"] = {
             "RepositoryType": "S3",
-            "Location": f"{ENDPOINT_URL}{CODE_PATH}{self.region}/{self.function_name}",
+            "Location": f"{ENDPOINT_URL}{CODE_PATH}{self.region}/{self.function_name}:{self.version}",
         }
-        if self.reserved_concurrency is not None:  # 0 is a reservation too, which stops a function
-            answer["Concurrency"] = {"ReservedConcurrentExecutions": int(self.reserved_concurrency)}
+        answer.pop("Concurrency", None)
+        reserved = lambda_models.lambda_backends[ACCOUNT_ID][self.region].reserved_concurrency(self.function_name)  # of all versions
+        if reserved is not None:  # 0 is a reservation too, which stops a function
+            answer["Concurrency"] = {"ReservedConcurrentExecutions": int(reserved)}
         return answer
 
     def create_function(self: LambdaBackend, spec: dict[str, Any]) -> LambdaFunction:
@@ -83,6 +126,7 @@ def fill_functions() -> None:
             error = LambdaClientError("ResourceConflictException", "Function already exist: " + spec["FunctionName"])
             error.code = 409
             raise error
+        check_settings(spec)
         return create(self, spec)
 
     for method in (__init__, get_configuration, update_configuration, update_function_code, get_code):
@@ -91,7 +135,7 @@ def fill_functions() -> None:
 
 
 def function_code(path: str) -> bytes | None:
-    """Returns the zip of a function as it is deployed now, or None."""
+    """Returns the zip of a version of a function as it is deployed now, or None."""
     region, _, name = urllib.parse.unquote(path[len(CODE_PATH):]).partition("/")
     try:
         return lambda_models.lambda_backends[ACCOUNT_ID][region].get_function(name).code_bytes

@@ -42,6 +42,8 @@ func main() {
 			time.Sleep(time.Minute)
 		case "nap":
 			time.Sleep(300 * time.Millisecond)
+		case "litter":
+			return os.CreateTemp("", "litter")
 		case "grow":
 			var kept []string
 			for i := 0; i < 4096; i++ {
@@ -55,7 +57,7 @@ func main() {
 		return map[string]any{
 			"pid": os.Getpid(), "invocations": invocations, "greeting": os.Getenv("GREETING"), "memory": os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
 			"key": os.Getenv("AWS_ACCESS_KEY_ID"), "region": os.Getenv("AWS_REGION"), "left": time.Until(deadline).Seconds(),
-			"caller": lc.ClientContext.Custom["caller"],
+			"caller": lc.ClientContext.Custom["caller"], "environment": os.Environ(), "arn": lc.InvokedFunctionArn,
 		}, nil
 	})
 }

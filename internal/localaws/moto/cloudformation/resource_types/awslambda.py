@@ -1,9 +1,10 @@
-"""Lambda functions. An update changes code and settings, and resets what the template no longer has."""
+"""Lambda functions, their versions and aliases. An update changes code and settings, and resets what the template no longer has."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from clients import own_client
 from cloudformation.resource_handler import Failure, Handler, resource_type, tag_map
 
 
@@ -58,3 +59,59 @@ class Function(Handler):
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         if self.exists("get_function", FunctionName=physical_id):
             self.call("delete_function", FunctionName=physical_id)
+
+
+def refuse_unknown(properties: dict[str, Any], *known: str) -> None:
+    unknown = sorted(set(properties) - set(known))
+    if unknown:
+        raise Failure(f"Properties not supported here: {', '.join(unknown)}")
+
+
+@resource_type("AWS::Lambda::Version")
+class Version(Handler):
+    """A published version. Every change of its properties publishes another.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-version.html
+    """
+
+    service = "lambda"
+    replaced_by = ("CodeSha256", "Description", "FunctionName")
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        refuse_unknown(properties, *self.replaced_by)
+        function = properties["FunctionName"]
+        pages = own_client(self.service, self.region).get_paginator("list_versions_by_function").paginate(FunctionName=function)
+        before = {one["Version"] for page in pages for one in page["Versions"]}
+        published = self.call("publish_version", **properties)
+        if published["Version"] in before:
+            raise Failure(f"A version for this Lambda function exists ( {published['Version']} ). "
+                          "Modify the function to create a new version. (HandlerErrorCode: AlreadyExists)")
+        return published["FunctionArn"], {"FunctionArn": published["FunctionArn"], "Version": published["Version"]}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        if self.exists("get_function", FunctionName=physical_id):
+            self.call("delete_function", FunctionName=physical_id)
+
+
+@resource_type("AWS::Lambda::Alias")
+class Alias(Handler):
+    service = "lambda"
+    replaced_by = ("FunctionName", "Name")
+
+    def check(self, properties: dict[str, Any]) -> None:
+        refuse_unknown(properties, "Description", "FunctionName", "FunctionVersion", "Name", "RoutingConfig")
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self.check(properties)
+        self.refuse_existing(properties["Name"], "get_alias", FunctionName=properties["FunctionName"], Name=properties["Name"])
+        arn = self.call("create_alias", **properties)["AliasArn"]
+        return arn, {"AliasArn": arn}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.check(new)
+        self.call("update_alias", **dict({"Description": ""}, **new))
+        return {"AliasArn": physical_id}
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        name = {"FunctionName": properties["FunctionName"], "Name": properties["Name"]}
+        if self.exists("get_alias", **name):
+            self.call("delete_alias", **name)
