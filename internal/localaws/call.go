@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/smithy-go/encoding/cbor"
+
 	"carnation/internal/localaws/runtimeapi"
 )
 
@@ -33,10 +35,11 @@ type Call struct {
 var (
 	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request`)
 	invocation = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
+	rpcV2      = regexp.MustCompile(`^/service/\w+/operation/(\w+)$`)
 )
 
-// Action returns the IAM action that the call needs, service:Operation. For two kinds of calls it has another name: a batch
-// of SQS needs the permission for the single call, and an invocation needs lambda:InvokeFunction.
+// Action returns the IAM action that the call needs, service:Operation. For three kinds of calls it has another name: a batch
+// of SQS needs the permission for the single call, an invocation needs lambda:InvokeFunction, and CloudWatch signs as monitoring.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
 func (c Call) Action() string {
 	switch {
@@ -44,6 +47,8 @@ func (c Call) Action() string {
 		return "sqs:" + strings.TrimSuffix(c.Operation, "Batch")
 	case isInvoke(c):
 		return "lambda:InvokeFunction"
+	case c.Service == "monitoring":
+		return "cloudwatch:" + c.Operation
 	}
 	return c.Service + ":" + c.Operation
 }
@@ -68,6 +73,18 @@ func identify(r *http.Request) (Call, error) {
 		var named resourceNames
 		if err := json.Unmarshal(body, &named); err == nil { // if it is not JSON, the service says so
 			call.Resource = named.arn(call)
+		}
+	} else if m := rpcV2.FindStringSubmatch(r.URL.Path); m != nil && r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" {
+		call.Operation = m[1]
+		body, err := peek(r)
+		if err != nil {
+			return call, err
+		}
+		if value, err := cbor.Decode(body); err == nil { // if it is not CBOR, the service says so
+			if members, ok := value.(cbor.Map); ok {
+				name, _ := members["AlarmName"].(cbor.String)
+				call.Resource = resourceNames{AlarmName: string(name)}.arn(call)
+			}
 		}
 	} else if m := invocation.FindStringSubmatch(r.URL.EscapedPath()); m != nil && r.Method == http.MethodPost {
 		name, err := url.PathUnescape(m[1])
@@ -118,6 +135,7 @@ type resourceNames struct {
 	StateMachineARN string `json:"stateMachineArn"`
 	ExecutionARN    string `json:"executionArn"`
 	TopicARN        string `json:"TopicArn"`
+	AlarmName       string `json:"AlarmName"`
 	KeyID           string `json:"KeyId"` // or its ARN
 }
 
@@ -139,6 +157,10 @@ func (n resourceNames) arn(call Call) string {
 		return cmp.Or(n.ExecutionARN, n.StateMachineARN)
 	case "sns":
 		return n.TopicARN
+	case "monitoring":
+		if n.AlarmName != "" {
+			return arn(call, "cloudwatch", "alarm:"+n.AlarmName)
+		}
 	case "kms":
 		return orARN(call, n.KeyID, "key/")
 	}

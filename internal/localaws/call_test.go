@@ -36,6 +36,11 @@ func TestIdentifySaysWhoCallsWhat(t *testing.T) {
 			map[string]string{"X-Amz-Target": "DynamoDB_20120810.UpdateItem", "Authorization": "dynamodb"}, with(who("dynamodb"), "UpdateItem", "")},
 		{"query protocol", "POST", "/", "Action=CreateStack&Version=2010-05-15&StackName=carnation",
 			map[string]string{"Content-Type": form, "Authorization": "cloudformation"}, with(who("cloudformation"), "CreateStack", "")},
+		{"RPC protocol in CBOR", "POST", "/service/GraniteServiceVersion20100801/operation/SetAlarmState", "\xa1\x69AlarmName\x61a",
+			map[string]string{"Smithy-Protocol": "rpc-v2-cbor", "Authorization": "monitoring"},
+			on(with(who("monitoring"), "SetAlarmState", ""), "arn:aws:cloudwatch:eu-central-2:123456789012:alarm:a")},
+		{"RPC protocol without CBOR", "POST", "/service/GraniteServiceVersion20100801/operation/DescribeAlarms", "\xa1",
+			map[string]string{"Smithy-Protocol": "rpc-v2-cbor", "Authorization": "monitoring"}, with(who("monitoring"), "DescribeAlarms", "")},
 		{"form without an action", "POST", "/path", "a=b",
 			map[string]string{"Content-Type": form, "Authorization": "s3"}, with(who("s3"), "POST /path", "")},
 		{"REST protocol", "PUT", "/bucket/key%20with%20space?x-id=PutObject", "Action=Fake",
@@ -102,6 +107,8 @@ func TestCallNamesItsResourceAsAPolicyDoes(t *testing.T) {
 		{"states", "eu-central-2", "AWSStepFunctions.StartExecution", `{"stateMachineArn":"arn:aws:states:eu-central-2:123456789012:stateMachine:m"}`, "arn:aws:states:eu-central-2:123456789012:stateMachine:m"},
 		{"states", "eu-central-2", "AWSStepFunctions.StopExecution", `{"executionArn":"arn:aws:states:eu-central-2:123456789012:execution:m:e"}`, "arn:aws:states:eu-central-2:123456789012:execution:m:e"},
 		{"sns", "eu-central-2", "", "Action=Publish&TopicArn=arn%3Aaws%3Asns%3Aeu-central-2%3A123456789012%3At", "arn:aws:sns:eu-central-2:123456789012:t"},
+		{"monitoring", "eu-central-2", "GraniteServiceVersion20100801.SetAlarmState", `{"AlarmName":"a"}`, "arn:aws:cloudwatch:eu-central-2:123456789012:alarm:a"},
+		{"monitoring", "eu-central-2", "GraniteServiceVersion20100801.DescribeAlarms", `{}`, ""},
 		{"kms", "eu-central-2", "TrentService.Decrypt", `{"KeyId":"1234abcd-12ab-34cd-56ef-1234567890ab"}`, "arn:aws:kms:eu-central-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},
 		{"sqs", "eu-central-2", "AmazonSQS.SendMessage", `{"QueueUrl":7}`, ""},
 		{"sqs", "eu-central-2", "AmazonSQS.SendMessage", `no JSON`, ""},
@@ -131,6 +138,7 @@ func TestActionIsTheOneThatAPolicyAllows(t *testing.T) {
 		{"sqs", "ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility"},
 		{"dynamodb", "UpdateItem", "dynamodb:UpdateItem"},
 		{"lambda", "Invoke", "lambda:InvokeFunction"},
+		{"monitoring", "SetAlarmState", "cloudwatch:SetAlarmState"},
 		{"lambda", "GET /2015-03-31/functions/f", "lambda:GET /2015-03-31/functions/f"},
 	} {
 		if got := (Call{Service: tc.service, Operation: tc.operation}).Action(); got != tc.want {

@@ -48,15 +48,9 @@ import threading
 import clients
 import patching
 
-import locks
+import gaps
 import server
-from awslambda import functions, versions
-from cloudformation import api
-from dynamodb import update_item
-from s3 import bucket_policies
-from sqs import message_move_tasks, queues
-from stepfunctions import engine, executions, history, jsonpath, map_runs, redrive, task_errors
-from moto.core.config import default_user_config
+from stepfunctions import jsonpath
 
 
 def exit_with_parent() -> None:
@@ -82,23 +76,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops this process
     threading.Thread(target=exit_with_parent, daemon=True).start()
 
-    default_user_config["stepfunctions"]["execute_state_machine"] = True
-    api.fill_api()
-    versions.fill_versions()
-    functions.fill_functions()
-    update_item.fill_update_item()
-    locks.fill_locks()  # after functions and tables, because it locks their new methods
-    message_move_tasks.fill_message_move_tasks()  # before the queues, which lock its methods
-    queues.fill_queues()
-    bucket_policies.fill_bucket_policies()
-    engine.fill_engine()
-    jsonpath.fill_jsonpath()
-    task_errors.fill_task_errors()
-    history.fill_history()
-    executions.fill_executions()
-    redrive.fill_redrive()
-    map_runs.fill_map_runs()
-
+    gaps.fill_gaps()
     # The contents of tables and histories stay, so the collector would search them again and again for nothing.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)

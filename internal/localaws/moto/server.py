@@ -5,11 +5,13 @@ keeps connections open. When moto fails, it writes one line to stderr and answer
 from __future__ import annotations
 
 import functools
+import html
 import http.client
 import http.server
 import io
 import json
 import logging
+import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,6 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from awslambda.functions import CODE_PATH, function_code
+from cloudwatch import cbor
 from dynamodb.update_item import TARGET, answer_update
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ class Handler(WSGIRequestHandler):
             elif body is None:
                 body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
-            answer = answer_to(self.server.app, environ)
+            answer = answer_in_its_protocol(self.server.app, environ, body)
         status, headers, answer = answer
         code, _, reason = status.partition(" ")
         self.send_response_only(int(code), reason)
@@ -73,6 +76,18 @@ class Handler(WSGIRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer)
         self.wfile.flush()
+
+
+def answer_in_its_protocol(
+    app: WSGIApplication, environ: dict[str, Any], body: bytes,
+) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Runs the application, which does not know CBOR. Returns status line, headers and body."""
+    try:
+        operation = cbor.as_json(environ, body)
+    except (cbor.Malformed, ValueError, TypeError, EOFError, OSError) as error:
+        return cbor.refused(str(error))
+    answer = answer_to(app, environ)
+    return answer if operation is None else cbor.from_json(operation, *answer)
 
 
 def answer_to(app: WSGIApplication, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
@@ -97,19 +112,37 @@ def answer_to(app: WSGIApplication, environ: dict[str, Any]) -> tuple[str, list[
             if hasattr(parts, "close"):
                 parts.close()
         return started[0], started[1], body
+    except NotImplementedError:
+        operation = (environ.get("HTTP_X_AMZ_TARGET") or "").rpartition(".")[2] or form_action(environ) or action_of(environ)
+        return failure(environ, "400 Bad Request", "UnsupportedOperation", f"Local AWS does not do {operation}.")
     except Exception as error:
-        action = environ.get("HTTP_X_AMZ_TARGET") or f"{environ.get('REQUEST_METHOD')} {path}"
-        log.error("%s: %s: %s", action, type(error).__name__, error)
-        return internal_failure(environ, f"{type(error).__name__}: {error}")
+        log.error("%s: %s: %s", action_of(environ), type(error).__name__, error)
+        return failure(environ, "500 Internal Server Error", "InternalFailure", f"{type(error).__name__}: {error}")
 
 
-def internal_failure(environ: dict[str, Any], message: str) -> tuple[str, list[tuple[str, str]], bytes]:
+def action_of(environ: dict[str, Any]) -> str:
+    return environ.get("HTTP_X_AMZ_TARGET") or f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO', '')}"
+
+
+def form_action(environ: dict[str, Any]) -> str:
+    """Returns the Action of a request in the query protocol, or an empty text."""
+    body = environ["wsgi.input"]
+    body.seek(0)
+    return (urllib.parse.parse_qs(body.read(200).decode("latin-1")).get("Action") or [""])[0]
+
+
+def failure(environ: dict[str, Any], status: str, code: str, message: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Returns an error in the form of the service."""
     if "json" in environ.get("CONTENT_TYPE", "") or "HTTP_X_AMZ_TARGET" in environ:
-        body = json.dumps({"__type": "InternalFailure", "message": message}).encode()
-        return "500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.1")], body
-    body = "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalFailure</Code><Message>%s</Message></Error></ErrorResponse>"
-    escaped = message.replace("&", "&amp;").replace("<", "&lt;")
-    return "500 Internal Server Error", [("Content-Type", "text/xml")], (body % escaped).encode()
+        body = json.dumps({"__type": code, "message": message}).encode()
+        return status, [("Content-Type", "application/x-amz-json-1.1"), ("X-Amzn-ErrorType", code)], body
+    error = f"<Code>{code}</Code><Message>{html.escape(message)}</Message>"
+    if "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+        body = f"<Error>{error}</Error>"
+    else:
+        kind = "Sender" if status.startswith("4") else "Receiver"
+        body = f"<ErrorResponse><Error><Type>{kind}</Type>{error}</Error></ErrorResponse>"
+    return status, [("Content-Type", "text/xml")], body.encode()
 
 
 def parse_headers(

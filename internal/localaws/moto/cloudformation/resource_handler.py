@@ -84,6 +84,17 @@ def tag_map(tags: list[dict[str, str]] | None) -> dict[str, str]:
     return {tag["Key"]: text_of(tag["Value"]) for tag in tags or []}
 
 
+# How the services say that a resource does not exist. A key that is pending deletion does not exist for CloudFormation.
+GONE = frozenset({
+    "404", "AWS.SimpleQueueService.NonExistentQueue", "KMSInvalidStateException", "NoSuchBucket", "NoSuchBucketPolicy", "NoSuchEntity",
+    "NotFound", "NotFoundException", "QueueDoesNotExist", "ResourceNotFound", "ResourceNotFoundException", "StateMachineDoesNotExist",
+})
+
+
+def is_gone(error: Exception) -> bool:
+    return isinstance(error, botocore.exceptions.ClientError) and error.response["Error"].get("Code") in GONE
+
+
 class Handler:
     """One resource type. A change of a property in replaced_by creates a new resource."""
 
@@ -103,8 +114,10 @@ class Handler:
     def exists(self, operation: str, **parameters: Any) -> bool:
         try:
             self.call(operation, **parameters)
-        except botocore.exceptions.ClientError:
-            return False
+        except botocore.exceptions.ClientError as error:
+            if is_gone(error):
+                return False
+            raise
         return True
 
     def refuse_existing(self, name: str, operation: str, **parameters: Any) -> None:
@@ -128,5 +141,12 @@ class Handler:
         """Updates the resource in place. Returns its attributes."""
         raise NotImplementedError
 
+    def refuse_missing(self, physical_id: str) -> None:
+        """Fails if the resource does not exist, for types whose update would create it."""
+
+    def missing(self, physical_id: str) -> Failure:
+        return Failure(f"Resource of type '{self.type_name}' with identifier '{physical_id}' was not found. (HandlerErrorCode: NotFound)")
+
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        """Deletes the resource. An error that says that it does not exist counts as success."""
         raise NotImplementedError

@@ -19,7 +19,7 @@ from moto.cloudformation.exceptions import CloudFormationError
 
 from clients import ACCOUNT_ID
 from cloudformation import resource_types  # registers them
-from cloudformation.resource_handler import RESOURCE_TYPES, Failure, check_types
+from cloudformation.resource_handler import RESOURCE_TYPES, Failure, check_types, is_gone
 from cloudformation.resource_types.nested_stack import NestedStack
 from cloudformation.templates import (
     Scope,
@@ -198,7 +198,14 @@ class Stack:
         self.attempt(record, "CREATE", work)
 
     def delete_record(self, record: Record) -> None:
-        self.attempt(record, "DELETE", lambda: self.handler(record).delete(record.physical_resource_id, record.properties))
+        def work() -> None:
+            try:
+                self.handler(record).delete(record.physical_resource_id, record.properties)
+            except botocore.exceptions.ClientError as error:
+                if not is_gone(error):
+                    raise
+
+        self.attempt(record, "DELETE", work)
 
     def update_record(self, record: Record, declared: dict[str, Any], undo: list[Callable[[], Any]]) -> Record | None:
         handler = self.handler(record)
@@ -216,6 +223,7 @@ class Stack:
 
         def work() -> None:
             record.properties = new
+            handler.refuse_missing(record.physical_resource_id)
             record.attributes = handler.update(record.physical_resource_id, old, new)
 
         def restore() -> None:

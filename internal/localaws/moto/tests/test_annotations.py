@@ -24,5 +24,5 @@ def missing(function: ast.FunctionDef, method: bool) -> list[str]:
     """The parameters without a type, and "return"."""
     given = function.args
     parameters = given.posonlyargs + given.args + given.kwonlyargs + [one for one in (given.vararg, given.kwarg) if one]
-    names = [one.arg for one in parameters if not one.annotation and not (method and one.arg == "self")]
+    names = [one.arg for one in parameters if not one.annotation and not (method and one.arg in ("self", "cls"))]
     return names if function.returns else names + ["return"]

@@ -57,8 +57,7 @@ class Function(Handler):
         return {"Arn": self.arn("lambda", "function:" + physical_id)}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        if self.exists("get_function", FunctionName=physical_id):
-            self.call("delete_function", FunctionName=physical_id)
+        self.call("delete_function", FunctionName=physical_id)
 
 
 def refuse_unknown(properties: dict[str, Any], *known: str) -> None:
@@ -88,8 +87,7 @@ class Version(Handler):
         return published["FunctionArn"], {"FunctionArn": published["FunctionArn"], "Version": published["Version"]}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        if self.exists("get_function", FunctionName=physical_id):
-            self.call("delete_function", FunctionName=physical_id)
+        self.call("delete_function", FunctionName=physical_id)
 
 
 @resource_type("AWS::Lambda::Alias")
@@ -112,6 +110,4 @@ class Alias(Handler):
         return {"AliasArn": physical_id}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        name = {"FunctionName": properties["FunctionName"], "Name": properties["Name"]}
-        if self.exists("get_alias", **name):
-            self.call("delete_alias", **name)
+        self.call("delete_alias", FunctionName=properties["FunctionName"], Name=properties["Name"])

@@ -23,6 +23,10 @@ class Alarm(Handler):
         self.call("put_metric_alarm", **dict(properties, AlarmName=name))
         return {"Arn": self.arn("cloudwatch", "alarm:" + name)}
 
+    def refuse_missing(self, physical_id: str) -> None:
+        if not self.call("describe_alarms", AlarmNames=[physical_id])["MetricAlarms"]:
+            raise self.missing(physical_id)
+
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         return self.put(physical_id, new)
 
@@ -39,11 +43,15 @@ class Dashboard(Handler):
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         name = self.name(properties, 255)
         self.refuse_existing(name, "get_dashboard", DashboardName=name)
-        self.update(name, {}, dict(properties, DashboardName=name))
+        self.update(name, {}, properties)
         return name, {}
 
+    def refuse_missing(self, physical_id: str) -> None:
+        if not self.exists("get_dashboard", DashboardName=physical_id):
+            raise self.missing(physical_id)
+
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        self.call("put_dashboard", **new)
+        self.call("put_dashboard", **dict(new, DashboardName=physical_id))
         return {}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:

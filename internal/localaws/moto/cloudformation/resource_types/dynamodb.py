@@ -47,5 +47,4 @@ class Table(Handler):
         return self.set_later(physical_id, old, new)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        if self.exists("describe_table", TableName=physical_id):
-            self.call("delete_table", TableName=physical_id)
+        self.call("delete_table", TableName=physical_id)

@@ -53,8 +53,6 @@ class Role(Handler):
         return self.attributes(physical_id)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        if not self.exists("get_role", RoleName=physical_id):
-            return
         for policy in self.call("list_role_policies", RoleName=physical_id)["PolicyNames"]:
             self.call("delete_role_policy", RoleName=physical_id, PolicyName=policy)
         for policy in self.call("list_attached_role_policies", RoleName=physical_id)["AttachedPolicies"]:

@@ -28,6 +28,10 @@ class Key(Handler):
         self.call("enable_key_rotation" if wanted else "disable_key_rotation", KeyId=key_id)
         return {"Arn": self.arn("kms", "key/" + key_id), "KeyId": key_id}
 
+    def refuse_missing(self, physical_id: str) -> None:
+        if self.call("describe_key", KeyId=physical_id)["KeyMetadata"]["KeyState"] == "PendingDeletion":
+            raise self.missing(physical_id)
+
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         self.refuse_unknown(new)
         self.call("put_key_policy", KeyId=physical_id, PolicyName="default", Policy=new["KeyPolicy"])

@@ -72,6 +72,10 @@ class BucketPolicy(Handler):
         self.call("put_bucket_policy", Bucket=properties["Bucket"], Policy=properties["PolicyDocument"])
         return properties["Bucket"], {}
 
+    def refuse_missing(self, physical_id: str) -> None:
+        if not self.exists("get_bucket_policy", Bucket=physical_id):
+            raise self.missing(physical_id)
+
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         return self.create(new)[1]
 

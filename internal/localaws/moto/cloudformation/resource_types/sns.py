@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from clients import own_client
 from cloudformation.resource_handler import Handler, resource_type
 
 
@@ -34,11 +33,7 @@ class Topic(Handler):
         return {"TopicArn": physical_id, "TopicName": physical_id.rsplit(":", 1)[1]}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        pages = own_client("sns", self.region).get_paginator("list_subscriptions_by_topic").paginate(TopicArn=physical_id)
-        for page in pages:
-            for one in page["Subscriptions"]:
-                self.call("unsubscribe", SubscriptionArn=one["SubscriptionArn"])
-        self.call("delete_topic", TopicArn=physical_id)
+        self.call("delete_topic", TopicArn=physical_id)  # with its subscriptions
 
 
 @resource_type("AWS::SNS::Subscription")
@@ -59,5 +54,6 @@ class Subscription(Handler):
         return {"Arn": physical_id}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        if self.exists("get_subscription_attributes", SubscriptionArn=physical_id):
+        found = self.call("get_subscription_attributes", SubscriptionArn=physical_id)["Attributes"]
+        if found["PendingConfirmation"] == "false":  # SNS deletes a pending one by itself, with its topic or after two days
             self.call("unsubscribe", SubscriptionArn=physical_id)

@@ -49,5 +49,4 @@ class Queue(Handler):
         return {"Arn": self.arn("sqs", name), "QueueName": name, "QueueUrl": physical_id}
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
-        if self.exists("get_queue_attributes", QueueUrl=physical_id, AttributeNames=["QueueArn"]):
-            self.call("delete_queue", QueueUrl=physical_id)
+        self.call("delete_queue", QueueUrl=physical_id)

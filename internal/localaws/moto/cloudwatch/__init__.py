@@ -1,0 +1,1 @@
+"""CloudWatch: what moto lacks or does differently."""

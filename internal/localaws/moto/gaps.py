@@ -1,0 +1,38 @@
+"""Fills all gaps of moto, in the order that they need. Import clients and patching first: they change things that moto's services
+read when they are imported.
+"""
+
+from __future__ import annotations
+
+import locks
+from awslambda import functions, versions
+from cloudformation import api
+from cloudwatch import alarms, metrics
+from dynamodb import update_item
+from s3 import bucket_policies
+from sns import subscriptions
+from sqs import message_move_tasks, queues
+from stepfunctions import engine, executions, history, jsonpath, map_runs, redrive, task_errors
+from moto.core.config import default_user_config
+
+
+def fill_gaps() -> None:
+    default_user_config["stepfunctions"]["execute_state_machine"] = True
+    api.fill_api()
+    versions.fill_versions()
+    functions.fill_functions()
+    update_item.fill_update_item()
+    alarms.fill_alarms()
+    metrics.fill_metrics()
+    subscriptions.fill_subscriptions()
+    locks.fill_locks()  # after those above, because it locks their new methods
+    message_move_tasks.fill_message_move_tasks()  # before the queues, which lock its methods
+    queues.fill_queues()
+    bucket_policies.fill_bucket_policies()
+    engine.fill_engine()
+    jsonpath.fill_jsonpath()
+    task_errors.fill_task_errors()
+    history.fill_history()
+    executions.fill_executions()
+    redrive.fill_redrive()
+    map_runs.fill_map_runs()

@@ -1,0 +1,1 @@
+"""SNS: what moto lacks or does differently."""
