@@ -95,12 +95,17 @@ def is_gone(error: Exception) -> bool:
     return isinstance(error, botocore.exceptions.ClientError) and error.response["Error"].get("Code") in GONE
 
 
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": name, "Value": value} for name, value in tags.items()]
+
+
 class Handler:
     """One resource type. A change of a property in replaced_by creates a new resource."""
 
     service = None
     name_property = None
     replaced_by = ()
+    taggable = False
 
     def __init__(self, stack: Stack, logical_id: str) -> None:
         self.stack, self.logical_id = stack, logical_id
@@ -139,6 +144,10 @@ class Handler:
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         """Updates the resource in place. Returns its attributes."""
+        raise NotImplementedError
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        """Sets the tags of a taggable resource, and removes some."""
         raise NotImplementedError
 
     def refuse_missing(self, physical_id: str) -> None:

@@ -6,21 +6,25 @@ when the call is answered. AWS answers at once, and a caller that waits sees the
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import botocore.exceptions
 from moto.cloudformation import models as cfn_models
 from moto.cloudformation.exceptions import CloudFormationError
+from moto.core.exceptions import ServiceException
 
 from clients import ACCOUNT_ID
 from cloudformation import resource_types  # registers them
-from cloudformation.resource_handler import RESOURCE_TYPES, Failure, check_types, is_gone
+from cloudformation.resource_handler import RESOURCE_TYPES, Failure, check_types, is_gone, tag_list, tag_map
 from cloudformation.resource_types.nested_stack import NestedStack
+from cloudformation.stack_policy import refusal
 from cloudformation.templates import (
     Scope,
     check_references,
@@ -67,6 +71,21 @@ def needed_capability(resources: Iterable[dict[str, Any]]) -> str | None:
     return ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM") if roles else None
 
 
+def properties_of(handler: Handler, declared: dict[str, Any], scope: Scope, tags: dict[str, str]) -> dict[str, Any]:
+    """Returns the properties of a resource. The tags of a stack are tags of its resources, which may have others."""
+    properties = scope.resolve(declared.get("Properties") or {})
+    if not handler.taggable or not tags:
+        return properties
+    return dict(properties, Tags=tag_list(dict(tags, **tag_map(properties.get("Tags")))))
+
+
+class Undo(NamedTuple):
+    """A step that takes back what was done to a resource."""
+
+    logical_id: str
+    run: Callable[[], Any]
+
+
 class Stack:
     class Meta:
         serialization_aliases = {"Parameters": "parameter_list"}
@@ -81,20 +100,28 @@ class Stack:
         self.stack_id = f"arn:{self.partition}:cloudformation:{self.region_name}:{ACCOUNT_ID}:stack/{name}/{uuid.uuid4()}"
         self.tags, self.role_arn, self.notification_arns = tags or {}, role_arn, notification_arns or []
         self.capabilities, self.on_failure = list(capabilities or []), on_failure
-        self.disable_rollback = on_failure == "DO_NOTHING"
+        self.disable_rollback = self.pauses = on_failure == "DO_NOTHING"
         self.parent_id = parent.stack_id if parent else None
         self.root_id = (parent.root_id or parent.stack_id) if parent else None
         self.creation_time, self.last_updated_time, self.deletion_time = now(), None, None
         self.status, self.status_reason, self.failure = "REVIEW_IN_PROGRESS", None, None
         self.enable_termination_protection, self.timeout_in_minutes, self.policy = False, None, ""
         self.events, self.records, self.output_list = [], {}, []
+        self.retain_except_on_create = False  # whether a rollback deletes what was created, whatever its DeletionPolicy says
         self.undone = False  # whether the creation of this nested stack is being rolled back
+        self.deletion_mode, self.change_set_id, self.client_request_token = None, None, None
+        self.policy_during_update = None
+        self.resumes = False  # whether an update goes on where one without rollback has failed
         self.lock, self.stuck = threading.RLock(), []
+        # What a failed operation without rollback has done: steps back, what was there before it, what it has replaced.
+        self.undo, self.before, self.replaced = [], None, []
         self.adopt(self.prepare(text, parameters), text)
 
-    def make_child(self, name: str, text: str, parameters: dict[str, str], tags: dict[str, str]) -> Stack:
-        child = Stack(self.backend, name, text, parameters, dict(self.tags, **tags), self.role_arn, self.notification_arns,
-                      self.capabilities, parent=self)
+    def make_child(
+        self, name: str, text: str, parameters: dict[str, str], tags: dict[str, str], notification_arns: list[str],
+    ) -> Stack:
+        on_failure = "DO_NOTHING" if self.pauses else "ROLLBACK"
+        child = Stack(self.backend, name, text, parameters, tags, self.role_arn, notification_arns, self.capabilities, on_failure, self)
         self.backend.stacks[child.stack_id] = child
         return child
 
@@ -137,7 +164,7 @@ class Stack:
             record.status, record.status_reason, record.timestamp = status, reason, now()
         else:
             self.status, self.status_reason = status, reason
-        self.events.append(cfn_models.Event(
+        event = cfn_models.Event(
             stack_id=self.stack_id,
             stack_name=self.name,
             logical_resource_id=record.logical_resource_id if record else self.name,
@@ -146,7 +173,18 @@ class Stack:
             resource_status=status,
             resource_status_reason=reason,
             resource_properties=json.dumps(record.properties) if record else None,
-        ))
+        )
+        event.client_request_token = self.root().client_request_token
+        self.events.append(event)
+        with contextlib.suppress(ServiceException):  # a topic that was deleted stops no stack
+            event.sendToSns(ACCOUNT_ID, self.region_name, self.notification_arns)
+
+    def root(self) -> Stack:
+        return self.backend.stacks.get(self.root_id, self) if self.root_id else self
+
+    def children(self) -> list[Stack]:
+        found = (self.backend.stacks.get(record.physical_resource_id) for record in self.records.values())
+        return [child for child in found if child is not None]
 
     # one resource
 
@@ -175,17 +213,18 @@ class Stack:
             return getattr(error, "message", None) or str(error)
         return f"{type(error).__name__}: {error}"
 
-    def create_record(self, logical_id: str, declared: dict[str, Any], undo: list[Callable[[], Any]]) -> None:
+    def create_record(self, logical_id: str, declared: dict[str, Any], undo: list[Undo]) -> None:
         record = Record(logical_id, declared, self.scope)
         previous = self.records.get(logical_id)
         self.records[logical_id] = record
 
         def work() -> None:
-            record.properties = self.scope.resolve(declared.get("Properties") or {})
-            record.physical_resource_id, record.attributes = self.handler(record).create(record.properties)
+            handler = self.handler(record)
+            record.properties = properties_of(handler, declared, self.scope, self.tags)
+            record.physical_resource_id, record.attributes = handler.create(record.properties)
 
         def forget() -> None:
-            if record.physical_resource_id and record.deletion_policy == "Retain":
+            if record.physical_resource_id and record.deletion_policy == "Retain" and not self.retain_except_on_create:
                 self.event("DELETE_SKIPPED", None, record)
             elif record.physical_resource_id:
                 self.delete_record(record)
@@ -194,7 +233,7 @@ class Stack:
             else:
                 self.records.pop(logical_id, None)
 
-        undo.append(forget)
+        undo.append(Undo(logical_id, forget))
         self.attempt(record, "CREATE", work)
 
     def delete_record(self, record: Record) -> None:
@@ -207,37 +246,61 @@ class Stack:
 
         self.attempt(record, "DELETE", work)
 
-    def update_record(self, record: Record, declared: dict[str, Any], undo: list[Callable[[], Any]]) -> Record | None:
+    def update_record(self, record: Record, declared: dict[str, Any], undo: list[Undo]) -> Record | None:
         handler = self.handler(record)
         nested = isinstance(handler, NestedStack)
+        if nested and record.physical_resource_id not in self.backend.stacks:
+            self.attempt(record, "UPDATE", lambda: handler.child(record.physical_resource_id))  # says that it does not exist
         old, attributes = record.properties, record.attributes
         record.deletion_policy = self.scope.resolve(declared.get("DeletionPolicy", "Delete"))
-        new = self.scope.resolve(declared.get("Properties") or {})
-        if new == old and not (nested and self.child_changes(record, new)):
+        new = properties_of(handler, declared, self.scope, self.tags)
+        if new == old and not (self.resumes and record.status == "UPDATE_FAILED") and not (nested and self.child_changes(record, new)):
             return None
-        if any(new.get(name) != old.get(name) for name in handler.replaced_by):
+        replaced = any(new.get(name) != old.get(name) for name in handler.replaced_by)
+        self.refuse_protected("Update:Replace" if replaced else "Update:Modify", record)
+        if replaced:
             self.create_record(record.logical_resource_id, declared, undo)
             return record
         before = handler.child(record.physical_resource_id) if nested else None
         text = before.template if nested else None
 
+        def change(before: dict[str, Any], after: dict[str, Any], **more: Any) -> None:
+            record.attributes = handler.update(record.physical_resource_id, before, after, **more)
+            tags, wanted = tag_map(before.get("Tags")), tag_map(after.get("Tags"))
+            if handler.taggable and tags != wanted:
+                handler.tag(record.physical_resource_id, wanted, [name for name in tags if name not in wanted])
+
         def work() -> None:
             record.properties = new
             handler.refuse_missing(record.physical_resource_id)
-            record.attributes = handler.update(record.physical_resource_id, old, new)
+            change(old, new)
 
         def restore() -> None:
             record.properties, record.attributes = old, attributes
-            more = {"text": text} if nested else {}
-            self.attempt(record, "UPDATE", lambda: handler.update(record.physical_resource_id, new, old, **more))
+            self.attempt(record, "UPDATE", lambda: change(new, old, **({"text": text} if nested else {})))
 
-        undo.append(restore)
-        self.attempt(record, "UPDATE", work)
+        undo.append(Undo(record.logical_resource_id, restore))
+        try:
+            self.attempt(record, "UPDATE", work)
+        except Failure:
+            if self.pauses and not nested:
+                undo.pop()
+                with contextlib.suppress(Exception):  # the failed resource goes back to what it was, as far as it can
+                    change(new, old)
+                record.properties, record.attributes = old, attributes
+            raise
         return None
+
+    def refuse_protected(self, action: str, record: Record) -> None:
+        """Fails if the stack's policy does not allow an action on a resource."""
+        reason = refusal(self.policy_during_update or self.policy, action, record.logical_resource_id, record.cf_resource_type)
+        if reason:
+            self.event("UPDATE_FAILED", reason, record)
+            raise Failure(reason)
 
     def child_changes(self, record: Record, properties: dict[str, Any]) -> bool:
         child = self.backend.stacks.get(record.physical_resource_id)
-        return child is None or child.changes(template_at(properties["TemplateURL"], self.region_name), child.resolved, None)
+        return child is None or child.status == "UPDATE_FAILED" or child.changes(template_at(properties["TemplateURL"], self.region_name), child.resolved, None)
 
     def changes(self, text: str, parameters: dict[str, str], tags: dict[str, str] | None) -> bool:
         """Whether an update would change anything, here or in a nested stack whose template changed at its old URL."""
@@ -249,12 +312,15 @@ class Stack:
         nested = [r for r in self.records.values() if r.cf_resource_type == NestedStack.type_name]
         return any(self.child_changes(r, r.properties) for r in nested)
 
-    def roll_back(self, undo: list[Callable[[], Any]]) -> None:
+    def roll_back(self, undo: list[Undo], skipped: Iterable[str] = ()) -> None:
         """Runs the steps backwards. Steps that fail stay in self.stuck, in the order of undo."""
         self.stuck = []
         for step in reversed(undo):
+            if step.logical_id in skipped:
+                self.event("UPDATE_COMPLETE", "Resource was skipped", self.records[step.logical_id])
+                continue
             try:
-                step()
+                step.run()
             except Failure:
                 self.stuck.insert(0, step)  # its event says why, and the other steps still run
 
@@ -262,18 +328,30 @@ class Stack:
         self.output_list = []
         for key, declared in (self.template_dict.get("Outputs") or {}).items():
             if self.scope.wanted(declared):
-                value = text_of(self.scope.resolve(declared["Value"]))
-                self.output_list.append({"OutputKey": key, "OutputValue": value, "Description": declared.get("Description")})
+                output = {"OutputKey": key, "OutputValue": text_of(self.scope.resolve(declared["Value"])),
+                          "Description": declared.get("Description")}
+                if "Export" in declared:
+                    output["ExportName"] = self.unused_export(text_of(self.scope.resolve(declared["Export"]["Name"])))
+                self.output_list.append(output)
+
+    def unused_export(self, name: str) -> str:
+        for stack in self.backend.stacks.values():
+            if stack is not self and any(output.get("ExportName") == name for output in stack.output_list):
+                raise Failure(f"Export with name {name} is already exported by stack {stack.name}. ")
+        return name
 
     # the whole stack
 
     def create(self) -> None:
         with self.lock:
             undo = []
+            latest = time.monotonic() + 60 * (self.timeout_in_minutes or 1_000_000)
             self.event("CREATE_IN_PROGRESS", "User Initiated")
             try:
                 for logical_id in dependency_order(self.scope):
                     self.create_record(logical_id, self.template_dict["Resources"][logical_id], undo)
+                    if time.monotonic() > latest:
+                        raise Failure("Stack creation time exceeded the specified timeout.")
                 self.evaluate_outputs()
             except (Failure, CloudFormationError) as error:
                 self.fail_creation(error, undo)
@@ -284,67 +362,113 @@ class Stack:
         failed = [r.logical_resource_id for r in self.records.values() if r.status.endswith("_FAILED")]
         return f"The following resource(s) failed to {verb}: [{', '.join(failed)}]. " if failed else ""
 
-    def fail_creation(self, error: Exception, undo: list[Callable[[], Any]]) -> None:
+    def fail_creation(self, error: Exception, undo: list[Undo]) -> None:
         self.failure = (self.failed_resources("create") + self.reason(error)).strip()
         if self.on_failure == "DO_NOTHING":
+            self.undo = undo
             self.event("CREATE_FAILED", self.failure)
             return
         self.event("ROLLBACK_IN_PROGRESS", self.failure + " Rollback requested by user.")
-        kept = dict(self.records)
-        children = [self.backend.stacks[r.physical_resource_id] for r in kept.values() if r.physical_resource_id in self.backend.stacks]
+        self.undo_creation(undo)
+        self.event("ROLLBACK_FAILED" if self.records else "ROLLBACK_COMPLETE")
+        if self.on_failure == "DELETE":
+            self.backend.delete_stack(self.stack_id)
+
+    def undo_creation(self, undo: list[Undo]) -> None:
+        kept, children = dict(self.records), self.children()
         for child in children:
-            child.undone = True
+            child.undone, child.retain_except_on_create = True, self.retain_except_on_create
         self.roll_back(undo)
         for child in children:
             child.undone = False
         self.records = {n: r for n, r in kept.items() if r.status == "DELETE_FAILED"}
         self.scope.records = self.records
-        self.event("ROLLBACK_FAILED" if self.records else "ROLLBACK_COMPLETE")
-        if self.on_failure == "DELETE":
-            self.backend.delete_stack(self.stack_id)
 
-    def update(self, text: str, parameters: dict[str, str], tags: dict[str, str] | None = None) -> None:
+    def update(
+        self, text: str, parameters: dict[str, str], tags: dict[str, str] | None = None, disable_rollback: bool = False,
+    ) -> None:
         scope = self.prepare(text, parameters)
         with self.lock:
-            undo, before = [], (self.scope, self.template, self.tags)
+            self.resumes = self.status in ("CREATE_FAILED", "UPDATE_FAILED")
+            if not self.resumes:
+                self.undo, self.replaced, self.before = [], [], (self.scope, self.template, self.tags)
+            undo = self.undo
+            self.pauses = disable_rollback
             self.adopt(scope, text)
             self.tags = self.tags if tags is None else tags
             self.last_updated_time = now()
             self.event("UPDATE_IN_PROGRESS", "User Initiated")
             try:
-                replaced = self.apply(undo)
+                self.drop_failed(undo)
+                self.apply(undo)
                 self.evaluate_outputs()
             except (Failure, CloudFormationError) as error:
                 self.failure = (self.failed_resources("update") + self.reason(error)).strip()
-                self.event("UPDATE_ROLLBACK_IN_PROGRESS", self.failure)
-                self.adopt(*before[:2])
-                self.tags = before[2]
-                self.roll_back_update(undo)
+                if disable_rollback:
+                    self.event("UPDATE_FAILED", self.failure)
+                else:
+                    self.roll_back_update(self.failure)
             else:
-                self.clean_up(replaced)
+                self.clean_up(self.replaced)
                 self.event("UPDATE_COMPLETE")
+            self.policy_during_update = None
 
-    def roll_back_update(self, undo: list[Callable[[], Any]]) -> None:
-        self.roll_back(undo)
+    def drop_failed(self, undo: list[Undo]) -> None:
+        """Deletes what an operation without rollback could not create. AWS does so in the next operation."""
+        for record in [r for r in self.records.values() if r.status == "CREATE_FAILED"]:
+            if record.physical_resource_id and record.cf_resource_type == NestedStack.type_name:
+                continue  # it goes on where it stopped
+            if record.physical_resource_id:
+                self.delete_record(record)
+            for step in [step for step in undo if step.logical_id == record.logical_resource_id]:
+                undo.remove(step)
+            del self.records[record.logical_resource_id]
+
+    def roll_back_update(self, reason: str = "User Initiated") -> None:
+        """Goes back to what was there before an update that failed."""
+        self.event("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+        self.pauses = False
+        self.adopt(*self.before[:2])
+        self.tags = self.before[2]
+        self.end_rollback(self.undo)
+
+    def resume_rollback(self) -> None:
+        with self.lock:
+            if self.status == "UPDATE_FAILED":
+                self.roll_back_update()
+            else:
+                self.continue_rollback()
+
+    def end_rollback(self, undo: list[Undo], skipped: Iterable[str] = ()) -> None:
+        self.roll_back(undo, skipped)
+        if not self.stuck:
+            self.undo, self.replaced = [], []
+            self.evaluate_outputs()
         self.event("UPDATE_ROLLBACK_FAILED" if self.stuck else "UPDATE_ROLLBACK_COMPLETE")
 
-    def continue_rollback(self) -> None:
+    def continue_rollback(self, skipped: Iterable[str] = ()) -> None:
         with self.lock:
             self.event("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
-            self.roll_back_update(self.stuck)
+            self.end_rollback(self.stuck, skipped)
 
-    def apply(self, undo: list[Callable[[], Any]]) -> list[Record]:
-        """Creates and updates resources. Returns those that have been replaced."""
-        replaced = []
-        for logical_id in dependency_order(self.scope):
+    def apply(self, undo: list[Undo]) -> None:
+        """Creates and updates resources. Adds those that have been replaced to self.replaced."""
+        wanted = dependency_order(self.scope)
+        for record in self.records.values():
+            if record.logical_resource_id not in wanted:
+                self.refuse_protected("Update:Delete", record)
+        for logical_id in wanted:
             declared = self.template_dict["Resources"][logical_id]
             record = self.records.get(logical_id)
             if record is not None and record.cf_resource_type == declared["Type"]:
-                replaced.append(self.update_record(record, declared, undo))
+                old = self.update_record(record, declared, undo)
             else:
+                if record is not None:
+                    self.refuse_protected("Update:Replace", record)
                 self.create_record(logical_id, declared, undo)
-                replaced.append(record)
-        return [record for record in replaced if record is not None]
+                old = record
+            if old is not None:
+                self.replaced.append(old)
 
     def clean_up(self, replaced: list[Record]) -> None:
         self.event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -359,19 +483,26 @@ class Stack:
             except Failure:
                 pass  # as on AWS, the update is complete, and an event says what was left behind
 
-    def delete(self) -> None:
+    def delete(self, retained: Iterable[str] = (), forced: bool = False) -> None:
+        """Deletes the stack. The retained resources stay; with force, so do those that cannot be deleted."""
+        kept = ("Retain",) if self.undone else KEPT
+        if self.undone and self.retain_except_on_create:
+            kept = ()
         with self.lock:
             self.event("DELETE_IN_PROGRESS", "User Initiated")
             failed = {}
             for name, record in reversed(list(self.records.items())):
-                if record.deletion_policy in (("Retain",) if self.undone else KEPT):
+                if name in retained or record.deletion_policy in kept:
                     self.event("DELETE_SKIPPED", None, record)
                     continue
                 try:
                     self.delete_record(record)
                 except Failure as error:
                     failed[name] = str(error)
-            if failed:
+            if forced:
+                for name in failed:
+                    self.event("DELETE_SKIPPED", None, self.records[name])
+            elif failed:
                 self.failure = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
                 self.failure += " ".join(failed.values())
                 self.records = {name: self.records[name] for name in self.records if name in failed}
@@ -380,35 +511,3 @@ class Stack:
                 return
             self.deletion_time = now()
             self.event("DELETE_COMPLETE")
-
-
-class ChangeSet:
-    """What `aws cloudformation deploy` creates and then executes."""
-
-    def __init__(
-        self, stack: Stack, name: str, kind: str, text: str, parameters: dict[str, str],
-        tags: dict[str, str] | None,
-    ) -> None:
-        self.stack, self.stack_id, self.stack_name = stack, stack.stack_id, stack.name
-        self.change_set_name, self.change_set_type = name, kind
-        self.change_set_id = stack.stack_id.replace(":stack/", ":changeSet/").rsplit("/", 2)[0] + f"/{name}/{uuid.uuid4()}"
-        self.text, self.parameters, self.tags, self.capabilities = text, parameters, tags, stack.capabilities
-        self.creation_time, self.description, self.notification_arns = now(), None, []
-        self.status, self.status_reason, self.execution_status = "CREATE_COMPLETE", None, "AVAILABLE"
-        old, new = stack.template_dict["Resources"] if kind == "UPDATE" else {}, parse_template(text)["Resources"]
-        actions = {n: "Modify" if n in old else "Add" for n in new if new[n] != old.get(n)}
-        actions.update((n, "Remove") for n in old if n not in new)
-        self.changes = [cfn_models.Change(action, n, dict(old, **new)[n]["Type"]) for n, action in actions.items()]
-        if kind == "UPDATE" and not stack.changes(text, parameters, tags):
-            self.status, self.execution_status = "FAILED", "UNAVAILABLE"
-            self.status_reason = ("The submitted information didn't contain changes. "
-                                  "Submit different information to create a change set.")
-
-    def execute(self) -> None:
-        self.execution_status = "EXECUTE_IN_PROGRESS"
-        if self.change_set_type == "CREATE":
-            self.stack.create()
-        else:
-            self.stack.update(self.text, self.parameters, self.tags)
-        done = self.stack.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-        self.execution_status = "EXECUTE_COMPLETE" if done else "EXECUTE_FAILED"

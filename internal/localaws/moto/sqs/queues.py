@@ -13,13 +13,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from moto.sqs import models as sqs_models
-from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
+from moto.sqs.exceptions import InvalidAttributeValue, InvalidParameterValue, ReceiptHandleIsInvalid
 
 from clients import ENDPOINT_URL
 from locks import serialise
 
 if TYPE_CHECKING:
     from moto.sqs.models import Message, Queue, SQSBackend
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+RANGES = {
+    "DelaySeconds": (0, 900),
+    "KmsDataKeyReusePeriodSeconds": (60, 86_400),
+    "MaximumMessageSize": (1024, 1_048_576),
+    "MessageRetentionPeriod": (60, 1_209_600),
+    "ReceiveMessageWaitTimeSeconds": (0, 20),
+    "VisibilityTimeout": (0, 43_200),
+}
 
 
 def fill_queues() -> None:
@@ -54,6 +64,9 @@ def fill_queues() -> None:
 
     def _set_attributes(self: Queue, attributes: dict[str, Any], now: float | None = None) -> None:
         """moto forgets the policy of a queue when another attribute is set."""
+        for name, value in attributes.items():
+            if name in RANGES and not (str(value).isdigit() and RANGES[name][0] <= int(value) <= RANGES[name][1]):
+                raise InvalidAttributeValue(name)
         kept = self.policy if hasattr(self, "_policy_json") else None
         attributes = dict(attributes)
         for name in ("KmsMasterKeyId", "RedriveAllowPolicy"):

@@ -13,6 +13,7 @@ class Function(Handler):
     service = "lambda"
     name_property = "FunctionName"
     replaced_by = ("FunctionName", "PackageType")
+    taggable = True
     code_properties = ("Code", "Architectures")
 
     def api_properties(self, properties: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +56,13 @@ class Function(Handler):
         self.call("update_function_configuration", FunctionName=physical_id, **settings)
         self.reserve(physical_id, new)
         return {"Arn": self.arn("lambda", "function:" + physical_id)}
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        arn = self.arn("lambda", "function:" + physical_id)
+        if tags:
+            self.call("tag_resource", Resource=arn, Tags=tags)
+        if removed:
+            self.call("untag_resource", Resource=arn, TagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_function", FunctionName=physical_id)

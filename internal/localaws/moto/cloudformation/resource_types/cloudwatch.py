@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Failure, Handler, resource_type
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_list
 
 
 @resource_type("AWS::CloudWatch::Alarm")
@@ -12,6 +12,7 @@ class Alarm(Handler):
     service = "cloudwatch"
     name_property = "AlarmName"
     replaced_by = ("AlarmName",)
+    taggable = True
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         name = self.name(properties, 255)
@@ -29,6 +30,13 @@ class Alarm(Handler):
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         return self.put(physical_id, new)
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        arn = self.arn("cloudwatch", "alarm:" + physical_id)
+        if tags:
+            self.call("tag_resource", ResourceARN=arn, Tags=tag_list(tags))
+        if removed:
+            self.call("untag_resource", ResourceARN=arn, TagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_alarms", AlarmNames=[physical_id])

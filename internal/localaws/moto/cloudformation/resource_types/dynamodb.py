@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Handler, resource_type
+from cloudformation.resource_handler import Handler, resource_type, tag_list
 
 
 @resource_type("AWS::DynamoDB::Table")
@@ -12,6 +12,7 @@ class Table(Handler):
     service = "dynamodb"
     name_property = "TableName"
     replaced_by = ("TableName", "KeySchema", "LocalSecondaryIndexes")
+    taggable = True
     later = ("PointInTimeRecoverySpecification", "TimeToLiveSpecification")
 
     def api_properties(self, properties: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +46,13 @@ class Table(Handler):
         if changed:
             self.call("update_table", TableName=physical_id, **changed)
         return self.set_later(physical_id, old, new)
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        arn = self.arn("dynamodb", "table/" + physical_id)
+        if tags:
+            self.call("tag_resource", ResourceArn=arn, Tags=tag_list(tags))
+        if removed:
+            self.call("untag_resource", ResourceArn=arn, TagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_table", TableName=physical_id)

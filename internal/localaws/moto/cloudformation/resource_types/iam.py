@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Handler, resource_type
+from cloudformation.resource_handler import Handler, resource_type, tag_list
 
 
 @resource_type("AWS::IAM::Role")
@@ -12,6 +12,7 @@ class Role(Handler):
     service = "iam"
     name_property = "RoleName"
     replaced_by = ("RoleName", "Path")
+    taggable = True
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         name = self.name(properties, 64)
@@ -51,6 +52,12 @@ class Role(Handler):
         )
         self.change_policies(physical_id, old, new)
         return self.attributes(physical_id)
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        if tags:
+            self.call("tag_role", RoleName=physical_id, Tags=tag_list(tags))
+        if removed:
+            self.call("untag_role", RoleName=physical_id, TagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         for policy in self.call("list_role_policies", RoleName=physical_id)["PolicyNames"]:

@@ -12,6 +12,7 @@ class LogGroup(Handler):
     service = "logs"
     name_property = "LogGroupName"
     replaced_by = ("LogGroupName",)
+    taggable = True
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         known = {"LogGroupName", "RetentionInDays", "KmsKeyId", "Tags", "LogGroupClass", "DeletionProtectionEnabled"}
@@ -37,6 +38,13 @@ class LogGroup(Handler):
             else:
                 self.call("disassociate_kms_key", logGroupName=physical_id)
         return self.retain(physical_id, new)
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        arn = self.arn("logs", "log-group:" + physical_id)
+        if tags:
+            self.call("tag_resource", resourceArn=arn, tags=tags)
+        if removed:
+            self.call("untag_resource", resourceArn=arn, tagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_log_group", logGroupName=physical_id)

@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 
 @resource_type("AWS::CloudFormation::Stack")
 class NestedStack(Handler):
+    taggable = True
+
     def child(self, physical_id: str) -> Stack:
+        if physical_id not in self.stack.backend.stacks:
+            raise Failure(f"Stack [{physical_id}] does not exist")
         return self.stack.backend.stacks[physical_id]
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        """The update of the nested stack has changed its tags."""
 
     def parameters(self, properties: dict[str, Any]) -> dict[str, str]:
         return {name: text_of(value) for name, value in properties.get("Parameters", {}).items()}
@@ -26,7 +33,9 @@ class NestedStack(Handler):
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         text = template_at(properties["TemplateURL"], self.region)
         name = f"{self.stack.name}-{self.logical_id}-{uuid.uuid4().hex[:12].upper()}"
-        child = self.stack.make_child(name, text, self.parameters(properties), tag_map(properties.get("Tags")))
+        child = self.stack.make_child(name, text, self.parameters(properties), tag_map(properties.get("Tags")),
+                                      properties.get("NotificationARNs", []))
+        child.timeout_in_minutes = int(properties["TimeoutInMinutes"]) if "TimeoutInMinutes" in properties else None
         child.create()
         if child.status != "CREATE_COMPLETE":
             raise Failure(f"Embedded stack {child.stack_id} was not successfully created: {child.failure}", child.stack_id)
@@ -36,9 +45,15 @@ class NestedStack(Handler):
         self, physical_id: str, old: dict[str, Any], new: dict[str, Any], text: str | None = None,
     ) -> dict[str, Any]:
         child = self.child(physical_id)
-        text = text or template_at(new["TemplateURL"], self.region)
-        child.update(text, self.parameters(new))
-        if child.status != "UPDATE_COMPLETE":
+        child.notification_arns = new.get("NotificationARNs", [])
+        if text is not None and child.status in ("UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"):  # its parent rolls back
+            child.resume_rollback()
+            done = child.status == "UPDATE_ROLLBACK_COMPLETE"
+        else:
+            text = text or template_at(new["TemplateURL"], self.region)
+            child.update(text, self.parameters(new), tag_map(new.get("Tags")), self.stack.pauses)
+            done = child.status == "UPDATE_COMPLETE"
+        if not done:
             raise Failure(f"Embedded stack {physical_id} was not successfully updated: {child.failure}")
         return self.attributes(child)
 

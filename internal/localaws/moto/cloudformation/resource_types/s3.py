@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Failure, Handler, resource_type
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_list, tag_map
 
 
 @resource_type("AWS::S3::Bucket")
@@ -12,6 +12,7 @@ class Bucket(Handler):
     service = "s3"
     name_property = "BucketName"
     replaced_by = ("BucketName",)
+    taggable = True
     # property: (call that sets it, its argument, call that resets it)
     settings = {
         "BucketEncryption": ("put_bucket_encryption", "ServerSideEncryptionConfiguration", "delete_bucket_encryption"),
@@ -39,7 +40,7 @@ class Bucket(Handler):
         return value
 
     def configure(self, bucket: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        unknown = set(new) - set(self.settings) - {"BucketName"}
+        unknown = set(new) - set(self.settings) - {"BucketName", "Tags"}
         if unknown:
             raise Failure(f"Bucket properties not supported here: {', '.join(sorted(unknown))}")
         for name, (put, argument, clear) in self.settings.items():
@@ -54,7 +55,14 @@ class Bucket(Handler):
         self.refuse_existing(bucket, "head_bucket", Bucket=bucket)
         place = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
         self.call("create_bucket", Bucket=bucket, **place)
+        self.tag(bucket, tag_map(properties.get("Tags")), [])
         return bucket, self.configure(bucket, {}, properties)
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        if tags:
+            self.call("put_bucket_tagging", Bucket=physical_id, Tagging={"TagSet": tag_list(tags)})
+        elif removed:
+            self.call("delete_bucket_tagging", Bucket=physical_id)
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         return self.configure(physical_id, old, new)

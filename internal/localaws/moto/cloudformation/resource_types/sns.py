@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Handler, resource_type
+from cloudformation.resource_handler import Handler, resource_type, tag_list
 
 
 @resource_type("AWS::SNS::Topic")
@@ -12,6 +12,7 @@ class Topic(Handler):
     service = "sns"
     name_property = "TopicName"
     replaced_by = ("TopicName", "FifoTopic")
+    taggable = True
 
     def api_attributes(self, properties: dict[str, Any]) -> dict[str, Any]:
         return {n: v for n, v in properties.items() if n not in ("TopicName", "Tags", "Subscription", "DataProtectionPolicy")}
@@ -31,6 +32,12 @@ class Topic(Handler):
         for name in set(self.api_attributes(old)) | set(wanted):
             self.call("set_topic_attributes", TopicArn=physical_id, AttributeName=name, AttributeValue=wanted.get(name, ""))
         return {"TopicArn": physical_id, "TopicName": physical_id.rsplit(":", 1)[1]}
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        if tags:
+            self.call("tag_resource", ResourceArn=physical_id, Tags=tag_list(tags))
+        if removed:
+            self.call("untag_resource", ResourceArn=physical_id, TagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_topic", TopicArn=physical_id)  # with its subscriptions

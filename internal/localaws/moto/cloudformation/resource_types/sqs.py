@@ -13,6 +13,7 @@ class Queue(Handler):
     service = "sqs"
     name_property = "QueueName"
     replaced_by = ("QueueName", "FifoQueue")
+    taggable = True
     defaults = {
         "DelaySeconds": "0",
         "MaximumMessageSize": "1048576",
@@ -47,6 +48,12 @@ class Queue(Handler):
         self.call("set_queue_attributes", QueueUrl=physical_id, Attributes=dict(removed, **wanted))
         name = physical_id.rsplit("/", 1)[1]
         return {"Arn": self.arn("sqs", name), "QueueName": name, "QueueUrl": physical_id}
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        if tags:
+            self.call("tag_queue", QueueUrl=physical_id, Tags=tags)
+        if removed:
+            self.call("untag_queue", QueueUrl=physical_id, TagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_queue", QueueUrl=physical_id)

@@ -8,7 +8,7 @@ from typing import Any
 import botocore.exceptions
 
 from clients import own_client
-from cloudformation.resource_handler import Failure, Handler, first_lower, resource_type
+from cloudformation.resource_handler import Failure, Handler, first_lower, resource_type, tag_list
 from cloudformation.templates import text_of
 
 
@@ -17,6 +17,7 @@ class StateMachine(Handler):
     service = "stepfunctions"
     name_property = "StateMachineName"
     replaced_by = ("StateMachineName", "StateMachineType")
+    taggable = True
 
     def definition(self, properties: dict[str, Any]) -> str:
         if "DefinitionS3Location" in properties:
@@ -51,6 +52,12 @@ class StateMachine(Handler):
         cleared = {"loggingConfiguration": {"level": "OFF"}, "tracingConfiguration": {"enabled": False}}
         self.call("update_state_machine", stateMachineArn=physical_id, **dict(cleared, **wanted))
         return {"Arn": physical_id, "Name": physical_id.rsplit(":", 1)[1]}
+
+    def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
+        if tags:
+            self.call("tag_resource", resourceArn=physical_id, tags=first_lower(tag_list(tags)))
+        if removed:
+            self.call("untag_resource", resourceArn=physical_id, tagKeys=removed)
 
     def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
         self.call("delete_state_machine", stateMachineArn=physical_id)
