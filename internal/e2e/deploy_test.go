@@ -33,7 +33,7 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	t.Helper()
 	p := project{c, t.TempDir(), settings}
 	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd internal scripts state-machine \
-		build/carnation build/"$1"/*/bootstrap build/"$1"/*.zip | tar -xf - -C "$2"`, "sh", arch(), p.dir)
+		build/carnation build/"$1" | tar -xf - -C "$2"`, "sh", arch(), p.dir)
 	return p
 }
 

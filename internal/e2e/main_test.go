@@ -66,6 +66,9 @@ const (
 	buildTime = 20 * time.Minute
 )
 
+// awsCommands runs the aws commands.
+var awsCommands awsServer
+
 // carnation is the path of the built command.
 var carnation = absolute("build/carnation")
 
@@ -78,13 +81,21 @@ func absolute(path string) string {
 }
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "aws" {
+		code, err := forwardAWS(os.Args[1:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "e2e: aws:", err)
+			code = 255
+		}
+		os.Exit(code)
+	}
 	flag.Parse()
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
-	if err := clouds.close(); err != nil {
+	if err := errors.Join(clouds.close(), awsCommands.stop()); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1
 	}
@@ -107,7 +118,8 @@ func prepare() error {
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		return err
 	}
-	if _, err := exec.LookPath("aws"); err != nil {
+	installed, err := exec.LookPath("aws")
+	if err != nil {
 		return errors.New("there is no aws on PATH; run: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...")
 	}
 	for name, value := range hostEnvironment {
@@ -118,6 +130,9 @@ func prepare() error {
 	first, err := startCloud() // before the build, which takes longer
 	if err != nil {
 		return fmt.Errorf("%w; then: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...", err)
+	}
+	if awsCommands, err = startAWSServer(installed); err != nil {
+		return errors.Join(err, awsCommands.stop(), first.endpoint.Close())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
 	defer cancel()
@@ -406,7 +421,7 @@ func environment(more ...string) []string {
 			env = append(env, entry)
 		}
 	}
-	return append(env, more...)
+	return slices.Concat(env, awsCommands.environment(), more)
 }
 
 // environment is this process's with the local AWS in it.

@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// The tests start hundreds of aws commands, and each would spend a second of processor time on loading its own code. So one process
+// loads the installed aws, and runs each command in a fork of itself: testdata/aws_server.py. On PATH there is instead of aws a link to
+// this test binary, which passes its arguments, environment and files on to that process.
+
+// awsSocket is the environment variable that names the socket of the process.
+const awsSocket = "CARNATION_E2E_AWS_SOCKET"
+
+// awsServer is the process that runs the aws commands. Its zero value is that none runs, and aws is the installed one.
+type awsServer struct {
+	dir     string // has the link and the socket
+	process *exec.Cmd
+}
+
+// startAWSServer starts the process, or does nothing if the installed aws is not a Python script: AWS CLI 2 brings its own Python. On
+// macOS a process with threads cannot fork safely.
+func startAWSServer(installed string) (awsServer, error) {
+	python, err := interpreter(installed)
+	if err != nil || !strings.Contains(filepath.Base(python), "python") || runtime.GOOS != "linux" {
+		return awsServer{}, err
+	}
+	dir, err := os.MkdirTemp("", "carnation-aws-")
+	if err != nil {
+		return awsServer{}, err
+	}
+	s := awsServer{dir: dir}
+	process := exec.Command(python, "testdata/aws_server.py", dir+"/socket")
+	process.Stderr = os.Stderr
+	// The process ends when this pipe closes, even if the tests are killed.
+	if _, err := process.StdinPipe(); err != nil {
+		return s, err
+	}
+	ready, err := process.StdoutPipe()
+	if err != nil {
+		return s, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return s, err
+	}
+	if err := os.Symlink(self, dir+"/aws"); err != nil {
+		return s, err
+	}
+	if err := process.Start(); err != nil {
+		return s, err
+	}
+	s.process = process
+	if _, err := bufio.NewReader(ready).ReadString('\n'); err != nil {
+		return s, fmt.Errorf("load aws: %w", err)
+	}
+	return s, nil
+}
+
+// interpreter returns the program that runs a script, or "" if the file is not a script.
+func interpreter(script string) (string, error) {
+	file, err := os.Open(script)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	start, err := bufio.NewReader(file).ReadString('\n')
+	if err != nil || !strings.HasPrefix(start, "#!") {
+		return "", nil // a binary
+	}
+	return strings.TrimSpace(start[2:]), nil
+}
+
+// environment is what a command needs to use the process.
+func (s awsServer) environment() []string {
+	if s.process == nil {
+		return nil
+	}
+	return []string{"PATH=" + s.dir + string(os.PathListSeparator) + os.Getenv("PATH"), awsSocket + "=" + s.dir + "/socket"}
+}
+
+func (s awsServer) stop() error {
+	if s.process != nil {
+		if err := s.process.Process.Kill(); err != nil {
+			return err
+		}
+		_ = s.process.Wait() // it was killed
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// forwardAWS has the process run an aws command for this one, and returns its exit code.
+func forwardAWS(arguments []string) (int, error) {
+	connection, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: os.Getenv(awsSocket), Net: "unix"})
+	if err != nil {
+		return 0, err
+	}
+	defer connection.Close()
+	folder, err := os.Getwd()
+	if err != nil {
+		return 0, err
+	}
+	environment := map[string]string{}
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		environment[name] = value
+	}
+	request, err := json.Marshal(map[string]any{"arguments": arguments, "environment": environment, "folder": folder})
+	if err != nil {
+		return 0, err
+	}
+	message := append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)
+	sent, _, err := connection.WriteMsgUnix(message, syscall.UnixRights(0, 1, 2), nil)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := connection.Write(message[sent:]); err != nil {
+		return 0, err
+	}
+	var code [1]byte
+	if _, err := connection.Read(code[:]); err != nil {
+		return 0, fmt.Errorf("aws ended early: %w", err)
+	}
+	return int(code[0]), nil
+}
