@@ -421,12 +421,12 @@ func environment(more ...string) []string {
 			env = append(env, entry)
 		}
 	}
-	return slices.Concat(env, awsCommands.environment(), more)
+	return append(env, more...)
 }
 
 // environment is this process's with the local AWS in it.
 func (c *cloud) environment(more ...string) []string {
-	return environment(slices.Concat([]string{"AWS_PAGER="}, c.endpoint.Environment(), more)...)
+	return environment(slices.Concat([]string{"AWS_PAGER="}, awsCommands.environment(), c.endpoint.Environment(), more)...)
 }
 
 // command runs a command in the project's folder.
