@@ -402,9 +402,7 @@ func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 	t.Parallel()
 	project := newCloud(t).newProject(t)
 	dir := t.TempDir()
-	demo := func(t *testing.T) *process {
-		return launch(t, environment("TMPDIR="+dir), "make", "--no-print-directory", "-C", project.dir, "demo")
-	}
+	demo := func(t *testing.T) *process { return launchDemo(t, project, dir) }
 	killAtRandom(t, 30, func(t *testing.T, _ syscall.Signal, kill func(*process, func() int)) {
 		p := demo(t)
 		kill(p, p.lines)
@@ -417,11 +415,21 @@ func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 	expectInOrder(t, next.output.String(), demoStory(60, 0.35, 1001)...)
 }
 
+// launchDemo starts make demo, which keeps its files in a folder.
+func launchDemo(t *testing.T, p project, dir string, settings ...string) *process {
+	t.Helper()
+	env := environment("TMPDIR=" + dir)
+	if os.Getenv("CARNATION_TOOLS") != "" { // scripts/python-tools does not look for the installed aws
+		env = append(env, awsCommands.environment()...)
+	}
+	return launch(t, env, append([]string{"make", "--no-print-directory", "-C", p.dir, "demo"}, settings...)...)
+}
+
 func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := newCloud(t).newProject(t)
-	demo := launch(t, environment("TMPDIR="+dir), "make", "--no-print-directory", "-C", p.dir, "demo", "MODE=distributed")
+	demo := launchDemo(t, p, dir, "MODE=distributed")
 	if err := demo.cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, demo.output.String())
 	}
