@@ -38,8 +38,9 @@ var (
 	rpcV2      = regexp.MustCompile(`^/service/\w+/operation/(\w+)$`)
 )
 
-// Action returns the IAM action that the call needs, service:Operation. For three kinds of calls it has another name: a batch
-// of SQS needs the permission for the single call, an invocation needs lambda:InvokeFunction, and CloudWatch signs as monitoring.
+// Action returns the IAM action that the call needs, service:Operation. For four kinds of calls it has another name: a batch
+// of SQS needs the permission for the single call, an invocation needs lambda:InvokeFunction, HeadObject needs s3:GetObject, and
+// CloudWatch signs as monitoring.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
 func (c Call) Action() string {
 	switch {
@@ -49,6 +50,8 @@ func (c Call) Action() string {
 		return "lambda:InvokeFunction"
 	case c.Service == "monitoring":
 		return "cloudwatch:" + c.Operation
+	case c.Service == "s3":
+		return "s3:" + strings.Replace(c.Operation, "HeadObject", "GetObject", 1)
 	}
 	return c.Service + ":" + c.Operation
 }
@@ -98,6 +101,9 @@ func identify(r *http.Request) (Call, error) {
 		if qualifier = cmp.Or(qualifier, r.URL.Query().Get("Qualifier")); qualifier != "" {
 			call.Resource += ":" + qualifier
 		}
+	} else if operation, object := objectCall(r); call.Service == "s3" && operation != "" {
+		call.Operation = operation
+		call.Resource = strings.Join([]string{"arn", partition(call.Region), "s3", "", "", object}, ":")
 	} else if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		body, err := peek(r)
 		if err != nil {
@@ -110,6 +116,28 @@ func identify(r *http.Request) (Call, error) {
 		}
 	}
 	return call, nil
+}
+
+// objectCall returns the operation of a plain call about an S3 object, and the object as bucket/key; "" for other calls. A
+// call for a version of an object needs a permission of its own, so it has that permission's name.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+func objectCall(r *http.Request) (operation, object string) {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	query := r.URL.Query()
+	version := query.Has("versionId")
+	for name := range query {
+		if name != "versionId" && name != "x-id" && !strings.HasPrefix(name, "X-Amz-") {
+			return "", "" // about something else than the object's content
+		}
+	}
+	if bucket == "" || key == "" {
+		return "", ""
+	}
+	operation = map[string]string{http.MethodGet: "GetObject", http.MethodPut: "PutObject", http.MethodHead: "HeadObject", http.MethodDelete: "DeleteObject"}[r.Method]
+	if operation != "" && version {
+		operation += "Version"
+	}
+	return operation, bucket + "/" + key
 }
 
 // peek reads a request's body, which can still be read afterwards, from the same bytes.
@@ -177,14 +205,17 @@ func orARN(call Call, name, kind string) string {
 
 // arn returns the ARN of a resource in the region of a call.
 func arn(call Call, service, resource string) string {
-	partition, region := "aws", cmp.Or(call.Region, Region)
+	return strings.Join([]string{"arn", partition(call.Region), service, cmp.Or(call.Region, Region), accountID, resource}, ":")
+}
+
+func partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
-		partition = "aws-cn"
+		return "aws-cn"
 	case strings.HasPrefix(region, "us-gov-"):
-		partition = "aws-us-gov"
+		return "aws-us-gov"
 	}
-	return strings.Join([]string{"arn", partition, service, region, accountID, resource}, ":")
+	return "aws"
 }
 
 // functionName returns the name in a function's name, ARN or partial ARN, and the qualifier after it.

@@ -12,7 +12,7 @@ from dynamodb import update_item
 from s3 import bucket_policies
 from sns import subscriptions
 from sqs import message_move_tasks, queues
-from stepfunctions import engine, executions, history, jsonpath, map_runs, redrive, task_errors
+from stepfunctions import choices, engine, executions, history, integrations, jsonpath, map_runs, redrive, state_errors, state_machines, task_errors
 from moto.core.config import default_user_config
 
 
@@ -32,7 +32,11 @@ def fill_gaps() -> None:
     engine.fill_engine()
     jsonpath.fill_jsonpath()
     task_errors.fill_task_errors()
+    state_errors.fill_state_errors()
+    choices.fill_choices()
+    integrations.fill_integrations()
     history.fill_history()
     executions.fill_executions()
     redrive.fill_redrive()
     map_runs.fill_map_runs()
+    state_machines.fill_state_machines()

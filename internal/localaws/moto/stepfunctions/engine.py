@@ -8,31 +8,28 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import re
 import types
 from typing import TYPE_CHECKING, Any
 
-from moto.core.exceptions import AWSError
+from antlr4 import CommonTokenStream, InputStream, Token
 from moto.stepfunctions.parser import models as engine_models
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker, job
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor import (
     inline_item_processor_worker,
 )
-from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLIntrinsicLexer import ASLIntrinsicLexer
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLIntrinsicParser import ASLIntrinsicParser
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, SyntaxErrorListener
+from moto.stepfunctions.parser.asl.parse.intrinsic import preprocessor as intrinsic_preprocessor
+from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
 
 from clients import engine_client
 from patching import replace_in_engine
+from stepfunctions.definition import InvalidDefinition, check_definition, for_grammar
 
 if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.eval.environment import Environment
-
-
-class InvalidDefinition(AWSError):
-    """moto's has no error code."""
-
-    TYPE = "InvalidDefinition"
-    STATUS = 400
 
 
 class Discarded(list):
@@ -60,6 +57,20 @@ def to_json(value: Any, separators: Any = None) -> str:
                       ensure_ascii=False, separators=(",", ":"))
 
 
+def parse_intrinsic(text: str) -> tuple[Any, Any]:
+    """Replaces IntrinsicParser.parse, which prints syntax errors and leaves out what it cannot read."""
+    listener = SyntaxErrorListener()
+    lexer = ASLIntrinsicLexer(InputStream(text))
+    parser = ASLIntrinsicParser(CommonTokenStream(lexer))
+    for part in (lexer, parser):
+        part.removeErrorListeners()
+        part.addErrorListener(listener)
+    tree = parser.func_decl()
+    if listener.errors or parser.getCurrentToken().type != Token.EOF:
+        raise ValueError(f"{text}: {(listener.errors or ['there is more after its end'])[0]}")
+    return intrinsic_preprocessor.Preprocessor().visit(tree), tree
+
+
 def fill_engine() -> None:
     replace_in_engine("boto_client_for", engine_client)
     replace_in_engine("TMP_THREADS", Discarded())
@@ -68,9 +79,11 @@ def fill_engine() -> None:
     EvalComponent._log_exception = lambda self, exception: None
     replace_in_engine("to_json_str", to_json)
     job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
-    parse = functools.lru_cache(maxsize=20)(AmazonStateLanguageParser.parse)
+    parse = AmazonStateLanguageParser.parse
+    IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
     def validate_definition(definition: str) -> None:
+        check_definition(definition)
         try:
             AmazonStateLanguageParser.parse(definition)
         except Exception as error:
@@ -78,9 +91,9 @@ def fill_engine() -> None:
 
     engine_models.StepFunctionsParserBackend._validate_definition = staticmethod(validate_definition)
 
+    @functools.lru_cache(maxsize=20)
     def parse_definition(definition: str) -> tuple[Any, Any]:
-        # The grammar has no Express children. Whoever runs the children decides what they are.
-        return parse(re.sub(r'("ExecutionType"\s*:\s*)"EXPRESS"', r'\1"STANDARD"', definition))
+        return parse(json.dumps(for_grammar(json.loads(definition)), ensure_ascii=False))
 
     AmazonStateLanguageParser.parse = staticmethod(parse_definition)
 

@@ -9,6 +9,7 @@ import copy
 import logging
 import threading
 import time
+import types
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from moto.stepfunctions.parser.asl.eval.event import event_manager
 from moto.stepfunctions.parser.backend import execution as engine_execution
 from moto.stepfunctions.parser.backend import execution_worker
 
-from stepfunctions.history import now, page
+from stepfunctions.history import EXECUTION_DATA, now, page
 from patching import take_over
 from stepfunctions.redrive import Journey, redrive, redrive_answer, resume_execution
 
@@ -87,7 +88,7 @@ def new_execution(
         activity_store={},
     )
     execution.end_lock, execution.journey = threading.RLock(), Journey()
-    execution.redrive_count, execution.redrive_date = 0, None
+    execution.redrive_count, execution.redrive_date, execution.redrive_token = 0, None, None
     execution.siblings, execution.map_run, execution.on_end = siblings, map_run, on_end
     execution.start()
     siblings.append(execution)
@@ -107,6 +108,15 @@ def end_execution(
         execution.exec_status = status
     if execution.on_end:
         execution.on_end(execution)
+    if status == ExecutionStatus.SUCCEEDED:
+        execution.journey.end()
+        if execution.map_run is not None and execution.map_run.express:
+            forget_history(execution)
+
+
+def forget_history(execution: Execution) -> None:
+    """AWS keeps no history of an Express child. Here, those of a million records would take gigabytes. A child that failed keeps it."""
+    execution.exec_worker, execution.input_data = types.SimpleNamespace(env=None), None
 
 
 def run_execution(self: ExecutionWorker) -> None:
@@ -170,14 +180,17 @@ class StepFunctionsAnswers:
         answer["status"] = execution.exec_status.value
         answer["input"] = execution.execution_input
         answer.update(redrive_answer(execution))
+        if self._get_param("includedData") == "METADATA_ONLY":
+            answer = {name: value for name, value in answer.items() if name not in EXECUTION_DATA}
         return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
 
     def list_executions(self) -> ActionResult:
-        map_run_arn, wanted = self._get_param("mapRunArn"), self._get_param("statusFilter")
+        map_run_arn, wanted, redriven = (self._get_param(name) for name in ("mapRunArn", "statusFilter", "redriveFilter"))
         machine_arn = self._get_param("stateMachineArn") or map_run_arn.replace(":mapRun:", ":stateMachine:").split("/")[0]
         machine = self.stepfunction_backend.describe_state_machine(machine_arn)
         newest_first = [e for e in reversed(list(machine.executions))
-                        if (e.map_run and e.map_run.arn) == map_run_arn and (not wanted or e.status == wanted)]
+                        if (e.map_run and e.map_run.arn) == map_run_arn and (not wanted or e.status == wanted)
+                        and redriven in (None, "REDRIVEN" if e.redrive_count else "NOT_REDRIVEN")]
         executions, token = page(self, newest_first)
         listed = [
             {"executionArn": e.execution_arn, "stateMachineArn": e.state_machine_arn, "name": e.name, "status": e.status,
@@ -188,13 +201,22 @@ class StepFunctionsAnswers:
 
     def redrive_execution(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
-        redrive(execution)
+        token = self._get_param("clientToken")
+        if token is None or token != execution.redrive_token:  # the same token is the same request
+            redrive(execution)
+            execution.redrive_token = token
         return sfn_responses.ActionResult({"redriveDate": execution.redrive_date})
 
     def stop_execution(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
         stop_now(execution, self._get_param("error"), self._get_param("cause"))
         return sfn_responses.ActionResult({"stopDate": execution.stop_date})
+
+
+def running_executions(self: StepFunctionsParserBackend, execution_status: ExecutionStatus | None = None) -> list[Execution]:
+    """Replaces StepFunctionsParserBackend._get_executions, which is for the executions that a task token may belong to."""
+    return [execution for machine in self.state_machines for execution in list(machine.executions)
+            if execution.exec_status == ExecutionStatus.RUNNING and execution.exec_worker.env is not None]
 
 
 def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
@@ -209,6 +231,7 @@ def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
 def fill_executions() -> None:
     backend = engine_models.StepFunctionsParserBackend
     backend.start_execution, backend.delete_state_machine = start_execution, delete_state_machine
+    backend._get_executions = running_executions
     take_over(sfn_responses.StepFunctionResponse, StepFunctionsAnswers)
     engine_execution.BaseExecutionWorkerCommunication.terminated = reflect_end
     worker = execution_worker.ExecutionWorker

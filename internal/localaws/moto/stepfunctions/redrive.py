@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.eval.environment import Environment
     from moto.stepfunctions.parser.backend.execution import Execution
     from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+    from stepfunctions.map_runs import MapRun
 
 
 class Journey:
@@ -28,6 +29,20 @@ class Journey:
 
     def __init__(self) -> None:
         self.state_name, self.input, self.finished, self.redriven, self.map_runs = None, None, {}, False, []
+        self.resumable: dict[str, MapRun] = {}
+
+    def end(self) -> None:
+        """Forgets what only a redrive would need: the execution has succeeded."""
+        self.input, self.finished = None, {}
+
+    def redrive(self) -> None:
+        self.redriven = True
+        self.resumable = {run.state_name: run for run in self.map_runs if run.status != "SUCCEEDED"}
+
+    def take_map_run(self, state_name: str) -> MapRun | None:
+        """Returns the Map Run that a redrive continues when it enters a state, if there is one."""
+        self.redriven = False
+        return self.resumable.pop(state_name, None)
 
 
 class ExecutionNotRedrivable(AWSError):
@@ -57,7 +72,7 @@ def redrive(execution: Execution) -> None:
         execution.redrive_date = now()
         execution.stop_date = execution.error = execution.cause = execution.output = None
         execution.exec_status = ExecutionStatus.RUNNING
-        execution.journey.redriven = True
+        execution.journey.redrive()
         worker = execution._get_start_execution_worker()
         worker.env = worker._get_evaluation_environment()
         # The history is the same, but its manager is new: tasks that still run have the old one.

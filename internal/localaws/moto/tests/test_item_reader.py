@@ -1,0 +1,68 @@
+"""ItemReader: what JSON, JSON Lines and CSV files give, whatever the parts in which they arrive."""
+
+from __future__ import annotations
+
+import io
+import unittest
+from typing import Any
+from unittest import mock
+
+from stepfunctions import item_reader
+
+
+def read(text: str | bytes, **config: Any) -> list[Any]:
+    body = text if isinstance(text, bytes) else text.encode()
+    return list(item_reader.read_stream(io.BytesIO(body), config))
+
+
+class TestItemReader(unittest.TestCase):
+    def test_json(self) -> None:
+        for text, want in (
+            ("[]", []), (' [ 1 , "a]," , {"b": [2, "\\""]} ] \n', [1, "a],", {"b": [2, '"']}]), ("\ufeff[12345,-1.5e3,null]", [12345, -1500.0, None]),
+            ('["é€😀"]', ["é€😀"]),
+        ):
+            for chunk in (1, 2, 3, 7, 1 << 20):
+                with self.subTest(text, chunk=chunk), mock.patch.object(item_reader, "CHUNK", chunk):
+                    self.assertEqual(read(text, InputType="JSON"), want)
+
+    def test_json_that_is_not_an_array(self) -> None:
+        for text in ("", "  ", "{}", "7", "[", "[1", "[1,", "[1 2]", "[1,]", "[,1]", "[1]x", "[1] [2]", '["a', "[nope]"):
+            for chunk in (1, 1 << 20):
+                with self.subTest(text, chunk=chunk), mock.patch.object(item_reader, "CHUNK", chunk):
+                    self.assertRaises(item_reader.UnreadableItems, read, text, InputType="JSON")
+
+    def test_json_lines(self) -> None:
+        text = '\ufeff{"a": 1}\n\n  \r\n"é"\n[2]'
+        for chunk in (1, 3, 1 << 20):
+            with self.subTest(chunk=chunk), mock.patch.object(item_reader, "CHUNK", chunk):
+                self.assertEqual(read(text, InputType="JSONL"), [{"a": 1}, "é", [2]])
+        for bad in ("{}\nnope\n", b'"\xff"\n'):
+            with self.assertRaisesRegex(item_reader.UnreadableItems, "line [12] is not JSON"):
+                read(bad, InputType="JSONL")
+
+    def test_csv(self) -> None:
+        text = 'a,b\r\n1,"x, ""y"""\r\n\r\n2\n3,4,5\n"line\nbreak",'
+        want = [{"a": "1", "b": 'x, "y"'}, {"a": "2", "b": ""}, {"a": "3", "b": "4"}, {"a": "line\nbreak", "b": ""}]
+        for chunk in (1, 5, 1 << 20):
+            with self.subTest(chunk=chunk), mock.patch.object(item_reader, "CHUNK", chunk):
+                self.assertEqual(read(text, InputType="CSV", CSVHeaderLocation="FIRST_ROW"), want)
+
+    def test_csv_with_a_given_header_and_a_delimiter(self) -> None:
+        for delimiter, mark in item_reader.DELIMITERS.items():
+            with self.subTest(delimiter):
+                got = read(f"1{mark}2\n", InputType="CSV", CSVHeaderLocation="GIVEN", CSVHeaders=["x", "y"], CSVDelimiter=delimiter)
+                self.assertEqual(got, [{"x": "1", "y": "2"}])
+
+    def test_csv_that_cannot_be_read(self) -> None:
+        for text, why in (("", "empty"), ("a,a\n1,2\n", "duplicates"), ("x" * 10240 + "\n1\n", "10 KiB"), ('a\n"b"c\n', "line 2 is not CSV")):
+            with self.subTest(why), self.assertRaisesRegex(item_reader.UnreadableItems, why):
+                read(text, InputType="CSV", CSVHeaderLocation="FIRST_ROW")
+
+    def test_max_items(self) -> None:
+        self.assertEqual([len(read("[1,2,3]", InputType="JSON", MaxItems=most)) for most in (None, 0, 1, 2.0, 9)], [3, 3, 1, 2, 3])
+
+    def test_it_reads_no_more_than_it_needs(self) -> None:
+        stream = io.BytesIO(b'{"n": 1}\n' * 1000)
+        with mock.patch.object(item_reader, "CHUNK", 100):
+            self.assertEqual(next(item_reader.read_stream(stream, {"InputType": "JSONL"})), {"n": 1})
+        self.assertEqual(stream.tell(), 100)
