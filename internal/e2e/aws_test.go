@@ -5,30 +5,33 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 )
 
-// The tests start hundreds of aws commands, and each would spend a second of processor time on loading its own code. So one process
-// loads the installed aws, and runs each command in a fork of itself: testdata/aws_server.py. On PATH there is instead of aws a link to
-// this test binary, which passes its arguments, environment and files on to that process.
+// The tests start hundreds of aws commands, and each would spend a second of processor time on loading its own code. So a few
+// processes load the installed aws, and each runs one command after the other: testdata/aws_server.py. On PATH there is instead of aws
+// a link to this test binary, which passes its arguments, environment and files on to one of them.
 
-// awsSocket is the environment variable that names the socket of the process.
+// awsSocket is the environment variable that names the socket of the processes.
 const awsSocket = "CARNATION_E2E_AWS_SOCKET"
 
-// awsServer is the process that runs the aws commands. Its zero value is that none runs, and aws is the installed one.
+// awsServer is the processes that run the aws commands. Its zero value is that none runs, and aws is the installed one.
 type awsServer struct {
-	dir     string // has the link and the socket
-	process *exec.Cmd
+	dir     string    // has the link and the socket
+	process *exec.Cmd // their parent
+	input   io.Closer // of the parent, which ends when it closes, even if the tests are killed
 }
 
-// startAWSServer starts the process, or does nothing if the installed aws is not a Python script: AWS CLI 2 brings its own Python. On
-// macOS a process with threads cannot fork safely.
+// startAWSServer starts the processes, or does nothing if the installed aws is not a Python script: AWS CLI 2 brings its own Python. On
+// macOS a process that has used the system's libraries cannot fork safely.
 func startAWSServer(installed string) (awsServer, error) {
 	python, err := interpreter(installed)
 	if err != nil || !strings.Contains(filepath.Base(python), "python") || runtime.GOOS != "linux" {
@@ -39,10 +42,9 @@ func startAWSServer(installed string) (awsServer, error) {
 		return awsServer{}, err
 	}
 	s := awsServer{dir: dir}
-	process := exec.Command(python, "testdata/aws_server.py", dir+"/socket")
+	process := exec.Command(python, "testdata/aws_server.py", dir+"/socket", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 	process.Stderr = os.Stderr
-	// The process ends when this pipe closes, even if the tests are killed.
-	if _, err := process.StdinPipe(); err != nil {
+	if s.input, err = process.StdinPipe(); err != nil {
 		return s, err
 	}
 	ready, err := process.StdoutPipe()
@@ -80,7 +82,7 @@ func interpreter(script string) (string, error) {
 	return strings.TrimSpace(start[2:]), nil
 }
 
-// environment is what a command needs to use the process.
+// environment is what a command needs to use the processes.
 func (s awsServer) environment() []string {
 	if s.process == nil {
 		return nil
@@ -90,15 +92,15 @@ func (s awsServer) environment() []string {
 
 func (s awsServer) stop() error {
 	if s.process != nil {
-		if err := s.process.Process.Kill(); err != nil {
+		if err := s.input.Close(); err != nil {
 			return err
 		}
-		_ = s.process.Wait() // it was killed
+		_ = s.process.Wait() // it kills its group, and itself
 	}
 	return os.RemoveAll(s.dir)
 }
 
-// forwardAWS has the process run an aws command for this one, and returns its exit code.
+// forwardAWS has one of the processes run an aws command for this one, and returns its exit code.
 func forwardAWS(arguments []string) (int, error) {
 	connection, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: os.Getenv(awsSocket), Net: "unix"})
 	if err != nil {

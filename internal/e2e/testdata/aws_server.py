@@ -1,20 +1,20 @@
-"""Runs `aws` commands for the tests, each in a fork of this process.
+"""Runs `aws` commands for the tests, one after the other in each of a few processes.
 
-An aws command spends most of its time on loading its code and its descriptions of the services. This process loads them once.
-It runs the code of the installed `aws`, so a test still sees what a user sees.
+An aws command spends most of its time on loading its code and its descriptions of the services. These processes load them
+once. They run the code of the installed `aws`, so a test still sees what a user sees.
 
-A client connects to the Unix socket at the path sys.argv[1], and sends one message: its standard input, output and error as
-file descriptors, and {"arguments": [...], "environment": {...}, "folder": "..."}. The answer is the exit code as one byte. The
-process ends when its standard input does.
+usage: aws_server.py SOCKET PROCESSES
+
+A client connects to the Unix socket, and sends its standard input, output and error as file descriptors, the length of a
+request in four bytes, and the request: {"arguments": [...], "environment": {...}, "folder": "..."}. The answer is the exit
+code in one byte. The processes end when standard input does.
 """
 
 import gc
 import json
 import os
-import signal
 import socket
 import sys
-import threading
 import traceback
 
 import awscli.clidriver
@@ -31,36 +31,53 @@ def load() -> None:
     for service in SERVICES:
         session.create_client(service, "eu-central-2", aws_access_key_id="a", aws_secret_access_key="b")
     gc.collect()
-    gc.freeze()  # so that a fork copies less memory
+    gc.freeze()
 
 
-def serve(connection: socket.socket) -> None:
-    """Run the command of one client in this process, which ends with it."""
+def receive(connection: socket.socket) -> tuple[dict, list[int]]:
+    """Return a client's request and its file descriptors."""
     message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
-    size = int.from_bytes(message[:4], "big")
-    while len(message) < 4 + size:
+    while len(message) < 4 or len(message) < 4 + int.from_bytes(message[:4], "big"):
         message += connection.recv(1 << 20)
-    request = json.loads(message[4:])
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    os.chdir(request["folder"])
-    data_path = os.environ["AWS_DATA_PATH"]  # awscli has set it
-    os.environ.clear()
-    os.environ.update(request["environment"], AWS_DATA_PATH=data_path)
-    code = 255
+    return json.loads(message[4:]), descriptors
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command in this process and return its exit code."""
+    sys.argv = ["aws", *arguments]
     try:
-        sys.argv = ["aws", *request["arguments"]]
-        code = awscli.clidriver.main()
+        return awscli.clidriver.main()
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        return end.code if isinstance(end.code, int) else 1
     except BaseException:
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        connection.sendall(bytes([code & 255]))
-        os._exit(code & 255)
+        return 255
+
+
+def work(listener: socket.socket) -> None:
+    """Run the commands of clients for ever."""
+    data_path = os.environ["AWS_DATA_PATH"]  # awscli has set it
+    nothing = os.open(os.devnull, os.O_RDWR)
+    while True:
+        connection, _ = listener.accept()
+        request, descriptors = receive(connection)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        sys.stdin = open(0, closefd=False)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"], AWS_DATA_PATH=data_path)
+        code = run(request["arguments"])
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number in range(3):  # the client's files end when nobody has them open any more
+                os.dup2(nothing, number)
+            connection.sendall(bytes([code & 255]))
+        except BrokenPipeError:
+            pass  # the client was killed
+        connection.close()
 
 
 def main() -> None:
@@ -68,21 +85,13 @@ def main() -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(sys.argv[1])
     listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
-
-    def end_with_input() -> None:
-        sys.stdin.buffer.read()
-        os._exit(0)
-
-    threading.Thread(target=end_with_input, daemon=True).start()
-    print("ready", flush=True)
-    while True:
-        connection, _ = listener.accept()
+    os.setpgid(0, 0)
+    for _ in range(int(sys.argv[2])):
         if os.fork() == 0:
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            serve(connection)
-        connection.close()
+            work(listener)
+    print("ready", flush=True)
+    sys.stdin.buffer.read()
+    os.killpg(0, 9)
 
 
 main()
