@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"carnation/internal/localaws"
 	"carnation/internal/localaws/moto"
@@ -24,6 +26,10 @@ func setupLocal(flags *flag.FlagSet) action {
 	faultsFile := flags.String("faults", "", "JSON `file` that says which calls fail; see docs/reliability.md")
 	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so that it cannot outlive a script")
 	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
+		// Otherwise a write to a pipe whose reader has gone ends the process at once, and its folder stays.
+		brokenPipe := make(chan os.Signal, 1)
+		signal.Notify(brokenPipe, syscall.SIGPIPE)
+		defer signal.Stop(brokenPipe)
 		if *untilEOF {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithCancel(ctx)

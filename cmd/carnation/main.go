@@ -55,7 +55,7 @@ var commands = []command{
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -65,6 +65,16 @@ func main() {
 		fmt.Fprintf(os.Stderr, "carnation: %v\n", err)
 		os.Exit(2)
 	}
+}
+
+// endSignals are the signals that end a command in an orderly way. If the terminal is closed, it sends SIGHUP. Under nohup, this
+// signal is ignored, and must stay so.
+func endSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {

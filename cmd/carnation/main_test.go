@@ -9,7 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -311,5 +314,19 @@ func TestProgressOnATerminalOverwritesItsLine(t *testing.T) {
 	want := "\r" + first + "\r" + second + " \r" + strings.Repeat(" ", len(second)) + "\r"
 	if got := out.String(); got != want {
 		t.Errorf("progress = %q, want %q", got, want)
+	}
+}
+
+func TestHangUpEndsACommandUnlessItIsIgnored(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("these tests run under nohup")
+	}
+	if !slices.Contains(endSignals(), os.Signal(syscall.SIGHUP)) {
+		t.Error("SIGHUP does not end a command in an orderly way")
+	}
+	signal.Ignore(syscall.SIGHUP) // as nohup does
+	defer signal.Reset(syscall.SIGHUP)
+	if slices.Contains(endSignals(), os.Signal(syscall.SIGHUP)) {
+		t.Error("under nohup, SIGHUP ends a command")
 	}
 }

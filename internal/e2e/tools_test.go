@@ -221,12 +221,29 @@ func listens(address string) bool {
 
 func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 	t.Parallel()
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			p := launchLocal(t, dir)
+			var p *process
+			if signal == syscall.SIGHUP { // the terminal is closed: nobody reads any more, and all processes get the signal
+				p = launchLocal(t, dir, "sh", "-c", `"$@" | true`, "sh")
+			} else {
+				p = launchLocal(t, dir)
+			}
 			address := endpointURL.FindStringSubmatch(waitForFile(t, dir+"/env"))[1]
+			if signal == syscall.SIGHUP {
+				time.Sleep(time.Second) // it prints after it has written the file
+				if !listens(address) {
+					t.Error("it ended when its output could not be written")
+				}
+				if err := syscall.Kill(-p.cmd.Process.Pid, signal); err != nil {
+					t.Fatal(err)
+				}
+				_ = p.cmd.Wait() // the shell ends by the signal
+				p.expectNothingLeft(t, dir, address, dir+"/env")
+				return
+			}
 			if err := p.cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
@@ -246,13 +263,13 @@ func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 	}
 }
 
-// launchLocal starts carnation local, which keeps its files in a folder.
-func launchLocal(t *testing.T, dir string) *process {
+// launchLocal starts carnation local, which keeps its files in a folder, by itself or as the arguments of another command.
+func launchLocal(t *testing.T, dir string, command ...string) *process {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a local AWS, and this is go test -short")
 	}
-	return launch(t, environment("TMPDIR="+dir), carnation, "local", "--python", moto.Python(root), "--env-file", dir+"/env")
+	return launch(t, environment("TMPDIR="+dir), append(command, carnation, "local", "--python", moto.Python(root), "--env-file", dir+"/env")...)
 }
 
 func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
@@ -292,7 +309,8 @@ var kills = flag.Int("kills", 1, "how often each tool is killed with each signal
 // have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
 func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
 	for range *kills {
-		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+		asked := []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}[rand.IntN(2)]
+		for _, signal := range []syscall.Signal{syscall.SIGINT, asked, syscall.SIGKILL} {
 			moment := rand.IntN(things)
 			whom := rand.IntN(3)
 			t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {

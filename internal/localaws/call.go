@@ -32,6 +32,9 @@ type Call struct {
 	Duration  time.Duration
 }
 
+// form is the content type of calls in the query protocol.
+const form = "application/x-www-form-urlencoded"
+
 var (
 	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request`)
 	invocation = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
@@ -104,12 +107,12 @@ func identify(r *http.Request) (Call, error) {
 	} else if operation, object := objectCall(r); call.Service == "s3" && operation != "" {
 		call.Operation = operation
 		call.Resource = strings.Join([]string{"arn", partition(call.Region), "s3", "", "", object}, ":")
-	} else if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+	} else if r.Method == http.MethodPost && call.Service != "s3" && strings.HasPrefix(r.Header.Get("Content-Type"), form) {
 		body, err := peek(r)
 		if err != nil {
 			return call, err
 		}
-		// An upload may claim to be a form: curl does that by default.
+		// A body may only claim to be a form: that is curl's default type.
 		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
 			call.Operation = form.Get("Action")
 			call.Resource = resourceNames{QueueURL: form.Get("QueueUrl"), TopicARN: form.Get("TopicArn")}.arn(call)

@@ -167,7 +167,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	call, err := identify(r)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		writeError(w, r, call.Service, awsError{http.StatusBadRequest, "IncompleteBody", err.Error()})
 		return
 	}
 	answer := &statusWriter{ResponseWriter: w}
@@ -232,7 +232,10 @@ func (e *Endpoint) backendGone(w http.ResponseWriter, r *http.Request, err error
 	if r.Context().Err() == nil {
 		fmt.Fprintf(e.options.Stderr, "carnation local: %s %s: %v\n", r.Method, r.URL.Path, err)
 	}
-	writeError(w, http.StatusServiceUnavailable, "ServiceUnavailable", "the moto server does not answer")
+	call, _ := identify(r) // the body may be gone: then it finds the service, which is enough
+	gone := errorsOf(call.Service).unavailable
+	gone.message = "the moto server does not answer"
+	writeError(w, r, call.Service, gone)
 }
 
 // statusWriter keeps the status of an answer.

@@ -20,23 +20,11 @@ type server func(http.ResponseWriter, *http.Request, Call, invoker)
 func serveFaulty(w http.ResponseWriter, r *http.Request, call Call, rule Rule, serve server) {
 	switch rule.Fault {
 	case FaultThrottle:
-		code := map[string]string{"dynamodb": "ProvisionedThroughputExceededException", "sqs": "RequestThrottled", "lambda": "TooManyRequestsException"}[call.Service]
-		status := http.StatusBadRequest
-		if code == "" {
-			code = "ThrottlingException"
-		}
-		if call.Service == "lambda" {
-			status = http.StatusTooManyRequests
-		}
-		writeError(w, status, code, "throttled on purpose")
+		writeError(w, r, call.Service, errorsOf(call.Service).throttled)
 	case FaultError:
-		code := map[string]string{"dynamodb": "InternalServerError", "sqs": "InternalError", "lambda": "ServiceException"}[call.Service]
-		if code == "" {
-			code = "InternalFailure"
-		}
-		writeError(w, http.StatusInternalServerError, code, "failed on purpose")
+		writeError(w, r, call.Service, errorsOf(call.Service).failed)
 	case FaultUnavailable:
-		writeError(w, http.StatusServiceUnavailable, "ServiceUnavailable", "unavailable on purpose")
+		writeError(w, r, call.Service, errorsOf(call.Service).unavailable)
 	case FaultResetBefore, FaultOutage:
 		reset(w)
 	case FaultResetAfter:

@@ -96,41 +96,41 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 	}
 	asked, err := url.PathUnescape(invocation.FindStringSubmatch(r.URL.EscapedPath())[1])
 	if err != nil {
-		writeError(w, http.StatusBadRequest, "InvalidParameterValueException", err.Error())
+		refuse(w, r, http.StatusBadRequest, "InvalidParameterValueException", err.Error())
 		return
 	}
 	name, qualifier := functionName(asked)
 	if given := r.URL.Query().Get("Qualifier"); given != "" && qualifier != "" && given != qualifier {
-		writeError(w, http.StatusBadRequest, "InvalidParameterValueException", "The derived qualifier from the function name does not match the specified qualifier.")
+		refuse(w, r, http.StatusBadRequest, "InvalidParameterValueException", "The derived qualifier from the function name does not match the specified qualifier.")
 		return
 	} else if given != "" {
 		qualifier = given
 	}
 	request.Payload, err = io.ReadAll(http.MaxBytesReader(w, r.Body, runtimeapi.MaxPayload))
 	if err != nil {
-		writeError(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", fmt.Sprintf("the payload is over %d bytes", runtimeapi.MaxPayload))
+		refuse(w, r, http.StatusRequestEntityTooLarge, "RequestTooLargeException", fmt.Sprintf("the payload is over %d bytes", runtimeapi.MaxPayload))
 		return
 	}
 	if len(request.Payload) == 0 {
 		request.Payload = []byte("{}")
 	}
 	if !json.Valid(request.Payload) {
-		writeError(w, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json")
+		refuse(w, r, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json")
 		return
 	}
 	clientContext, err := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Client-Context"))
 	if err != nil || len(clientContext) > 0 && !json.Valid(clientContext) {
-		writeError(w, http.StatusBadRequest, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+		refuse(w, r, http.StatusBadRequest, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
 		return
 	}
 	request.ClientContext = string(clientContext)
 	fn, err := s.find(r.Context(), region, name, qualifier)
 	if err != nil {
 		if isNotFound(err) {
-			writeError(w, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+asked)
+			refuse(w, r, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+asked)
 			return
 		}
-		writeError(w, http.StatusInternalServerError, "ServiceException", err.Error())
+		refuse(w, r, http.StatusInternalServerError, "ServiceException", err.Error())
 		return
 	}
 	request.FunctionARN, request.Timeout = fn.arn, fn.timeout
@@ -144,7 +144,7 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 		return
 	}
 	if !s.admit(fn) {
-		writeError(w, http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded.")
+		refuse(w, r, http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded.")
 		return
 	}
 	if kind == string(types.InvocationTypeEvent) {
@@ -166,6 +166,11 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 		w.Header().Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(result.logTail))
 	}
 	_, _ = w.Write(result.payload) // a caller that is gone misses it, as on AWS
+}
+
+// refuse answers a call of Lambda with an error.
+func refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+	writeError(w, r, "lambda", awsError{status, code, message})
 }
 
 // admit counts an invocation in, unless the function's reserved concurrency is used up.

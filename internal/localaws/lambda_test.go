@@ -55,7 +55,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.logged += string(body)
 		_, _ = w.Write([]byte("{}"))
 	default:
-		writeError(w, http.StatusNotFound, "ResourceNotFoundException", "no such function")
+		refuse(w, r, http.StatusNotFound, "ResourceNotFoundException", "no such function")
 	}
 }
 

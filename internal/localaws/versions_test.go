@@ -23,7 +23,7 @@ import (
 	"carnation/internal/localaws/moto"
 )
 
-var iam = []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam}
+var namedIAM = []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam}
 
 // laptop is a local AWS with clients.
 type laptop struct {
@@ -57,8 +57,8 @@ func startLaptop(t *testing.T) *laptop {
 // stack creates or updates a stack, and returns its status and its outputs.
 func (l *laptop) stack(t *testing.T, name, template string) (string, map[string]string) {
 	t.Helper()
-	if _, err := l.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &name, TemplateBody: &template, Capabilities: iam}); err != nil {
-		if _, err = l.cfn.UpdateStack(t.Context(), &cloudformation.UpdateStackInput{StackName: &name, TemplateBody: &template, Capabilities: iam}); err != nil {
+	if _, err := l.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &name, TemplateBody: &template, Capabilities: namedIAM}); err != nil {
+		if _, err = l.cfn.UpdateStack(t.Context(), &cloudformation.UpdateStackInput{StackName: &name, TemplateBody: &template, Capabilities: namedIAM}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,7 +9,7 @@ from awslambda import functions, versions
 from cloudformation import api
 from cloudwatch import alarms, metrics
 from dynamodb import update_item
-from s3 import bucket_policies
+from s3 import bucket_policies, uploads
 from sns import subscriptions
 from sqs import message_move_tasks, queues
 from stepfunctions import choices, engine, executions, history, integrations, jsonpath, map_runs, redrive, state_errors, state_machines, task_errors
@@ -29,6 +29,7 @@ def fill_gaps() -> None:
     message_move_tasks.fill_message_move_tasks()  # before the queues, which lock its methods
     queues.fill_queues()
     bucket_policies.fill_bucket_policies()
+    uploads.fill_uploads()
     engine.fill_engine()
     jsonpath.fill_jsonpath()
     task_errors.fill_task_errors()
