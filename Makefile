@@ -55,7 +55,12 @@ functions  := generate-data insert-data plan-shards
 out        := build/$(ARCH)
 bootstraps := $(functions:%=$(out)/%/bootstrap)
 zips       := $(functions:%=$(out)/%.zip)
-go_build    = CGO_ENABLED=0 go build -trimpath
+# Settings of a shell, or of go env -w, must not change what is built, so each is here with Go's default. -p changes only the load.
+go_settings = CGO_ENABLED=0 GO111MODULE=on GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off GOWORK=off GOEXPERIMENT= GO_EXTLINK_ENABLED= \
+              GOFLAGS='-trimpath $(filter -p=%,$(GOFLAGS))'
+go_build    = $(go_settings) go build
+# What runs on this machine is built for it.
+for_here    = GOOS="$$(go env GOHOSTOS)" GOARCH="$$(go env GOHOSTARCH)"
 # carnation version shows the commit. go build would fail if git refuses to read the checkout.
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
@@ -76,7 +81,7 @@ build: build/carnation $(bootstraps) ## Build the functions and the carnation co
 go-build:
 
 build/carnation: go-build
-	$(go_build) -buildvcs=$(vcs) -o $@ ./cmd/carnation
+	$(for_here) $(go_build) -buildvcs=$(vcs) -o $@ ./cmd/carnation
 
 # One go build of all functions takes a third of the time of three.
 $(out)/go: go-build
@@ -90,7 +95,7 @@ $(bootstraps): $(out)/%/bootstrap: $(out)/go
 package: $(zips) ## Zip the functions for Lambda
 
 $(zips): %.zip: %/bootstrap
-	go tool build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
+	$(for_here) $(go_settings) go tool build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
 
 prerequisites: need-aws ## Create or update the stack with the KMS key and the bucket that deploy uses
 	@echo "ProjectName=$(or $(PROJECT),carnation)" | scripts/apply-stack "$(or $(PROJECT),carnation)-prerequisites" cft/carnation-prerequisites-stack.yaml

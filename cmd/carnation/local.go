@@ -64,7 +64,7 @@ func setupLocal(flags *flag.FlagSet) action {
 				err = closeErr
 			}
 		}()
-		exports := exports(endpoint.Environment(), *python)
+		exports := exports(endpoint, *python)
 		if *envFile != "" {
 			if err := writeWhole(*envFile, exports); err != nil {
 				return fmt.Errorf("--env-file: %w", err)
@@ -78,22 +78,8 @@ func setupLocal(flags *flag.FlagSet) action {
 }
 
 // exports returns shell commands that set the environment.
-func exports(environment []string, python string) string {
-	// These could lead a client elsewhere.
-	unset := []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"}
-	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_ENDPOINT_URL_") {
-			unset = append(unset, name)
-		}
-	}
-	lines := "unset " + strings.Join(unset, " ") + "\n"
-	for _, entry := range environment {
-		name, value, _ := strings.Cut(entry, "=")
-		if strings.ContainsAny(value, " \t'\"\\$&;|<>(){}*?!#~`") {
-			value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
-		}
-		lines += "export " + name + "=" + value + "\n"
-	}
+func exports(endpoint *localaws.Endpoint, python string) string {
+	lines := endpoint.Exports()
 	if dir := filepath.Dir(python); strings.HasSuffix(dir, filepath.Join(".venv", "bin")) { // it may be the only folder that has aws
 		lines += `export PATH="$PATH:` + dir + "\"\n"
 	}

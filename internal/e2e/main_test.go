@@ -412,11 +412,11 @@ func environment(more ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if _, ok := hostEnvironment[name]; ok {
+		if _, ok := hostEnvironment[name]; ok || localaws.Misleads(name) {
 			continue
 		}
 		switch name {
-		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "YES", "BUCKET", "KMS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN":
+		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "YES", "BUCKET", "KMS_KEY_ID":
 		default:
 			env = append(env, entry)
 		}

@@ -104,11 +104,15 @@ func TestStatusCommandCountsRowsAndMessages(t *testing.T) {
 
 func TestPackageGivesTheSameBytesAnywhere(t *testing.T) {
 	t.Parallel()
-	clone := newCloud(t).newProject(t)
+	// Nor do a shell's settings for Go or for files change them.
+	clone := newCloud(t).newProject(t, "GOOS=plan9", "GOARCH=mips", "CGO_ENABLED=1", "GOAMD64=v3", "GOARM64=v9.0", "GOEXPERIMENT=nogreenteagc", "GOFIPS140=latest",
+		"GOWORK=/none", "GO111MODULE=off", "GOFLAGS=-p=2 -tags=other -ldflags=-X=main.other=1", "TZ=Asia/Tokyo", "LC_ALL=C")
 	if err := os.RemoveAll(filepath.Join(clone.dir, "build")); err != nil {
 		t.Fatal(err)
 	}
 	clone.make(t, "package ARCH="+arch(), 0)
+	clone.make(t, "build/carnation", 0)
+	clone.run(t, filepath.Join(clone.dir, "build/carnation"), "version")
 	zips, err := filepath.Glob(clone.dir + "/build/*/*.zip")
 	if err != nil || len(zips) != 3 {
 		t.Fatalf("zips are %v (%v), want three", zips, err)
@@ -244,6 +248,9 @@ func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 				p.expectNothingLeft(t, dir, address, dir+"/env")
 				return
 			}
+			if signal == syscall.SIGTERM {
+				expectExportsLeadHere(t, dir)
+			}
 			if err := p.cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
@@ -260,6 +267,37 @@ func TestLocalLeavesNothingHoweverItIsStopped(t *testing.T) {
 			}
 			p.expectNothingLeft(t, dir, address, dir+"/env")
 		})
+	}
+}
+
+// expectExportsLeadHere runs clients in a shell whose own settings lead them elsewhere, or nowhere, after the exports.
+func expectExportsLeadHere(t *testing.T, dir string) {
+	t.Helper()
+	files := map[string]string{
+		dir + "/config":      "[default]\nregion = us-east-1\nuse_fips_endpoint = true\nca_bundle = /none\nservices = s\n[services s]\ncloudformation =\n  endpoint_url = http://127.0.0.1:1\n",
+		dir + "/credentials": "[default]\naws_access_key_id = other\naws_secret_access_key = other\n",
+	}
+	for path, content := range files {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hostile := environment("AWS_PROFILE=nobody", "AWS_DEFAULT_PROFILE=nobody", "AWS_CONFIG_FILE="+dir+"/config", "AWS_SHARED_CREDENTIALS_FILE="+dir+"/credentials",
+		"AWS_USE_FIPS_ENDPOINT=true", "AWS_USE_DUALSTACK_ENDPOINT=true", "AWS_ACCOUNT_ID_ENDPOINT_MODE=required", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true",
+		"AWS_ENDPOINT_URL_CLOUDFORMATION=http://127.0.0.1:1", "AWS_ENDPOINT_URL_SQS=http://127.0.0.1:1", "AWS_CA_BUNDLE=/none", "AWS_SESSION_TOKEN=old",
+		"AWS_CREDENTIAL_EXPIRATION=2020-01-01T00:00:00Z", "AWS_ROLE_ARN=arn:aws:iam::123456789012:role/other", "AWS_WEB_IDENTITY_TOKEN_FILE=/none",
+		"AWS_AUTH_SCHEME_PREFERENCE=sigv4a", "AWS_ENABLE_ENDPOINT_DISCOVERY=true", "AWS_REGION=us-east-1", "AWS_DEFAULTS_MODE=auto",
+		"HTTP_PROXY=http://127.0.0.1:1", "http_proxy=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1", "ALL_PROXY=http://127.0.0.1:1", "NO_PROXY=", "no_proxy=")
+	for _, test := range []struct{ command, want string }{
+		{carnation + " status --stack-name none", "does not exist"},
+		{"aws cloudformation describe-stacks --stack-name none", "Stack with id none does not exist"},
+		{"aws dynamodb list-tables", `"TableNames": []`},
+	} {
+		cmd := exec.Command("sh", "-c", ". "+dir+"/env && "+test.command)
+		cmd.Env = hostile
+		if out, err := cmd.CombinedOutput(); cmd.ProcessState == nil || !strings.Contains(string(out), test.want) || strings.Contains(string(out), "http://127.0.0.1:1") {
+			t.Errorf("%s: %v\n%s\nwant %q", test.command, err, out, test.want)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@
 package localaws
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,23 +114,6 @@ var bufferPool = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 func (buffers) Get() []byte  { return bufferPool.Get().(*[32 << 10]byte)[:] }
 func (buffers) Put(b []byte) { bufferPool.Put((*[32 << 10]byte)(b)) }
-
-// Environment is what a client of the endpoint needs in its environment.
-func (e *Endpoint) Environment() []string {
-	noProxy := "127.0.0.1"
-	if others := cmp.Or(os.Getenv("no_proxy"), os.Getenv("NO_PROXY")); others != "" {
-		noProxy += "," + others
-	}
-	return []string{
-		"NO_PROXY=" + noProxy,
-		"no_proxy=" + noProxy, // wins over the other in some clients
-		"AWS_ENDPOINT_URL=" + e.URL,
-		"AWS_ACCESS_KEY_ID=local",
-		"AWS_SECRET_ACCESS_KEY=local",
-		"AWS_REGION=" + Region,
-		"AWS_DEFAULT_REGION=" + Region,
-	}
-}
 
 // Wait returns nil when the context ends, or an error if the endpoint dies first.
 func (e *Endpoint) Wait(ctx context.Context) error {
