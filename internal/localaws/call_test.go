@@ -44,7 +44,7 @@ func TestIdentifySaysWhoCallsWhat(t *testing.T) {
 		{"form without an action", "POST", "/path", "a=b",
 			map[string]string{"Content-Type": form, "Authorization": "sts"}, with(who("sts"), "POST /path", "")},
 		{"an object that looks like a call", "PUT", "/bucket/key?X-Amz-Credential=AKIDEXAMPLE%2F20261123%2Feu-central-2%2Fs3%2Faws4_request", "Action=SendMessage&Version=2012-11-05",
-			map[string]string{"Content-Type": form}, with(who("s3"), "PUT /bucket/key", "")},
+			map[string]string{"Content-Type": form}, on(with(who("s3"), "PutObject", ""), "arn:aws:s3:::bucket/key")},
 		{"REST protocol", "PUT", "/bucket/key%20with%20space?x-id=PutObject", "Action=Fake",
 			map[string]string{"Authorization": "s3"}, on(with(who("s3"), "PutObject", ""), "arn:aws:s3:::bucket/key with space")},
 		{"a version of an object", "GET", "/bucket/folder/key?versionId=7", "",

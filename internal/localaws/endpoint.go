@@ -168,6 +168,10 @@ func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, invo
 		return
 	}
 	switch call.Service {
+	case "lambda":
+		if refuseUnsupported(w, r) {
+			return
+		}
 	case "logs":
 		e.lambda.flushLogs(r.Context())
 	case "dynamodb":

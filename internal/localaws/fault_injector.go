@@ -56,7 +56,7 @@ func (f *faultInjector) draw(rule int) float64 {
 }
 
 func (r Rule) matches(call Call) bool {
-	return (r.Service == "" || r.Service == call.Service) &&
+	return (r.Service == "" || r.Service == call.Service || r.Service == "cloudwatch" && call.Service == "monitoring") &&
 		(r.Operation == "" || r.Operation == call.Operation) &&
 		(r.Function == "" || strings.Contains(call.Function, r.Function)) &&
 		(r.Caller == "" || strings.Contains(call.Caller, r.Caller)) &&

@@ -94,6 +94,9 @@ func anyCall(Call) bool     { return true }
 func isReceive(c Call) bool { return c.Service == "sqs" && c.Operation == "ReceiveMessage" }
 func isInvoke(c Call) bool  { return c.Operation == "Invoke" }
 
+// services are the names that a rule can have for a service: those of signatures, and cloudwatch, which signs as monitoring.
+var services = []string{"cloudformation", "cloudwatch", "dynamodb", "iam", "kms", "lambda", "logs", "monitoring", "s3", "sns", "sqs", "states", "sts"}
+
 // FaultKinds lists the kinds of faults.
 func FaultKinds() []string { return slices.Sorted(maps.Keys(faultKinds)) }
 
@@ -116,6 +119,9 @@ func ParseFaults(data []byte) (Faults, error) {
 		return f, err
 	}
 	for i, rule := range f.Rules {
+		if rule.Service != "" && !slices.Contains(services, rule.Service) { // it would never apply
+			return f, fmt.Errorf("faults: rules[%d].service is %q: must be one of %s", i, rule.Service, strings.Join(services, ", "))
+		}
 		// A zero looks as if it was left out, which means every call.
 		for name, zero := range map[string]bool{"share": rule.Share == 0, "nth": rule.Nth == 0, "times": rule.Times == 0} {
 			if raw, ok := given.Rules[i][name]; ok && zero {

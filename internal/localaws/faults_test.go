@@ -28,6 +28,7 @@ func TestParseFaultsNamesWhatIsWrong(t *testing.T) {
 		{`{"rules":[{"fault":"error","for":"1s"}]}`, `rules[0].for is "1s": must be a duration above 0 for delay and outage`},
 		{`{"rules":[{"fault":"delay","for":"soon"}]}`, `duration is "soon": must be a string like "1.5s"`},
 		{`{"rules":[{"fault":"delay","for":3}]}`, `duration is 3: must be a string like "1.5s"`},
+		{`{"rules":[{"fault":"error","service":"stepfunctions"}]}`, `rules[0].service is "stepfunctions": must be one of cloudformation, cloudwatch,`},
 		{`{"rules":[{"fault":"error","chance":1}]}`, `unknown field "chance"`},
 		{`{"seed":1} {}`, `must be one JSON object`},
 		{`[]`, `faults: `},
@@ -80,12 +81,16 @@ func TestPickFollowsTheRule(t *testing.T) {
 		{Rule{Fault: FaultError, Service: "dynamodb"}, nil},
 		{Rule{Fault: FaultError, Service: "sqs", Operation: "SendMessage", Caller: "states"}, []int{1, 2, 3, 4, 5}},
 		{Rule{Fault: FaultError, Caller: "insert-data"}, nil},
+		{Rule{Fault: FaultError, Service: "cloudwatch"}, nil},
 		{Rule{Fault: FaultReceive}, nil},
 		{Rule{Fault: FaultKill}, nil},
 	} {
 		if got := fired(5, sent, test.rule); !slices.Equal(got, test.want) {
 			t.Errorf("%+v fires on calls %v, want %v", test.rule, got, test.want)
 		}
+	}
+	if got := fired(1, Call{Service: "monitoring", Operation: "PutMetricData"}, Rule{Fault: FaultError, Service: "cloudwatch"}); len(got) != 1 {
+		t.Error("a rule for cloudwatch does not apply to a call of CloudWatch")
 	}
 	half := Rule{Fault: FaultError, Share: 0.3}
 	first := fired(10_000, sent, half)

@@ -139,6 +139,16 @@ func (s *lambdaService) serveInvoke(w http.ResponseWriter, r *http.Request, regi
 	}
 	request.TraceID = traceID(r.Header.Get("X-Amzn-Trace-Id"), fn.traced)
 	kind := r.Header.Get("X-Amz-Invocation-Type")
+	for name, known := range map[string][]string{
+		"X-Amz-Invocation-Type": {"", string(types.InvocationTypeRequestResponse), string(types.InvocationTypeEvent), string(types.InvocationTypeDryRun)},
+		"X-Amz-Log-Type":        {"", string(types.LogTypeNone), string(types.LogTypeTail)},
+		"X-Amz-Tenant-Id":       {""}, "X-Amz-Durable-Execution-Name": {""},
+	} {
+		if value := r.Header.Get(name); !slices.Contains(known, value) {
+			refuse(w, r, http.StatusBadRequest, "InvalidParameterValueException", fmt.Sprintf("Local AWS does not do %s: %s.", name, value))
+			return
+		}
+	}
 	if kind == string(types.InvocationTypeDryRun) {
 		w.WriteHeader(http.StatusNoContent)
 		return

@@ -474,6 +474,13 @@ func TestInvokeRequestErrors(t *testing.T) {
 	if a := h.call(t, `{}`, "X-Amz-Invocation-Type", "DryRun"); a.status != 204 {
 		t.Errorf("dry run: %+v", a)
 	}
+	for name, value := range map[string]string{
+		"X-Amz-Invocation-Type": "Sometimes", "X-Amz-Log-Type": "Head", "X-Amz-Tenant-Id": "blue", "X-Amz-Durable-Execution-Name": "run",
+	} {
+		if a := h.call(t, `{}`, name, value); a.status != 400 || a.errorType != "InvalidParameterValueException" {
+			t.Errorf("%s: %s: %+v, want it refused", name, value, a)
+		}
+	}
 	response, err := http.Post(h.url+"/2015-03-31/functions/nobody/invocations", "application/json", nil)
 	if err != nil {
 		t.Fatal(err)

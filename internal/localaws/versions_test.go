@@ -240,6 +240,17 @@ Outputs:
 	_, err = l.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Layers: []string{"arn:aws:lambda:eu-central-2:123456789012:layer:l:1"}})
 	expectCode(t, "layers", err, "InvalidParameterValueException")
 
+	_, err = l.lambda.CreateEventSourceMapping(ctx, &lambda.CreateEventSourceMappingInput{FunctionName: name, EventSourceArn: aws.String("arn:aws:sqs:eu-central-2:123456789012:q")})
+	expectCode(t, "an event source", err, "UnsupportedOperation")
+	_, err = l.lambda.PutFunctionEventInvokeConfig(ctx, &lambda.PutFunctionEventInvokeConfigInput{FunctionName: name, MaximumRetryAttempts: aws.Int32(1)})
+	expectCode(t, "retries of asynchronous invocations", err, "UnsupportedOperation")
+	_, err = l.lambda.CreateFunctionUrlConfig(ctx, &lambda.CreateFunctionUrlConfigInput{FunctionName: name, AuthType: types.FunctionUrlAuthTypeNone})
+	expectCode(t, "a function's URL", err, "UnsupportedOperation")
+	_, err = l.lambda.InvokeWithResponseStream(ctx, &lambda.InvokeWithResponseStreamInput{FunctionName: name})
+	expectCode(t, "a stream", err, "UnsupportedOperation")
+	_, err = l.lambda.PutProvisionedConcurrencyConfig(ctx, &lambda.PutProvisionedConcurrencyConfigInput{FunctionName: name, Qualifier: aws.String("2"), ProvisionedConcurrentExecutions: aws.Int32(1)})
+	expectCode(t, "provisioned concurrency", err, "UnsupportedOperation")
+
 	// Numbers are not given twice, and lists are paged.
 	greet("four")
 	if version := publish(); version != "3" {

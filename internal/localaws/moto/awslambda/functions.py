@@ -47,7 +47,7 @@ def check_settings(spec: dict[str, Any]) -> None:
     if spec.get("PackageType", "Zip") != "Zip":
         raise not_done(f"PackageType {spec['PackageType']}")
     if not spec.get("Runtime", "provided").startswith("provided"):
-        raise InvalidParameterValueException(f"Runtime is {spec['Runtime']}: local AWS runs provided.al2 and provided.al2023 only")
+        raise InvalidParameterValueException(f"Runtime is {spec['Runtime']}: local AWS runs only provided.al2 and provided.al2023")
     variables = (spec.get("Environment") or {}).get("Variables") or {}
     reserved = sorted(RESERVED & set(variables))
     if reserved:

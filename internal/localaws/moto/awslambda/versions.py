@@ -34,7 +34,7 @@ LAST_NUMBERS = {}  # of versions, by region and function; Lambda never gives a n
 
 
 def not_done(parameter: str) -> LambdaClientError:
-    return InvalidParameterValueException(f"{parameter}: local AWS does not do this")
+    return InvalidParameterValueException(f"Local AWS does not do {parameter}.")
 
 
 def conflict(message: str) -> LambdaClientError:
