@@ -24,6 +24,7 @@ func setupLocal(flags *flag.FlagSet) action {
 	python := flags.String("python", moto.Python("."), "Python `interpreter` that has moto")
 	envFile := flags.String("env-file", "", "also write the environment to this `file`, as soon as the endpoint serves")
 	faultsFile := flags.String("faults", "", "JSON `file` that says which calls fail; see docs/reliability.md")
+	queueNameDelay := flags.Duration("queue-name-delay", 0, "how `long` the name of a deleted queue is refused; AWS: 60s")
 	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so that it cannot outlive a script")
 	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		// Otherwise a write to a pipe whose reader has gone ends the process at once, and its folder stays.
@@ -42,6 +43,9 @@ func setupLocal(flags *flag.FlagSet) action {
 		if *port < 0 || *port > 65535 {
 			return fmt.Errorf("--port is %d: must be an integer from 0 to 65535", *port)
 		}
+		if *queueNameDelay < 0 {
+			return fmt.Errorf("--queue-name-delay is %s: must not be negative", *queueNameDelay)
+		}
 		var faults localaws.Faults
 		if *faultsFile != "" {
 			data, err := os.ReadFile(*faultsFile)
@@ -55,7 +59,7 @@ func setupLocal(flags *flag.FlagSet) action {
 		if *envFile != "" {
 			defer os.Remove(*envFile) // last: when the file is gone, everything is
 		}
-		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr, Faults: faults})
+		endpoint, err := localaws.Start(ctx, localaws.Options{Port: *port, Python: *python, Stderr: stderr, Faults: faults, QueueNameDelay: *queueNameDelay})
 		if err != nil {
 			return err
 		}

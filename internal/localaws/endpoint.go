@@ -35,6 +35,8 @@ type Options struct {
 	Stderr io.Writer  // warnings of the endpoint and of moto, os.Stderr if nil
 	Faults Faults     // calls that fail from the start; SetFaults changes them
 	OnCall func(Call) // called for every call once it is answered, from many goroutines; may be nil
+	// QueueNameDelay is how long the name of a deleted queue is refused: 60 seconds on AWS, and here not at all unless it is set.
+	QueueNameDelay time.Duration
 }
 
 // Endpoint is a running local AWS.
@@ -83,6 +85,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		}
 	}()
 	environment := motoEnvironment("CARNATION_ENGINE_ACCESS_KEY_ID="+EngineKeyID,
+		fmt.Sprintf("CARNATION_QUEUE_NAME_DELAY=%g", options.QueueNameDelay.Seconds()),
 		fmt.Sprintf("MOTO_PORT=%d", listener.Addr().(*net.TCPAddr).Port)) // where moto's URLs point, and its Step Functions engine calls
 	if e.moto, err = moto.Start(ctx, options.Python, filepath.Join(e.dir, "moto"), environment, options.Stderr); err != nil {
 		return nil, err

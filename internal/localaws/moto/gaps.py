@@ -8,10 +8,11 @@ import locks
 from awslambda import functions, versions
 from cloudformation import api
 from cloudwatch import alarms, metrics
-from dynamodb import update_item
-from s3 import bucket_policies, uploads
+from dynamodb import update_item, values
+from logs import events
+from s3 import bucket_policies, checksums, uploads
 from sns import subscriptions
-from sqs import message_move_tasks, queues
+from sqs import message_move_tasks, messages, queues
 from stepfunctions import choices, engine, executions, history, integrations, jsonpath, map_runs, redrive, state_errors, state_machines, task_errors
 from moto.core.config import default_user_config
 
@@ -21,15 +22,19 @@ def fill_gaps() -> None:
     api.fill_api()
     versions.fill_versions()
     functions.fill_functions()
+    values.fill_values()
     update_item.fill_update_item()
     alarms.fill_alarms()
     metrics.fill_metrics()
+    events.fill_events()
     subscriptions.fill_subscriptions()
     locks.fill_locks()  # after those above, because it locks their new methods
     message_move_tasks.fill_message_move_tasks()  # before the queues, which lock its methods
+    messages.fill_messages()
     queues.fill_queues()
     bucket_policies.fill_bucket_policies()
     uploads.fill_uploads()
+    checksums.fill_checksums()
     engine.fill_engine()
     jsonpath.fill_jsonpath()
     task_errors.fill_task_errors()

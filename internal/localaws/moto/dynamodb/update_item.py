@@ -1,7 +1,8 @@
 """DynamoDB's UpdateItem, made fast. moto parses the expressions of an update four times, walks through their trees hundreds of
 times, and needs Flask to route the call: 4 ms, which is most of the time of a run with many events. Here an update is done
 at once if its expressions are plain: it sets attributes to values or keeps existing ones, on conditions that an attribute
-does not exist OR has a value. moto does all other updates.
+does not exist OR has a value. Values and keys must be plain too: texts and whole numbers, far from every limit. moto does all
+other updates, and values.py checks them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ TARGET = "DynamoDB_20120810.UpdateItem"
 PARTS = {"TableName", "Key", "UpdateExpression", "ConditionExpression", "ExpressionAttributeValues"}
 SETS = re.compile(r"(\w+) = (?:if_not_exists\((\w+), (:\w+)\)|(:\w+))(?:, |$)")
 HOLDS = re.compile(r"(?:attribute_not_exists\((\w+)\)|(\w+) = (:\w+))(?: OR |$)")
+MOST_DIGITS = 37  # of a number that needs no check and that DynamoDB keeps as it is
+MOST_TEXT = 1000  # characters of a key, or of an attribute that is kept
+MOST_REQUEST = 50_000  # bytes
 REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
 REFUSED = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed"}
 
@@ -53,6 +57,17 @@ def plain(update: str, condition: str) -> tuple[list[tuple[str, ...]], list[tupl
     return sets, holds, {one[2] for one in sets + holds if one[2]}
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a value is a text or a whole number from 0."""
+    if len(value) != 1:
+        return False
+    if "S" in value:
+        return type(value["S"]) is str
+    number = value.get("N")
+    return (type(number) is str and number.isdigit() and number.isascii() and len(number) <= MOST_DIGITS
+            and (number[0] != "0" or number == "0"))
+
+
 def plain_update(self: DynamoDBBackend, body: dict[str, Any]) -> bool | None:
     """Does an update if it is plain. Returns whether its condition was true, or None if it is not plain."""
     table, key, values = self.tables.get(body.get("TableName")), body.get("Key"), body.get("ExpressionAttributeValues", {})
@@ -63,13 +78,18 @@ def plain_update(self: DynamoDBBackend, body: dict[str, Any]) -> bool | None:
     kinds = {table.hash_key_attr: table.hash_key_type, table.range_key_attr: table.range_key_type}
     if {name: next(iter(value), None) for name, value in key.items()} != kinds or used != set(values):
         return None
-    if any(list(value) not in (["N"], ["S"]) for value in values.values()) or any(one[0] in key for one in sets):
+    if not all(map(is_plain, values.values())) or not all(map(is_plain, key.values())) or any(one[0] in key for one in sets):
+        return None
+    if not all(0 < len(text) <= MOST_TEXT for value in key.values() for text in value.values()):
         return None
     hash_key, range_key = DynamoType(key[table.hash_key_attr]), DynamoType(key[table.range_key_attr])
     item = table.get_item(hash_key, range_key)
     there = item.attrs if item else {}
     if not there.keys() <= kinds.keys() | {one[0] for one in sets}:
         return None  # such an item could become too large
+    for _, name, _ in sets:
+        if name in there and (there[name].type not in ("N", "S") or len(there[name].value) > MOST_TEXT):
+            return None
     typed = {name: DynamoType(value) for name, value in values.items()}
     if holds and not any(missing not in there if missing else name in there and there[name] == typed[value]
                          for missing, name, value in holds):
@@ -85,6 +105,8 @@ def answer_update(authorization: str, request: bytes) -> tuple[str, list[tuple[s
     """Returns status line, headers and body for a plain UpdateItem, or None for any other."""
     region = REGION.search(authorization)
     if region is None:
+        return None
+    if len(request) > MOST_REQUEST:
         return None
     try:
         held = dynamodb_backends[ACCOUNT_ID][region.group(1)].plain_update(json.loads(request))

@@ -1,19 +1,20 @@
 """SQS queues: claims that end, retention, and speed. moto accepts every receipt handle that a message ever had, so a
 consumer whose claim has ended can delete or release a message that another one works on. It keeps messages past their
-retention, and cannot read RedriveAllowPolicy. AWS accepts only the latest handle, drops messages that are past their
+retention, takes any number for an attribute, and cannot read RedriveAllowPolicy. AWS accepts only the latest handle, drops messages that are past their
 retention, and answers with every attribute.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from moto.sqs import models as sqs_models
-from moto.sqs.exceptions import InvalidAttributeValue, InvalidParameterValue, ReceiptHandleIsInvalid
+from moto.sqs.exceptions import InvalidAttributeValue, InvalidParameterValue, ReceiptHandleIsInvalid, SQSException
 
 from clients import ENDPOINT_URL
 from locks import serialise
@@ -31,10 +32,15 @@ RANGES = {
     "VisibilityTimeout": (0, 43_200),
 }
 
+# How long a deleted queue's name is refused: 60 seconds on AWS. Nobody wants to wait here, unless that is what is to be tried.
+NAME_DELAY = float(os.environ.get("CARNATION_QUEUE_NAME_DELAY") or 0)
+REFUSED_UNTIL = {}  # (region, name) -> when it can be used again
+
 
 def fill_queues() -> None:
     queue, backend, message = sqs_models.Queue, sqs_models.SQSBackend, sqs_models.Message
     receive, delete, get_attributes = backend.receive_message, queue.delete_message, backend.get_queue_attributes
+    create, remove = backend.create_queue, backend.delete_queue
     change_visibility, set_attributes = backend.change_message_visibility, queue._set_attributes
     queue.BASE_ATTRIBUTES = queue.BASE_ATTRIBUTES + ["RedriveAllowPolicy"]
     queue.redrive_allow_policy = None
@@ -141,6 +147,17 @@ def fill_queues() -> None:
             with source._messages_lock:
                 source._messages_lock.wait_for(lambda: source.messages, timeout=min(left, 0.5))
 
+    def create_queue(self: SQSBackend, name: str, *args: Any, **kwargs: Any) -> Queue:
+        if name not in self.queues and time.monotonic() < REFUSED_UNTIL.get((self.region_name, name), 0):
+            raise SQSException("AWS.SimpleQueueService.QueueDeletedRecently",
+                               "You must wait 60 seconds after deleting a queue before you can create another with the same name.")
+        return create(self, name, *args, **kwargs)
+
+    def delete_queue(self: SQSBackend, queue_name: str) -> None:
+        remove(self, queue_name)
+        REFUSED_UNTIL[(self.region_name, queue_name)] = time.monotonic() + NAME_DELAY
+
+    backend.create_queue, backend.delete_queue = create_queue, delete_queue
     queue._set_attributes, queue.delete_message = _set_attributes, delete_message
     backend.change_message_visibility = change_message_visibility
     backend.get_queue_attributes = get_queue_attributes

@@ -21,3 +21,12 @@ class TestPlain(unittest.TestCase):
         ):
             with self.subTest(update=update, condition=condition):
                 self.assertIsNone(update_item.plain(update, condition))
+
+    def test_plain_values(self) -> None:
+        for value in ({"S": ""}, {"S": "x"}, {"N": "0"}, {"N": "70"}, {"N": "9" * 37}):
+            with self.subTest(value):
+                self.assertTrue(update_item.is_plain(value))
+        for value in ({"N": "9" * 38}, {"N": "-0"}, {"N": "07"}, {"N": "1.0"}, {"N": "1E5"}, {"N": "-7"}, {"N": "٣"}, {"N": ""}, {"N": 5}, {"S": 5}, {}, {"S": "x", "N": "1"},
+                      {"BOOL": True}, {"SS": ["a"]}):
+            with self.subTest(value):
+                self.assertFalse(update_item.is_plain(value))

@@ -1,0 +1,1 @@
+"""CloudWatch Logs: what moto lacks or does differently."""
