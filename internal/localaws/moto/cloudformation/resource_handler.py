@@ -146,6 +146,12 @@ class Handler:
         """Updates the resource in place. Returns its attributes."""
         raise NotImplementedError
 
+    def refuse_unknown(self, properties: dict[str, Any], *known: str) -> None:
+        """Fails if there are properties that the type would drop."""
+        unknown = sorted(set(properties) - set(known) - {"Tags"})
+        if unknown:
+            raise Failure(f"Properties validation failed: local AWS does not do {', '.join(unknown)} of {self.type_name}")
+
     def tag(self, physical_id: str, tags: dict[str, str], removed: list[str]) -> None:
         """Sets the tags of a taggable resource, and removes some."""
         raise NotImplementedError

@@ -24,6 +24,10 @@ def invalid(message: str) -> ValidationError:
     return ValidationError(message=message)
 
 
+SECTIONS = ("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Rules", "Mappings", "Conditions", "Resources", "Outputs")
+ATTRIBUTES = ("Type", "Properties", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata")
+
+
 class TemplateLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML as CloudFormation reads it: `!Ref x` is {"Ref": x}, and dates stay text."""
 
@@ -53,22 +57,38 @@ def parse_template(text: str) -> dict[str, Any]:
         raise invalid("Template format error: unsupported structure.")
     if not isinstance(template.get("Resources"), dict) or not template["Resources"]:
         raise invalid("Template format error: At least one Resources member must be defined.")
+    unknown = [name for name in template if name not in SECTIONS]
+    if "Transform" in unknown or "Hooks" in unknown:
+        raise invalid(f"Local AWS does not do {' and '.join(name for name in unknown if name in ('Transform', 'Hooks'))} of a template.")
+    if unknown:
+        raise invalid(f"Invalid template property or properties [{', '.join(map(str, unknown))}]")
     for name, resource in template["Resources"].items():
         if not isinstance(resource, dict) or "Type" not in resource:
             raise invalid(f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member.")
+        unserved = [one for one in ("CreationPolicy", "UpdatePolicy") if one in resource]
+        if unserved:
+            raise invalid(f"Local AWS does not do {' and '.join(unserved)} of resource {name}.")
+        others = [one for one in resource if one not in ATTRIBUTES]
+        if others:
+            raise invalid(f"Invalid template resource property '{others[0]}'")
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if resource.get(policy) == "Snapshot":
+                raise invalid(f"Template error: resource type {resource['Type']} does not support {policy} Snapshot")
     return template
 
 
 def template_at(url: str, region: str) -> str:
     """Returns the text at a TemplateURL, in any form of S3's URLs."""
     parts = urllib.parse.urlparse(url)
+    version = urllib.parse.parse_qs(parts.query).get("versionId")
+    more = {"VersionId": version[0]} if version else {}
     host, path = parts.hostname or "", urllib.parse.unquote(parts.path.lstrip("/"))
     in_host = re.match(r"(.+)\.s3[.-]", host)
     bucket, _, key = (in_host.group(1), "", path) if in_host else path.partition("/")
     if not bucket or not key:
         raise invalid("TemplateURL must be a supported URL.")
     try:
-        body = own_client("s3", region).get_object(Bucket=bucket, Key=key)["Body"].read()
+        body = own_client("s3", region).get_object(Bucket=bucket, Key=key, **more)["Body"].read()
     except botocore.exceptions.ClientError as error:
         raise invalid(f"S3 error: {error.response['Error']['Message']} ({url})")
     return body.decode("utf-8")

@@ -135,6 +135,37 @@ class TestCreation(StackTest):
         self.assertEqual(refusal(self.cfn.detect_stack_drift, StackName=self.name)[0], "UnsupportedOperation")
         self.assertIn("cannot be called", refusal(self.cfn.cancel_update_stack, StackName=self.name)[1])
 
+    def test_what_is_not_done_of_a_template_is_refused(self) -> None:
+        for more, message in (
+            ({"Transform": "AWS::LanguageExtensions"}, "does not do Transform"), ({"Globals": {}}, "Invalid template property or properties [Globals]"),
+            ({"Resources": {"R": dict(queue(), CreationPolicy={})}}, "does not do CreationPolicy"), ({"Resources": {"R": dict(queue(), Depends="x")}}, "'Depends'"),
+            ({"Resources": {"R": dict(queue(), DeletionPolicy="Snapshot")}}, "does not support DeletionPolicy Snapshot"),
+            ({"Resources": {"R": {"Type": "AWS::EC2::Instance"}}}, "Unrecognized resource types"),
+        ):
+            with self.subTest(more):
+                code, said = refusal(self.create, template=json.dumps(dict({"Resources": {"R": queue()}}, **more)))
+                self.assertEqual(code, "ValidationError")
+                self.assertIn(message, said)
+
+    def test_what_is_not_done_of_a_resource_fails(self) -> None:
+        for kind, properties in (
+            ("AWS::Logs::LogGroup", {"LogGroupClass": "INFREQUENT_ACCESS"}), ("AWS::SNS::Topic", {"DataProtectionPolicy": {}}), ("AWS::SQS::Queue", {"Fifo": True}),
+            ("AWS::S3::Bucket", {"WebsiteConfiguration": {}}), ("AWS::KMS::Key", {"KeyPolicy": {}, "MultiRegion": True}),
+        ):
+            with self.subTest(kind):
+                stack_id = self.create(body(R={"Type": kind, "Properties": properties}))
+                self.assertEqual(self.status(stack_id), "ROLLBACK_COMPLETE")
+                self.cfn.delete_stack(StackName=stack_id)
+
+    def test_versions_of_objects(self) -> None:
+        url = self.put("versioned", body(R=queue(DelaySeconds=1)))
+        client("s3").put_bucket_versioning(Bucket="templates", VersioningConfiguration={"Status": "Enabled"})
+        old = client("s3").put_object(Bucket="templates", Key="versioned", Body=body(R=queue(DelaySeconds=2)).encode())["VersionId"]
+        self.put("versioned", body(R=queue(DelaySeconds=3)))
+        self.addCleanup(self.cfn.delete_stack, StackName=self.name)
+        self.cfn.create_stack(StackName=self.name, TemplateURL=f"{url}?versionId={old}")
+        self.assertEqual(self.delay(), "2")
+
     def test_exports(self) -> None:
         def template(name: str) -> str:
             return json.dumps({"Resources": {"R": queue()}, "Outputs": {"O": {"Value": "v", "Export": {"Name": name}}}})
@@ -283,6 +314,23 @@ class TestUpdate(StackTest):
         self.update(body(R=queue(DelaySeconds=2, QueueName="another")))
         self.assertEqual(self.status(), "UPDATE_ROLLBACK_COMPLETE")
         self.assertIn("Invalid stack policy", refusal(self.cfn.set_stack_policy, StackName=self.name, StackPolicyBody='{"Statement": [{}]}')[1])
+
+
+    def test_a_permissions_boundary(self) -> None:
+        def role(**more: Any) -> str:
+            trust = {"Version": "2012-10-17",
+                     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+            return body(R={"Type": "AWS::IAM::Role", "Properties": dict({"AssumeRolePolicyDocument": trust, "RoleName": "bounded"}, **more)})
+
+        def boundary() -> str | None:
+            return client("iam").get_role(RoleName="bounded")["Role"].get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+
+        self.create(role(PermissionsBoundary="arn:aws:iam::123456789012:policy/a"))
+        self.assertEqual(boundary(), "arn:aws:iam::123456789012:policy/a")
+        self.update(role(PermissionsBoundary="arn:aws:iam::123456789012:policy/b"))
+        self.assertEqual(boundary(), "arn:aws:iam::123456789012:policy/b")
+        self.update(role())
+        self.assertIsNone(boundary())
 
 
 class TestDeletion(StackTest):

@@ -25,7 +25,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 class TestParse(unittest.TestCase):
     def test_short_forms(self) -> None:
-        found = parsed("X: [!Ref A, !GetAtt A.B.C, !Condition C, !Sub '${A}', !Join ['-', [!Ref B]]]")["X"]
+        found = parsed("Metadata: [!Ref A, !GetAtt A.B.C, !Condition C, !Sub '${A}', !Join ['-', [!Ref B]]]")["Metadata"]
         self.assertEqual(found, [
             {"Ref": "A"}, {"Fn::GetAtt": ["A", "B.C"]}, {"Condition": "C"}, {"Fn::Sub": "${A}"}, {"Fn::Join": ["-", [{"Ref": "B"}]]}])
 

@@ -18,6 +18,9 @@ class Function(Handler):
 
     def api_properties(self, properties: dict[str, Any]) -> dict[str, Any]:
         wanted = {n: v for n, v in properties.items() if n not in ("ReservedConcurrentExecutions", "Tags")}
+        for name in ("ZipFile", "S3ObjectVersion"):
+            if name in wanted.get("Code", {}):
+                raise Failure(f"Code.{name} is not supported here: name an S3Bucket and an S3Key")
         if "KmsKeyArn" in wanted:
             wanted["KMSKeyArn"] = wanted.pop("KmsKeyArn")
         return wanted
@@ -26,8 +29,6 @@ class Function(Handler):
         name = self.name(properties, 64)
         self.refuse_existing(name, "get_function", FunctionName=name)
         wanted = dict(self.api_properties(properties), FunctionName=name, Tags=tag_map(properties.get("Tags")))
-        if "ZipFile" in wanted["Code"]:
-            raise Failure("Code.ZipFile is not supported here: put the zip file on S3")
         arn = self.call("create_function", **wanted)["FunctionArn"]
         try:
             self.reserve(name, properties)

@@ -50,6 +50,11 @@ class Role(Handler):
             Description=new.get("Description", ""),
             MaxSessionDuration=new.get("MaxSessionDuration", 3600),
         )
+        boundary = new.get("PermissionsBoundary")
+        if boundary:
+            self.call("put_role_permissions_boundary", RoleName=physical_id, PermissionsBoundary=boundary)
+        elif "PermissionsBoundary" in old:
+            self.call("delete_role_permissions_boundary", RoleName=physical_id)
         self.change_policies(physical_id, old, new)
         return self.attributes(physical_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Failure, Handler, resource_type, tag_map
+from cloudformation.resource_handler import Handler, resource_type, tag_map
 
 
 @resource_type("AWS::Logs::LogGroup")
@@ -13,12 +13,10 @@ class LogGroup(Handler):
     name_property = "LogGroupName"
     replaced_by = ("LogGroupName",)
     taggable = True
+    known = ("LogGroupName", "RetentionInDays", "KmsKeyId")
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        known = {"LogGroupName", "RetentionInDays", "KmsKeyId", "Tags", "LogGroupClass", "DeletionProtectionEnabled"}
-        unknown = set(properties) - known
-        if unknown:
-            raise Failure(f"Properties validation failed: extraneous key [{', '.join(sorted(unknown))}] is not permitted")
+        self.refuse_unknown(properties, *self.known)
         name = self.name(properties, 512)
         settings = {"kmsKeyId": properties["KmsKeyId"]} if "KmsKeyId" in properties else {}
         self.call("create_log_group", logGroupName=name, tags=tag_map(properties.get("Tags")), **settings)
@@ -32,6 +30,7 @@ class LogGroup(Handler):
         return {"Arn": self.arn("logs", f"log-group:{name}:*")}
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.refuse_unknown(new, *self.known)
         if old.get("KmsKeyId") != new.get("KmsKeyId"):
             if "KmsKeyId" in new:
                 self.call("associate_kms_key", logGroupName=physical_id, kmsKeyId=new["KmsKeyId"])

@@ -31,6 +31,7 @@ class NestedStack(Handler):
         return {"Outputs." + o["OutputKey"]: o["OutputValue"] for o in child.outputs or []}
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self.refuse_unknown(properties, "TemplateURL", "Parameters", "NotificationARNs", "TimeoutInMinutes")
         text = template_at(properties["TemplateURL"], self.region)
         name = f"{self.stack.name}-{self.logical_id}-{uuid.uuid4().hex[:12].upper()}"
         child = self.stack.make_child(name, text, self.parameters(properties), tag_map(properties.get("Tags")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Handler, resource_type, tag_list
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_list
 
 
 @resource_type("AWS::SNS::Topic")
@@ -15,7 +15,9 @@ class Topic(Handler):
     taggable = True
 
     def api_attributes(self, properties: dict[str, Any]) -> dict[str, Any]:
-        return {n: v for n, v in properties.items() if n not in ("TopicName", "Tags", "Subscription", "DataProtectionPolicy")}
+        self.refuse_unknown(properties, "TopicName", "Subscription", "DisplayName", "KmsMasterKeyId", "FifoTopic", "ContentBasedDeduplication",
+                            "SignatureVersion", "TracingConfig")
+        return {n: v for n, v in properties.items() if n not in ("TopicName", "Tags", "Subscription")}
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         name = self.name(properties, 256)
@@ -28,6 +30,8 @@ class Topic(Handler):
         return arn, {"TopicArn": arn, "TopicName": name}
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        if old.get("Subscription") != new.get("Subscription"):
+            raise Failure("Local AWS does not change the Subscription of a topic: use AWS::SNS::Subscription")
         wanted = self.api_attributes(new)
         for name in set(self.api_attributes(old)) | set(wanted):
             self.call("set_topic_attributes", TopicArn=physical_id, AttributeName=name, AttributeValue=wanted.get(name, ""))
@@ -49,13 +53,14 @@ class Subscription(Handler):
     replaced_by = ("TopicArn", "Protocol", "Endpoint")
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        settings = {n: v for n, v in properties.items() if n not in ("TopicArn", "Protocol", "Endpoint", "Region")}
+        self.refuse_unknown(properties, "TopicArn", "Protocol", "Endpoint", "RawMessageDelivery", "FilterPolicy", "FilterPolicyScope", "RedrivePolicy")
+        settings = {n: v for n, v in properties.items() if n not in ("TopicArn", "Protocol", "Endpoint")}
         main = {n: v for n, v in properties.items() if n in ("TopicArn", "Protocol", "Endpoint")}
         arn = self.call("subscribe", Attributes=settings, ReturnSubscriptionArn=True, **main)["SubscriptionArn"]
         return arn, {"Arn": arn}
 
     def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        for name in (set(old) | set(new)) - {"TopicArn", "Protocol", "Endpoint", "Region"}:
+        for name in (set(old) | set(new)) - {"TopicArn", "Protocol", "Endpoint"}:
             self.call("set_subscription_attributes", SubscriptionArn=physical_id,
                       AttributeName=name, AttributeValue=new.get(name, ""))
         return {"Arn": physical_id}

@@ -22,8 +22,9 @@ class StateMachine(Handler):
     def definition(self, properties: dict[str, Any]) -> str:
         if "DefinitionS3Location" in properties:
             bucket, key = properties["DefinitionS3Location"]["Bucket"], properties["DefinitionS3Location"]["Key"]
+            version = {"VersionId": properties["DefinitionS3Location"]["Version"]} if "Version" in properties["DefinitionS3Location"] else {}
             try:
-                text = own_client("s3", self.region).get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+                text = own_client("s3", self.region).get_object(Bucket=bucket, Key=key, **version)["Body"].read().decode()
             except botocore.exceptions.ClientError as error:
                 raise Failure(f"DefinitionS3Location s3://{bucket}/{key}: {error.response['Error']['Message']}")
         else:
@@ -33,6 +34,8 @@ class StateMachine(Handler):
         return text
 
     def api_properties(self, properties: dict[str, Any]) -> dict[str, Any]:
+        self.refuse_unknown(properties, "Definition", "DefinitionString", "DefinitionS3Location", "DefinitionSubstitutions", "EncryptionConfiguration",
+                            "LoggingConfiguration", "RoleArn", "StateMachineName", "StateMachineType", "TracingConfiguration")
         wanted = {"definition": self.definition(properties), "roleArn": properties["RoleArn"]}
         for name in ("LoggingConfiguration", "TracingConfiguration", "EncryptionConfiguration"):
             if name in properties:
