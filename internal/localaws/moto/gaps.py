@@ -8,7 +8,7 @@ import locks
 from awslambda import functions, versions
 from cloudformation import api
 from cloudwatch import alarms, metrics
-from dynamodb import update_item, values
+from dynamodb import scan, update_item, values
 from logs import events
 from s3 import bucket_policies, checksums, uploads
 from sns import subscriptions
@@ -23,6 +23,7 @@ def fill_gaps() -> None:
     versions.fill_versions()
     functions.fill_functions()
     values.fill_values()
+    scan.fill_scan()
     update_item.fill_update_item()
     alarms.fill_alarms()
     metrics.fill_metrics()
