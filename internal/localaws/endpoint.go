@@ -181,10 +181,10 @@ func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, invo
 		e.tableTurns <- struct{}{}
 		defer func() { <-e.tableTurns }()
 	}
-	e.proxy.ServeHTTP(w, r)
 	if changesFunctions(call, r) {
-		e.lambda.forget(r.Context())
+		defer e.lambda.change(r.Context())()
 	}
+	e.proxy.ServeHTTP(w, r)
 }
 
 // SetFaults makes calls fail from now on. The zero value ends that.

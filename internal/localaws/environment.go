@@ -55,6 +55,9 @@ func (fn *function) processEnvironment(endpoint, logStream, temp string) map[str
 		"LAMBDA_TASK_ROOT":                fn.codeDir,
 		"LAMBDA_RUNTIME_DIR":              runtimeDir,
 	})
+	if fn.logLevel != "" {
+		env["AWS_LAMBDA_LOG_LEVEL"] = fn.logLevel
+	}
 	return env
 }
 
@@ -71,8 +74,8 @@ func motoEnvironment(more ...string) []string {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		upper := strings.ToUpper(name)
-		ours := slices.ContainsFunc([]string{"AWS_", "MOTO_", "TEST_", "S3_", "SF_", "CARNATION_"}, func(prefix string) bool { return strings.HasPrefix(upper, prefix) })
-		if !ours && !strings.HasSuffix(upper, "_PROXY") && upper != "INITIAL_NO_AUTH_ACTION_COUNT" && upper != "VALIDATE_LAMBDA_S3" {
+		changes := slices.ContainsFunc([]string{"AWS_", "MOTO_", "TEST_", "S3_", "SF_", "CARNATION_"}, func(prefix string) bool { return strings.HasPrefix(upper, prefix) })
+		if !changes && !strings.HasSuffix(upper, "_PROXY") && upper != "INITIAL_NO_AUTH_ACTION_COUNT" && upper != "VALIDATE_LAMBDA_S3" {
 			env = append(env, entry)
 		}
 	}

@@ -35,6 +35,8 @@ type function struct {
 	reserved            int // concurrency of all versions together, -1 for none
 	variables           map[string]string
 	logGroup, logFormat string
+	logLevel            string // for what the function logs, "" if not set
+	platformLevel       string // for what Lambda logs, "" if not set
 	traced              bool   // tracing is active
 	fingerprint         string // of everything that is deployed
 	codeURL, codeDir    string
@@ -68,7 +70,9 @@ func (s *lambdaService) find(ctx context.Context, region, name, qualifier string
 		}
 		s.deployed[fn.id()] = fn
 	}
-	s.known[asked] = s.deployed[fn.id()]
+	if s.changing == 0 {
+		s.known[asked] = s.deployed[fn.id()]
+	}
 	return s.deployed[fn.id()], nil
 }
 
@@ -127,6 +131,7 @@ func described(out *lambda.GetFunctionOutput, region string) (*function, error) 
 		if c.LoggingConfig.LogFormat != "" {
 			fn.logFormat = string(c.LoggingConfig.LogFormat)
 		}
+		fn.logLevel, fn.platformLevel = string(c.LoggingConfig.ApplicationLogLevel), string(c.LoggingConfig.SystemLogLevel)
 	}
 	if c.Environment != nil {
 		fn.variables = c.Environment.Variables

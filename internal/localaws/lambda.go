@@ -34,7 +34,8 @@ type lambdaService struct {
 	endpoint string // where functions call AWS
 
 	mu        sync.Mutex
-	known     map[string]*function // by region and the name they were asked for; empty after forget
+	known     map[string]*function // by region and the name they were asked for, while nothing is changing
+	changing  int                  // calls that may change functions
 	deployed  map[string]*function // by ARN and version, as last seen
 	invoking  map[string]int       // by ARN: all versions together
 	instances map[*instance]bool   // that run
@@ -78,12 +79,20 @@ func (s *lambdaService) close() error {
 	return err
 }
 
-// forget makes the next invocation of every function look it up again, and ends the copies of what has been replaced.
-func (s *lambdaService) forget(ctx context.Context) {
+// change has every invocation look its function up, until the returned function is called, which ends the copies of what has been
+// replaced. A stack can take long to update, and its functions change in the middle.
+func (s *lambdaService) change(ctx context.Context) (done func()) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changing++
 	clear(s.known)
-	s.mu.Unlock()
-	s.retireReplaced(ctx)
+	return func() {
+		s.mu.Lock()
+		s.changing--
+		clear(s.known)
+		s.mu.Unlock()
+		s.retireReplaced(ctx)
+	}
 }
 
 // serveInvoke answers the Invoke operation.
@@ -253,8 +262,10 @@ func (s *lambdaService) report(fn *function, in *instance, requestID string, beg
 		return result
 	}
 	result.logTail = in.readOutput()
-	s.logs.add(in.stream, fmt.Sprintf(`{"time":%q,"type":"platform.report","record":{"requestId":%q,"status":%q,"metrics":{"durationMs":%.3f,"memorySizeMB":%d,"maxMemoryUsedMB":%d}}}`,
-		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), requestID, status, float64(time.Since(begun).Microseconds())/1000, fn.memoryMB, in.MaxMemoryMB()))
+	if fn.platformLevel != string(types.SystemLogLevelWarn) { // a report is of the level INFO
+		s.logs.add(in.stream, fmt.Sprintf(`{"time":%q,"type":"platform.report","record":{"requestId":%q,"status":%q,"metrics":{"durationMs":%.3f,"memorySizeMB":%d,"maxMemoryUsedMB":%d}}}`,
+			time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), requestID, status, float64(time.Since(begun).Microseconds())/1000, fn.memoryMB, in.MaxMemoryMB()))
+	}
 	fn.give(in)
 	return result
 }

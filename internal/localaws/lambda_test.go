@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,7 @@ func (h *misbehaving) change(f func(b *backend)) {
 	h.backend.mu.Lock()
 	f(h.backend)
 	h.backend.mu.Unlock()
-	h.forget(context.Background())
+	h.lambdaService.change(context.Background())()
 }
 
 type answer struct {
@@ -333,6 +334,62 @@ func TestFunctionGetsATraceOfEachInvocation(t *testing.T) {
 	}
 }
 
+func TestFunctionThatChangesDuringACallIsLookedUp(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	done := h.lambdaService.change(t.Context())
+	for _, greeting := range []string{"one", "two"} {
+		h.backend.mu.Lock()
+		h.backend.config["Environment"] = map[string]any{"Variables": map[string]string{"GREETING": greeting}}
+		h.backend.mu.Unlock()
+		if a := h.call(t, `{}`); a.payload["greeting"] != greeting {
+			t.Errorf("while a stack is being updated, the function says %v, want %s", a.payload["greeting"], greeting)
+		}
+	}
+	done()
+}
+
+func TestLogLevelsAreThoseOfTheFunction(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	if level, ok := h.call(t, `{}`).seen(t)["AWS_LAMBDA_LOG_LEVEL"]; ok {
+		t.Errorf("without a level, the function finds %q", level)
+	}
+	h.flushLogs(t.Context())
+	before := strings.Count(h.backend.logged, "platform.report")
+	h.change(func(b *backend) {
+		b.config["LoggingConfig"] = map[string]string{"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "SystemLogLevel": "WARN", "LogGroup": "/aws/lambda/misbehave"}
+	})
+	if level := h.call(t, `{}`).seen(t)["AWS_LAMBDA_LOG_LEVEL"]; level != "DEBUG" {
+		t.Errorf("the function finds the level %q, want DEBUG", level)
+	}
+	h.flushLogs(t.Context())
+	if after := strings.Count(h.backend.logged, "platform.report"); before != 1 || after != 1 {
+		t.Errorf("%d reports before and %d after Lambda's level is WARN, want 1", before, after)
+	}
+}
+
+func TestMotoGetsNothingThatChangesIt(t *testing.T) { // not parallel, because it changes the environment
+	for _, name := range []string{
+		"AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "MOTO_ALLOW_NONEXISTENT_REGION", "INITIAL_NO_AUTH_ACTION_COUNT", "TEST_SERVER_MODE",
+		"VALIDATE_LAMBDA_S3", "S3_UPLOAD_PART_MIN_SIZE", "SF_EXECUTION_HISTORY_TYPE", "https_proxy", "ALL_PROXY",
+	} {
+		t.Setenv(name, "host")
+	}
+	t.Setenv("PYTHONPATH", "kept")
+	env := motoEnvironment("MOTO_PORT=1")
+	for _, entry := range env {
+		if strings.HasSuffix(entry, "=host") {
+			t.Errorf("moto gets %s", entry)
+		}
+	}
+	for _, want := range []string{"PYTHONPATH=kept", "PATH=" + os.Getenv("PATH"), "AWS_CONFIG_FILE=" + os.DevNull, "NO_PROXY=*", "MOTO_PORT=1"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("moto does not get %s", want)
+		}
+	}
+}
+
 func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	h := newMisbehaving(t)
@@ -419,7 +476,7 @@ func TestNewDeploymentReplacesWarmCopies(t *testing.T) {
 	if after.payload["greeting"] != "goodbye" || after.payload["pid"] == before.payload["pid"] {
 		t.Errorf("after the update the function saw %s", after.body)
 	}
-	h.forget(context.Background())
+	h.lambdaService.change(context.Background())()
 	if again := h.call(t, `{}`); again.payload["pid"] != after.payload["pid"] {
 		t.Error("a call that changed nothing replaced the warm copy")
 	}
