@@ -37,6 +37,13 @@ export AWS_REGION := $(REGION)
 export AWS_DEFAULT_REGION := $(REGION)
 endif
 
+# Local AWS has no endpoints for FIPS, dual stack or an account. With such a setting, aws would refuse to call it.
+ifneq ($(filter http://127.0.0.1:% http://localhost:%,$(AWS_ENDPOINT_URL)),)
+export AWS_USE_FIPS_ENDPOINT := false
+export AWS_USE_DUALSTACK_ENDPOINT := false
+export AWS_ACCOUNT_ID_ENDPOINT_MODE := disabled
+endif
+
 # The scripts parse the output of aws, so your configuration must not change its form.
 export AWS_PAGER :=
 export AWS_CLI_AUTO_PROMPT := off

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -40,7 +39,7 @@ type Stack struct {
 // Open finds the stack by its name, in the account and the region of the usual AWS configuration. The error says so if there
 // is no such stack, or if an output is missing.
 func Open(ctx context.Context, name string) (*Stack, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := configuration(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
