@@ -13,7 +13,7 @@ from logs import events
 from s3 import bucket_policies, checksums, uploads
 from sns import subscriptions
 from sqs import message_move_tasks, messages, queues
-from stepfunctions import choices, engine, executions, history, integrations, jsonpath, map_runs, redrive, state_errors, state_machines, task_errors
+from stepfunctions import choices, engine, executions, history, integrations, jsonata, jsonpath, map_runs, redrive, state_errors, state_machines, task_errors
 from moto.core.config import default_user_config
 
 
@@ -38,6 +38,7 @@ def fill_gaps() -> None:
     checksums.fill_checksums()
     engine.fill_engine()
     jsonpath.fill_jsonpath()
+    jsonata.fill_jsonata()
     task_errors.fill_task_errors()
     state_errors.fill_state_errors()
     choices.fill_choices()

@@ -1,5 +1,5 @@
 """What a state machine's definition may say. moto accepts fields that it then ignores (a Retry of a Pass state, a Lambda
-parameter that it does not know), and JSONata and variables, which it cannot evaluate. AWS refuses a definition with a field
+parameter that it does not know), and variables, which it cannot evaluate. JSONata is run in some types of states. AWS refuses a definition with a field
 that it does not know. Here, a definition is refused if AWS refuses it, or if local AWS does not do what it says. What is
 accepted is done. https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html
 """
@@ -58,7 +58,9 @@ STATES = {
 }
 PROGRAM = {"Comment", "StartAt", "States", "QueryLanguage"}
 TEMPLATES = ("Parameters", "ItemSelector", "ResultSelector", "BatchInput")
-JSONATA = "JSONata (QueryLanguage must be JSONPath)"
+# The fields of the states that jsonata.py runs.
+JSONATA_STATES = {"Task": NEXT | CAUGHT | {"Resource", "Arguments", "Output", "TimeoutSeconds"}, "Pass": NEXT | {"Output"}, "Fail": {"Error", "Cause"}}
+JSONATA = "JSONata here (QueryLanguage may be JSONata in a Task, a Pass or a Fail state)"
 NOT_RUN = {"Assign": "variables", "Arguments": JSONATA, "Output": JSONATA, "Items": JSONATA, "Condition": JSONATA,
            "Credentials": "tasks in another role than the state machine's"}
 OPERATORS = {operator.name for operator in ComparisonOperatorType}
@@ -227,9 +229,9 @@ def check_sdk_resource(state: dict[str, Any], name: str, path: str) -> None:
     check_sdk_parameters(state.get("Parameters"), model.operation_model(operation).input_shape, f"{path}/Parameters")
 
 
-def check_errors(declared: list[Any], kind: str, path: str, names: set[str]) -> None:
+def check_errors(declared: list[Any], kind: str, path: str, names: set[str], jsonata: bool) -> None:
     allowed = {"Retry": {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy", "Comment"},
-               "Catch": {"ErrorEquals", "Next", "ResultPath", "Comment"}}[kind]
+               "Catch": {"ErrorEquals", "Next", "Comment", "Output" if jsonata else "ResultPath"}}[kind]
     if not isinstance(declared, list):
         invalid("Expected value of type Array", path)
     for index, one in enumerate(declared):
@@ -382,7 +384,10 @@ def check_state(name: str, state: Any, path: str, names: set[str], seen: set[str
     kind = state.get("Type") if isinstance(state, dict) else None
     if kind not in STATES:
         invalid(f"Type is {json.dumps(kind)}: must be one of {', '.join(STATES)}", path)
-    check_fields(state, STATES[kind] | {"Type", "Comment", "QueryLanguage"}, path, {"Task": ("Resource",), "Choice": ("Choices",),
+    jsonata = state.get("QueryLanguage") == "JSONata" and kind in JSONATA_STATES
+    if jsonata:  # from here on, as if it were JSONPath
+        state = {name: value for name, value in state.items() if name != "QueryLanguage"}
+    check_fields(state, (JSONATA_STATES if jsonata else STATES)[kind] | {"Type", "Comment", "QueryLanguage"}, path, {"Task": ("Resource",), "Choice": ("Choices",),
                                                                                    "Parallel": ("Branches",)}.get(kind, ()))
     if not 1 <= len(name) <= 80:
         invalid("A state's name must have 1 to 80 characters", path)
@@ -395,7 +400,9 @@ def check_state(name: str, state: Any, path: str, names: set[str], seen: set[str
         if "Next" in state:
             check_target(state["Next"], names, f"{path}/Next")
     for field in CAUGHT & set(state):
-        check_errors(state[field], field, f"{path}/{field}", names)
+        check_errors(state[field], field, f"{path}/{field}", names, jsonata)
+    if jsonata and kind == "Task":
+        state = {name: value for name, value in state.items() if name != "Arguments"} | {"Parameters": state.get("Arguments")}
     if kind == "Task":
         check_resource(state, express, path)
     elif kind == "Choice":

@@ -122,19 +122,24 @@ def forget_history(execution: Execution) -> None:
 def run_execution(self: ExecutionWorker) -> None:
     """Replaces ExecutionWorker._execution_logic: an execution ends, whatever happens in the engine."""
     execution = self._execution_communication.execution
+    self._execution_communication.worker = self
     try:
         if execution.redrive_count:
             resume_execution(self, execution.journey)
         else:
             run_to_the_end(self)
     except Exception as error:
+        if execution.exec_worker is not self:
+            return  # it was stopped, and redriven since
         log.error("execution %s: %s: %s", execution.name, type(error).__name__, error)
         end_execution(execution, ExecutionStatus.FAILED, error="States.Runtime", cause=str(error))
 
 
 def reflect_end(self: BaseExecutionWorkerCommunication) -> None:
     """Replaces BaseExecutionWorkerCommunication.terminated."""
-    execution, env = self.execution, self.execution.exec_worker.env
+    execution, env = self.execution, self.worker.env
+    if execution.exec_worker is not self.worker:
+        return  # it was stopped while a task ran, and redriven since: the end of that task is not its end
     state = env.program_state()
     if isinstance(state, program_state.ProgramEnded):
         end_execution(execution, ExecutionStatus.SUCCEEDED, output=env.states.get_input())

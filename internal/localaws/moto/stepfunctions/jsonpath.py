@@ -6,13 +6,12 @@ for a field of Python's str.format, and keeps the backslash as JSON has it, whic
 
 from __future__ import annotations
 
-import functools
 import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import jsonpath_ng
-import jsonpath_ng.ext.parser
+import jsonpath_ng.ext
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.generic.string_format import StringFormat
 from moto.stepfunctions.parser.asl.utils import json_path
@@ -27,16 +26,12 @@ PATHS = {}
 PATHS_LOCK = threading.Lock()
 
 
-# A parser takes 30 ms to make its tables. jsonpath_ng.ext.parse makes one for each path.
-parser = functools.cache(jsonpath_ng.ext.parser.ExtentedJsonPathParser)
-
-
 def parsed_path(path: str) -> tuple[JSONPath, JSONPath | None]:
-    """Returns a parsed path and its one_place_part. The lock is there because the parser has state."""
+    """Returns a parsed path and its one_place_part. A parse takes 30 ms, and has a lock because all workers of a Map would parse a new path at once."""
     if path not in PATHS:
         with PATHS_LOCK:
             if path not in PATHS:
-                expression = parser().parse(path)
+                expression = jsonpath_ng.ext.parse(path)
                 PATHS[path] = expression, one_place_part(expression)
     return PATHS[path]
 

@@ -82,7 +82,9 @@ WRONG = (  # AWS refuses them too
 )
 NOT_RUN = (  # AWS runs them
     ("JSONata", dict(PASS, QueryLanguage="JSONata")),
-    ("JSONata", task(QueryLanguage="JSONata", Arguments={})),
+    ("JSONata", machine(Type="Wait", QueryLanguage="JSONata", Seconds="{% 1 %}")),
+    ("JSONata", choice(Condition="{% true %}")),
+    ("JSONata", task(Arguments={})),
     ("JSONata", task(Output={"a": 1})),
     ("variables", task(Assign={"a": 1})),
     ("variables", task(InputPath="$a.b")),

@@ -1,0 +1,297 @@
+"""The state machines of this project in the engine, with functions and queues that answer what a test says: nonsense, for most.
+
+No answer of a function may end a run in a way from which a redrive, with functions that work again, does not go on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pathlib
+import time
+import types
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+import botocore.exceptions
+import clients
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from patching import replace_in_engine
+from stepfunctions import integrations, redrive
+from tests import service
+
+FOLDER = pathlib.Path(__file__).resolve().parents[4] / "state-machine"
+ARN = "arn:aws:states:eu-central-2:123456789012:stateMachine:"
+KEPT = {"sequence_no": 0, "random_value": "r", "current_time": 1, "start_seq": 1, "end_seq": 4, "retry_attempt": 0}
+NAMES = (["", "\0", "A" * 100_000, "A" * 91, "two words", "ü", "a\n", 7, None, True, [], {}, ["Name"], "<x>"], ["Name", "A" * 90, "a.b_c-9"])
+
+retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: None)  # retries do not wait
+
+
+def new_item(number: int) -> dict[str, Any]:
+    return {"event": dict(KEPT, sequence_no=number)}
+
+
+def claim(number: int, attempt: int) -> dict[str, Any]:
+    return {"event": dict(KEPT, sequence_no=number, retry_attempt=attempt), "receipt_handle": f"handle-{number}"}
+
+
+class AWS:
+    """Answers the calls of the engine, and keeps what was sent, deleted and released."""
+
+    def __init__(self, functions: dict[str, Any]) -> None:
+        self.functions, self.refused = functions, set()
+        self.parked, self.buried, self.deleted, self.released = [], [], [], []
+        self.order, self.meta = [], service.client("sqs").meta
+
+    def invoke(self, FunctionName: str, Payload: Any, **_: Any) -> dict[str, Any]:
+        request = json.loads(Payload)
+        answer = self.functions[request.get("operation", "Insert")]
+        if callable(answer):
+            answer = answer(request)
+        result = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}}}
+        if isinstance(answer, Exception):
+            result["FunctionError"] = "Unhandled"
+            answer = {"errorType": str(answer), "errorMessage": "m"}
+        return result | {"Payload": io.BytesIO(json.dumps(answer).encode())}
+
+    def call(self, operation: str) -> None:
+        self.order.append(operation)
+        if operation in self.refused:
+            raise botocore.exceptions.ClientError({"Error": {"Code": "Refused", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation)
+
+    def send_message(self, QueueUrl: str, MessageBody: str, MessageAttributes: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.call("send " + QueueUrl)
+        error = MessageAttributes["Error"]["StringValue"]
+        (self.parked if QueueUrl == "retry" else self.buried).append((json.loads(MessageBody), error, MessageAttributes["ExecutionArn"]["StringValue"]))
+        return {"MessageId": "id", "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> dict[str, Any]:
+        self.call("delete " + QueueUrl)
+        self.deleted.append(ReceiptHandle)
+        return {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def change_message_visibility(self, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> dict[str, Any]:
+        self.call("release " + QueueUrl)
+        self.released.append(ReceiptHandle)
+        return {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
+class Run:
+    """A run of a state machine, to its end."""
+
+    def __init__(self, machine: str, aws: AWS, given: dict[str, Any], express: bool = False) -> None:
+        service.port()  # fills the gaps, once
+        definition = (FOLDER / f"carnation-{machine}.asl.json").read_text()
+        for name, value in {
+            "Partition": "aws", "GenerateDataFunctionArn": "generate-data", "InsertDataFunctionArn": "insert-data", "PlanShardsFunctionArn": "plan-shards",
+            "RetryQueueUrl": "retry", "DeadLetterQueueUrl": "dead", "MaxReceiveCount": "3", "ShardExecutionType": "EXPRESS" if express else "STANDARD",
+        }.items():
+            definition = definition.replace("${%s}" % name, value)
+        self.backend = stepfunctions_parser_backends[clients.ACCOUNT_ID][clients.USUAL_REGION]
+        name = f"m{time.time_ns()}"
+        self.backend.create_state_machine(name=name, definition=definition, roleArn=f"arn:aws:iam::{clients.ACCOUNT_ID}:role/r", tags=None, publish=None,
+                                          loggingConfiguration=None, tracingConfiguration=None, encryptionConfiguration=None, version_description=None)
+        self.wait(aws, lambda: self.backend.start_execution(ARN + name, None, json.dumps(given)))
+
+    def wait(self, aws: AWS, start: Callable[[], Any]) -> None:
+        replace_in_engine("boto_client_for", lambda *_, **__: aws)
+        integrations.engine_client = lambda *_: aws
+        self.execution = start() or self.execution
+        deadline = time.monotonic() + 60
+        while self.execution.exec_status.value == "RUNNING" and time.monotonic() < deadline:
+            time.sleep(0.005)
+        replace_in_engine("boto_client_for", clients.engine_client)
+        integrations.engine_client = clients.engine_client
+        self.error, self.cause, self.output = self.execution.error, self.execution.cause, self.execution.output
+
+    def redrive(self, aws: AWS) -> None:
+        self.wait(aws, lambda: redrive.redrive(self.execution))
+
+    def started(self) -> list[Any]:
+        """The children of a distributed run."""
+        return [child for run in self.execution.journey.map_runs for child in run.children.values()]
+
+
+CRASHED = RuntimeError("Runtime.ExitError")
+PLAN = {"start_seq": 1, "end_seq": 6, "failure_rate": 0, "claimers": 1, "claim_until": 0, "shard_size": 2, "current_time": 1, "seed": "s"}
+RANGE = {"start_seq": 1, "end_seq": 4}
+
+
+def insert_all(request: dict[str, Any]) -> dict[str, Any]:
+    answer = {"inserted": len(request["items"]), "failed": []}
+    return answer | {"returned": 0, "buried": 0} if "return_for" in request else answer
+
+
+def fail_all(error: Any) -> Any:
+    return lambda request: {"inserted": 0, "failed": [dict(item, error=error) for item in request["items"]]}
+
+
+def generate_shard(request: dict[str, Any]) -> dict[str, Any]:
+    shard, plan = request["shard"], request["plan"]
+    if shard < plan["claimers"]:
+        return {"items": [claim(90, 1), claim(91, 3), claim(92, 2)], "generated": 0, "claimed": 3}
+    first = plan["start_seq"] + (shard - plan["claimers"]) * plan["shard_size"]
+    items = [new_item(n) for n in range(first, min(first + plan["shard_size"], plan["end_seq"]))]
+    return {"items": items, "generated": len(items), "claimed": 0}
+
+
+def add_up(request: dict[str, Any]) -> dict[str, Any]:
+    sums = [sum(numbers) for numbers in zip(*request["results"]["first"], *request["results"]["last"])]
+    return {"inserted": sums[0], "failed": sums[1] + sums[2], "returned": sums[1], "buried": sums[2]}
+
+
+def inline(*items: Any, **functions: Any) -> AWS:
+    items = items or (new_item(1), new_item(2), new_item(3))
+    return AWS({"GenerateRun": {"items": list(items), "generated": 3, "claimed": 0, "max_concurrency": 10}, "Insert": insert_all} | functions)
+
+
+def distributed(**functions: Any) -> AWS:
+    planned = {"plan": PLAN, "first": [0], "then": [1, 2, 3], "max_concurrency": 3}
+    return AWS({"PlanRun": planned, "GenerateShard": generate_shard, "Insert": insert_all, "AddUpShards": add_up} | functions)
+
+
+# Answers that are not even an object of the right kind.
+NONSENSE = [None, [], {}, "done", 7, True, "<html>502 Bad Gateway</html>", {"items": 7}, {"items": None}, {"items": "x"}, {"inserted": None, "failed": 3}, [[1]]]
+
+
+class TestInline(unittest.TestCase):
+    def test_only_a_short_name_of_safe_characters_is_the_name_of_an_error(self) -> None:
+        for error in sum(NAMES, []):
+            aws = inline(*[new_item(n) for n in range(1, 31)], Insert=fail_all(error))  # 30 long names do not fit the state
+            run = Run("state-machine", aws, {"start_seq": 1, "end_seq": 31})
+            self.assertEqual((run.error, run.cause), ("Carnation.EventsFailed", "30 of 30 events failed and are in the retry queue"), str(error)[:50])
+            want = error if error in NAMES[1] else "Carnation.InvalidAnswer"
+            self.assertEqual([parked[1] for parked in aws.parked], [want] * 30, str(error)[:50])
+
+    def test_the_error_of_a_crash_is_one_too(self) -> None:
+        for error in [name for name in NAMES[0] if isinstance(name, str) and name] + NAMES[1]:
+            aws = inline(Insert=RuntimeError(error))
+            run = Run("state-machine", aws, RANGE)
+            want = error if error in NAMES[1] else "Carnation.InvalidAnswer"
+            self.assertEqual((run.error, [parked[1] for parked in aws.parked]), ("Carnation.EventsFailed", [want] * 3), error[:50])
+
+    def test_a_nonsense_answer_about_an_event_makes_it_a_failed_one(self) -> None:
+        for answer in [*NONSENSE, {"inserted": 0, "failed": []}, {"inserted": "1"}, {"inserted": 2}, {"inserted": -1}, {"inserted": 0, "failed": [{}]}, {"failed": [[]]}]:
+            aws = inline(Insert=lambda request, answer=answer: answer if request["items"][0]["event"]["sequence_no"] == 2 else insert_all(request))
+            run = Run("state-machine", aws, RANGE)
+            self.assertEqual((run.cause, [parked[1] for parked in aws.parked]), ("1 of 3 events failed and are in the retry queue", ["Carnation.InvalidAnswer"]), str(answer))
+
+    def test_a_redrive_asks_generate_data_again(self) -> None:
+        good = inline().functions["GenerateRun"]
+        for answer in [*NONSENSE, good | {"items": []}, good | {"items": [new_item(1)]}, good | {"items": good["items"] + [new_item(4)]}, good | {"items": [1, 2, 3]},
+                       good | {"items": [claim(1, 1), new_item(2), new_item(3)]}, good | {"items": [{"event": {}}] * 3}, good | {"max_concurrency": 0},
+                       good | {"max_concurrency": "10"}, good | {"max_concurrency": 1.5}, good | {"max_concurrency": None}, [good]]:
+            run = Run("state-machine", inline(GenerateRun=answer), RANGE)
+            self.assertEqual(run.error, "States.QueryEvaluationError", str(answer))
+            run.redrive(inline())
+            self.assertEqual(run.output, {"inserted": 3, "failed": 0}, str(answer))
+
+    def test_claims_without_retries_left_are_buried(self) -> None:
+        items = [new_item(1), claim(2, 1), claim(3, 3), claim(4, 2), claim(5, 4)]
+        for insert, error in ((fail_all("Name"), "Name"), (CRASHED, "Runtime.ExitError")):
+            aws = inline(*items, Insert=insert)
+            run = Run("state-machine", aws, {"start_seq": 1, "end_seq": 2, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn"})
+            self.assertEqual((run.error, run.cause), ("Carnation.EventsFailed", "5 of 5 events failed: 3 are in the retry queue, 2 in the dead-letter queue"))
+            self.assertEqual(sorted(one[0]["sequence_no"] for one in aws.buried), [3, 5])
+            for event, name, arn in aws.parked + aws.buried:
+                self.assertEqual((event["retry_attempt"], name, arn), (0, error, run.execution.exec_arn))
+            self.assertEqual(([one[0]["sequence_no"] for one in aws.parked], sorted(aws.released), sorted(aws.deleted)), ([1], ["handle-2", "handle-4"], ["handle-3", "handle-5"]))
+
+    def test_one_that_cannot_be_buried_is_released_and_is_not_deleted(self) -> None:
+        aws = inline(claim(3, 3), Insert=fail_all("Name"))
+        aws.refused = {"send dead"}
+        run = Run("state-machine", aws, {"start_seq": 0, "end_seq": 0})
+        self.assertEqual((run.cause, aws.released, aws.deleted), ("1 of 1 events failed and are in the retry queue", ["handle-3"], []))
+
+    def test_one_that_cannot_be_deleted_is_buried_all_the_same(self) -> None:
+        aws = inline(claim(3, 3), Insert=fail_all("Name"))
+        aws.refused = {"delete retry"}
+        run = Run("state-machine", aws, {"start_seq": 0, "end_seq": 0})
+        self.assertEqual((run.cause, len(aws.buried)), ("1 of 1 events failed: 0 are in the retry queue, 1 in the dead-letter queue", 1))
+        self.assertEqual(aws.order, ["send dead"] + ["delete retry"] * 5)
+
+    def test_a_redrive_parks_what_could_not_be_parked(self) -> None:
+        aws = inline(Insert=fail_all("Name"))
+        aws.refused = {"send retry"}
+        run = Run("state-machine", aws, RANGE)
+        self.assertEqual((run.error, aws.parked), ("SQS.AmazonSQSException", []))
+        aws.refused = set()
+        run.redrive(aws)
+        self.assertEqual((run.cause, len(aws.parked)), ("3 of 3 events failed and are in the retry queue", 3))
+
+
+class TestDistributed(unittest.TestCase):
+    def redriven(self, express: bool = False, **functions: Any) -> Run:
+        """A run that fails with these functions, and goes on with good ones."""
+        run = Run("distributed", distributed(**functions), {"start_seq": 1, "end_seq": 6}, express)
+        self.assertNotIn(run.error, (None, "Carnation.EventsFailed"), str(functions))
+        run.redrive(distributed())
+        self.assertEqual(run.output, {"inserted": 8, "failed": 0}, f"{functions} {run.error} {run.cause}")
+        return run
+
+    def test_a_run(self) -> None:
+        for express in (False, True):
+            self.assertEqual(Run("distributed", distributed(), {"start_seq": 1, "end_seq": 6}, express).output, {"inserted": 8, "failed": 0})
+
+    def test_a_redrive_asks_plan_shards_again(self) -> None:
+        good = distributed().functions["PlanRun"]
+        for answer in [*NONSENSE, good | {"first": 7}, good | {"first": [], "then": []}, good | {"then": [1, 2]}, good | {"max_concurrency": -1}, good | {"plan": None},
+                       good | {"plan": PLAN | {"end_seq": 5}}, good | {"plan": PLAN | {"start_seq": "1"}}]:
+            self.redriven(PlanRun=answer)
+
+    def test_a_redrive_asks_generate_data_again(self) -> None:
+        for express in (False, True):
+            for answer in [*NONSENSE, {"items": []}, {"items": [new_item(3)]}, {"items": [new_item(3)] * 3}, {"items": [claim(3, 1), claim(4, 1)]}, {"items": [3, 4]}]:
+                self.redriven(express, GenerateShard=lambda request, answer=answer: answer if request["shard"] == 2 else generate_shard(request))
+
+    def test_a_shard_that_claims_has_claims_only(self) -> None:
+        for answer in (7, {"items": [new_item(3)]}, {"items": [claim(90, 1), 7]}):
+            self.redriven(GenerateShard=lambda request, answer=answer: answer if request["shard"] == 0 else generate_shard(request))
+
+    def test_a_redrive_asks_insert_data_again(self) -> None:
+        good = {"inserted": 2, "returned": 0, "buried": 0, "failed": []}
+        for express in (False, True):
+            for answer in [*NONSENSE, CRASHED, good | {"inserted": 1}, good | {"inserted": 3}, good | {"inserted": -1, "returned": 3}, good | {"inserted": 3, "returned": -1},
+                           good | {"inserted": 3, "buried": -1}, good | {"inserted": "2"}, good | {"inserted": 1.5, "returned": 0.5}, good | {"returned": None}, [good],
+                           {"inserted": 2}, good | {"inserted": True, "returned": 1}, good | {"inserted": [2]} | {"returned": []}]:
+                self.redriven(express, Insert=lambda request, answer=answer: answer if request["items"][0]["event"]["sequence_no"] == 3 else insert_all(request))
+
+    def test_a_redrive_asks_for_the_sum_again(self) -> None:
+        good = {"inserted": 8, "failed": 0, "returned": 0, "buried": 0}
+        for answer in [*NONSENSE, good | {"inserted": 4}, good | {"failed": None}, good | {"failed": 1}, good | {"inserted": "8"}, good | {"returned": -1, "buried": 1}]:
+            self.redriven(AddUpShards=answer)
+
+    def test_a_transient_failure_is_retried(self) -> None:
+        for failures, want in ((1, 8), (2, 8)):
+            calls = []
+
+            def flaky(request: dict[str, Any], failures: int = failures, calls: list[int] = calls) -> Any:
+                if request["items"][0]["event"]["sequence_no"] == 3:
+                    calls.append(1)
+                    if len(calls) <= failures:
+                        return CRASHED
+                return insert_all(request)
+            run = Run("distributed", distributed(Insert=flaky), {"start_seq": 1, "end_seq": 6})
+            self.assertEqual((run.output, len(calls)), ({"inserted": want, "failed": 0}, failures + 1))
+
+    def test_claims_of_failed_invocations_are_buried_or_come_back(self) -> None:
+        for answer, error in ((CRASHED, "Runtime.ExitError"), (RuntimeError("two words"), "Carnation.InvalidAnswer"), ({"inserted": 9}, "States.QueryEvaluationError")):
+            aws = distributed(Insert=lambda request, answer=answer: answer if "receipt_handle" in request["items"][0] else insert_all(request))
+            run = Run("distributed", aws, {"start_seq": 1, "end_seq": 6})
+            self.assertEqual((run.error, run.cause), ("Carnation.EventsFailed", "3 of 8 events failed: 2 are in the retry queue, 1 in the dead-letter queue"))
+            self.assertEqual([(one[0]["sequence_no"], one[0]["retry_attempt"], one[1], one[2]) for one in aws.buried], [(91, 0, error, run.execution.exec_arn)])
+            self.assertEqual((aws.deleted, aws.released, aws.parked), (["handle-91"], [], []))
+
+    def test_one_that_cannot_be_buried_comes_back(self) -> None:
+        aws = distributed(Insert=lambda request: CRASHED if "receipt_handle" in request["items"][0] else insert_all(request))
+        aws.refused = {"send dead"}
+        run = Run("distributed", aws, {"start_seq": 1, "end_seq": 6})
+        self.assertEqual((run.cause, aws.deleted), ("3 of 8 events failed and are in the retry queue", []))
+
+    def test_what_the_shards_say_reaches_the_cause(self) -> None:
+        aws = distributed(Insert=lambda request: {"inserted": 0, "returned": len(request["items"]) - 1, "buried": 1, "failed": []})
+        run = Run("distributed", aws, {"start_seq": 1, "end_seq": 6})
+        self.assertEqual(run.cause, "8 of 8 events failed: 4 are in the retry queue, 4 in the dead-letter queue")
