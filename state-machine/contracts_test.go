@@ -169,10 +169,14 @@ func (m machine) claimSeconds() int {
 			return
 		}
 		longest = 0
-		s.ItemProcessor.each(func(name string, task state) {
+		for name, task := range s.ItemProcessor.States {
+			// Insert Data Again has no claims. Claims without retries left that are buried late cannot be claimed by anyone else.
+			if name == "Insert Data Again" || task.ItemProcessor != nil {
+				continue
+			}
 			longest += task.TimeoutSeconds
 			if name == s.ItemProcessor.StartAt {
-				return // a failed attempt keeps no claims for the next one
+				continue // a failed attempt keeps no claims for the next one
 			}
 			for _, r := range task.Retry {
 				delay := r.IntervalSeconds
@@ -184,7 +188,7 @@ func (m machine) claimSeconds() int {
 					}
 				}
 			}
-		})
+		}
 	})
 	return longest
 }
@@ -328,21 +332,21 @@ func checkPartitions(t *testing.T, f files) (wrong []string) {
 }
 
 func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
-	insert := `"MaxAttempts": 2,
+	insert := `"MaxAttempts": 1,
                 "BackoffRate": 2,
                 "MaxDelaySeconds": 10,
                 "JitterStrategy": "FULL"
               }
             ],
-            "End": true`
+            "Catch"`
 	broken := map[string]bool{}
 	for _, test := range []struct{ rule, file, old, new, want string }{
 		{"times", rootTemplate, "MinValue: 960", "MinValue: 900", "VisibilityTimeout can be 900"},
 		{"times", rootTemplate, "MaxValue: 180", "MaxValue: 190", "LambdaTimeout can be 190"},
-		{"times", distributedFile, insert, strings.Replace(insert, "2", "3", 1), "claims are needed for up to 1147 s"},
+		{"times", distributedFile, insert, strings.Replace(insert, "1", "3", 1), "claims are needed for up to 1147 s"},
 		{"times", inlineFile, `"TimeoutSeconds": 60,`, "", `state "Park New Event" has a timeout of 0 s`},
-		{"substitutions", rootTemplate, "        Partition: !Ref AWS::Partition\n", "", "the root template gives [GenerateDataFunctionArn"},
-		{"substitutions", inlineFile, "${RetryQueueUrl}", "url", "uses the substitutions [GenerateDataFunctionArn InsertDataFunctionArn Partition], "},
+		{"substitutions", rootTemplate, "        Partition: !Ref AWS::Partition\n", "", "the root template gives [DeadLetterQueueUrl GenerateDataFunctionArn"},
+		{"substitutions", inlineFile, "${RetryQueueUrl}", "url", "uses the substitutions [DeadLetterQueueUrl GenerateDataFunctionArn InsertDataFunctionArn MaxReceiveCount Partition], "},
 		{"substitutions", rootTemplate, "Key: !If [Distributed, !Ref DistributedStateMachineS3Key, !Ref StateMachineS3Key]", "Key: !Ref StateMachineS3Key", "carnation-state-machine.asl.json for carnation-distributed.asl.json"},
 		{"errors", inlineFile, "Lambda.SdkClientException", "Lambda.SdkClientError", "which neither AWS nor a function reports"},
 		{"errors", inlineFile, `"Error": "Carnation.EventsFailed"`, `"Error": "Carnation.Failed"`, "does not name Carnation.Failed"},

@@ -102,6 +102,7 @@ func (r *runner) run(ctx context.Context, f *runFlags) (failed bool, err error) 
 	if err != nil {
 		return false, err
 	}
+	returned := false // to the retry queue
 	if f.hasRange() {
 		input := event.Run{StartSeq: f.start.n, EndSeq: f.end.n, FailureRate: float64(f.failureRate)}
 		run, err := r.stack.Run(ctx, input, r.progress.showRun)
@@ -111,10 +112,10 @@ func (r *runner) run(ctx context.Context, f *runFlags) (failed bool, err error) 
 		if err != nil {
 			return false, err
 		}
-		failed = run.EventsFailed()
+		failed, returned = run.EventsFailed(), run.Failed > run.Buried
 	}
 	if f.untilEmpty {
-		err := r.stack.Drain(ctx, float64(f.failureRate), f.maxRuns, failed, r.progress.showRun, r.finished)
+		err := r.stack.Drain(ctx, float64(f.failureRate), f.maxRuns, returned, r.progress.showRun, r.finished)
 		if errors.Is(err, operate.ErrNotEmpty) {
 			r.warn(err.Error())
 		} else if err != nil {
@@ -146,10 +147,13 @@ func (r *runner) finished(run operate.Run) error {
 	if r.text {
 		fmt.Fprintf(r.stdout, "%s %s in %.1f s: ", run.Name, run.Status, run.Seconds)
 		if complete || run.Shards == nil {
-			fmt.Fprintf(r.stdout, "%d new and %d claimed events, %d inserted, %d failed\n", run.Generated, run.Claimed, run.Inserted, run.Failed)
+			fmt.Fprintf(r.stdout, "%d new and %d claimed events, %d inserted, %d failed", run.Generated, run.Claimed, run.Inserted, run.Failed)
+			if run.Buried > 0 {
+				fmt.Fprintf(r.stdout, ", %d of them for good: in the dead-letter queue", run.Buried)
+			}
+			fmt.Fprintln(r.stdout)
 		} else {
-			fmt.Fprintf(r.stdout, "%d of %d shards done, with %d new events in all; aws stepfunctions redrive-execution continues with the other shards\n",
-				run.Shards.Done, run.Shards.Total, run.Generated)
+			fmt.Fprintf(r.stdout, "%d of %d shards done, with %d new events in all; %s\n", run.Shards.Done, run.Shards.Total, run.Generated, whatNext(run))
 		}
 	}
 	if complete {
@@ -162,6 +166,18 @@ func (r *runner) finished(run operate.Run) error {
 		}
 	}
 	return errors.New(message)
+}
+
+// whatNext says how to go on with a distributed run that ended before its outcome was known.
+func whatNext(run operate.Run) string {
+	switch {
+	case run.Unaccounted():
+		return "a redrive would fail again; see docs/operations.md#executions-failed"
+	case run.Shards.Done == run.Shards.Total:
+		return "aws stepfunctions redrive-execution adds up their results again"
+	default:
+		return "aws stepfunctions redrive-execution continues with the other shards"
+	}
 }
 
 // printSummary prints where the events are now, or the whole result as JSON.

@@ -19,15 +19,18 @@ func main() {
 	logger := environment.NewLogger()
 	s, err := environment.Load()
 	table, tableErr := environment.Require("TABLE_NAME")
-	if err := errors.Join(err, tableErr); err != nil {
+	deadLetters, queueErr := environment.RequireURL("DEAD_LETTER_QUEUE_URL")
+	receives, receivesErr := environment.RequireInt("MAX_RECEIVE_COUNT", 1000)
+	if err := errors.Join(err, tableErr, queueErr, receivesErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
 	handler := &insert.Handler{
 		Work:             work.Table{API: dynamodb.NewFromConfig(s.AWS), Name: table}.Insert,
-		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, Logger: logger},
+		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, DeadLetterURL: deadLetters, Logger: logger},
 		Metrics:          environment.Metrics{Logger: logger, ProjectName: s.ProjectName, Environment: s.Environment},
 		Logger:           logger,
+		MaxReceiveCount:  receives,
 		FailureInjection: s.FailureInjection,
 	}
 	lambda.Start(handler.Handle)

@@ -98,6 +98,7 @@ func TestChaos(t *testing.T) {
 type report struct {
 	took                                   time.Duration
 	runs, events, inserted, dead, redriven int
+	buried                                 int // of the dead, sent there by the run in which they failed
 	lost, duplicated, wrong                []string
 	faults                                 map[string]int
 }
@@ -111,6 +112,7 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 		sum.inserted += r.inserted
 		sum.dead += r.dead
 		sum.redriven += r.redriven
+		sum.buried += r.buried
 		sum.lost = append(sum.lost, r.lost...)
 		sum.duplicated = append(sum.duplicated, r.duplicated...)
 		sum.wrong = append(sum.wrong, r.wrong...)
@@ -118,9 +120,9 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 			sum.faults[kind] += n
 		}
 	}
-	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | by redrive of a stopped run | lost | duplicated | wrong status |\n")
-	fmt.Fprintf(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n| %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n",
-		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.redriven, len(sum.lost), len(sum.duplicated), len(sum.wrong))
+	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | sent there by their last run | by redrive of a stopped run | lost | duplicated | wrong status |\n")
+	fmt.Fprintf(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n",
+		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.buried, sum.redriven, len(sum.lost), len(sum.duplicated), len(sum.wrong))
 	fmt.Fprintf(w, "| fault | times |\n| --- | --- |\n")
 	for _, kind := range slices.Sorted(maps.Keys(sum.faults)) {
 		fmt.Fprintf(w, "| %s | %d |\n", kind, sum.faults[kind])
@@ -263,7 +265,7 @@ var anyFaults = map[string][]localaws.Rule{
 	localaws.FaultDuplicate: {{Share: 0.4}},
 	localaws.FaultKill:      {{Function: "insert-data"}, {Function: "insert-data", Share: 0.2}, {Function: "generate-data", Share: 0.2}},
 	localaws.FaultTimeout:   {{Function: "insert-data"}, {Function: "generate-data", Share: 0.2}},
-	localaws.FaultGarbage:   {{Function: "insert-data"}, {Function: "generate-data", Share: 0.2}},
+	localaws.FaultGarbage:   {{Function: "insert-data"}, {Function: "insert-data", Share: 0.3}, {Function: "generate-data", Share: 0.2}, {Function: "plan-shards", Share: 0.2}},
 }
 
 func init() {
@@ -308,7 +310,7 @@ func (p *player) play(ctx context.Context, s scenario) (report, error) {
 	if arns, err = p.drain(arns); err != nil {
 		return r, err
 	}
-	dead := map[event.Event]bool{}
+	dead := deadLetters{}
 	stopped := false
 	for try := range 3 { // on a busy machine a redrive can run out of time, too
 		redriven, ended, err := p.redrive(ctx, &r, arns, dead)
@@ -327,7 +329,7 @@ func (p *player) play(ctx context.Context, s scenario) (report, error) {
 			return r, err
 		}
 	}
-	err = p.account(ctx, &r, s, arns, dead, stopped || mayLoseClaims(faulty))
+	err = p.account(ctx, &r, s, arns, dead, stopped || mayLoseClaims(faulty), stopped || mayLoseClaims(faulty) || mayNotBury(faulty))
 	r.took = time.Since(started)
 	return r, err
 }
@@ -348,9 +350,10 @@ func (p *player) drain(arns []string) ([]string, error) {
 	return arns, nil
 }
 
-// redrive redrives the runs that were stopped, timed out or failed while they parked, and whose history alone has new
-// events. It says how many events that were, and whether any run ended before it had tried its claims.
-func (p *player) redrive(ctx context.Context, r *report, arns []string, dead map[event.Event]bool) (redriven int, stopped bool, err error) {
+// redrive redrives the runs that were stopped, timed out or failed otherwise than because of their events: those whose history alone
+// has new events, and those whose first function answered nonsense, so that they have no events yet. It says how many events that
+// were, and whether any run ended before it had tried its claims.
+func (p *player) redrive(ctx context.Context, r *report, arns []string, dead deadLetters) (redriven int, stopped bool, err error) {
 	rows, err := p.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return 0, false, err
@@ -374,11 +377,18 @@ func (p *player) redrive(ctx context.Context, r *report, arns []string, dead map
 		stopped = true
 		alone := 0
 		for _, item := range e.items {
-			if item.ReceiptHandle == "" && len(rows[item.Event.SequenceNo]) == 0 && !dead[item.Event] {
+			if item.ReceiptHandle == "" && len(rows[item.Event.SequenceNo]) == 0 && len(dead[item.Event]) == 0 {
 				alone++
 			}
 		}
-		if alone == 0 || e.out.Status == sfntypes.ExecutionStatusFailed && !e.parking { // which are lost
+		if len(e.items) == 0 && aws.ToString(e.out.Error) == "States.QueryEvaluationError" {
+			var input event.Run
+			if err := json.Unmarshal([]byte(*e.out.Input), &input); err != nil {
+				return 0, false, err
+			}
+			alone = int(input.EndSeq - input.StartSeq)
+		}
+		if alone == 0 {
 			continue
 		}
 		redriven += alone
@@ -392,15 +402,18 @@ func (p *player) redrive(ctx context.Context, r *report, arns []string, dead map
 	return redriven, stopped, nil
 }
 
+// deadLetters are the events of the dead-letter queue, with the executions in their messages.
+type deadLetters map[event.Event][]string
+
 // takeDead empties the dead-letter queue.
-func (p *player) takeDead(ctx context.Context, dead map[event.Event]bool) error {
+func (p *player) takeDead(ctx context.Context, dead deadLetters) error {
 	messages, err := p.receiveAll(ctx, "DeadLetterQueueUrl")
 	for _, message := range messages {
 		e, err := event.Parse([]byte(*message.Body), "")
 		if err != nil {
 			return fmt.Errorf("dead letter %s: %w", *message.Body, err)
 		}
-		dead[e] = true
+		dead[e] = append(dead[e], aws.ToString(message.MessageAttributes["ExecutionArn"].StringValue))
 	}
 	return err
 }
@@ -465,7 +478,8 @@ type execution struct {
 	released time.Time // when it came to return failed events, or ended
 
 	shards   []execution // of a distributed run
-	returned int         // failed events that the shards have returned
+	returned int         // failed events that the shards have returned to the retry queue
+	buried   int         // events that were sent to the dead-letter queue
 	why      string      // a shard failed
 }
 
@@ -488,6 +502,8 @@ func (p *player) read(ctx context.Context, arn string) (execution, error) {
 			if json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &output) == nil { // garbage is no answer
 				e.items, e.claimed = output.Payload.Items, *h.Timestamp
 			}
+		case h.Type == sfntypes.HistoryEventTypeTaskStateEntered && *h.StateEnteredEventDetails.Name == operate.DeleteBuried:
+			e.buried++
 		case h.Type == sfntypes.HistoryEventTypeMapStateEntered:
 			mapped = true
 			if *h.StateEnteredEventDetails.Name == "Return Failed Events" {
@@ -542,22 +558,20 @@ func (p *player) readShards(ctx context.Context, e *execution) error {
 			return err
 		}
 		for _, child := range children.Executions {
-			s, returned := execution{out: e.out}, 0
+			s, counts := execution{out: e.out}, [3]int{} // inserted, returned, buried
 			err := p.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) error {
-				var answer struct {
-					Payload struct {
-						Items    []event.Item
-						Returned int
-					}
-				}
+				var answer struct{ Payload struct{ Items []event.Item } }
 				switch {
 				case h.Type == sfntypes.HistoryEventTypeTaskStarted && len(s.items) > 0 && s.released.IsZero():
 					s.released = *h.Timestamp // insert-data is invoked, and gives them back
 				case h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil: // garbage is no answer
 				case len(answer.Payload.Items) > 0:
 					s.items, s.claimed = answer.Payload.Items, *h.Timestamp
-				default:
-					returned = answer.Payload.Returned // the last time, if a redrive ran the shard once more
+				}
+				if ended := h.ExecutionSucceededEventDetails; ended != nil {
+					if err := json.Unmarshal([]byte(*ended.Output), &counts); err != nil {
+						return err
+					}
 				}
 				if failed := h.ExecutionFailedEventDetails; failed != nil {
 					e.why = aws.ToString(failed.Error) + ": " + aws.ToString(failed.Cause)
@@ -567,7 +581,8 @@ func (p *player) readShards(ctx context.Context, e *execution) error {
 			if err != nil {
 				return err
 			}
-			e.returned += returned
+			e.returned += counts[1]
+			e.buried += counts[2]
 			e.shards = append(e.shards, s)
 			for _, item := range s.items {
 				if item.ReceiptHandle != "" {
@@ -597,7 +612,7 @@ func (p *player) eachEvent(ctx context.Context, arn string, visit func(h sfntype
 }
 
 // account looks for every event of the scenario, and checks what the design promises of each and of every run.
-func (p *player) account(ctx context.Context, r *report, s scenario, arns []string, dead map[event.Event]bool, mayLoseClaims bool) error {
+func (p *player) account(ctx context.Context, r *report, s scenario, arns []string, dead deadLetters, mayLoseClaims, mayNotBury bool) error {
 	rows, err := p.scan(ctx, 0, math.MaxInt64)
 	if err != nil {
 		return err
@@ -612,7 +627,7 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		}
 	}
 	r.runs = len(arns)
-	claims := map[int64]int{}              // by sequence number: how many runs had it as a claim
+	claims := map[int64][]string{}         // by sequence number: the ARNs of the runs that had it as a claim
 	firstInserted := map[int64]time.Time{} // by sequence number
 	var inserted []event.Event
 	for _, e := range executions {
@@ -624,7 +639,7 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		}
 		for _, item := range e.items {
 			if item.ReceiptHandle != "" {
-				claims[item.Event.SequenceNo]++
+				claims[item.Event.SequenceNo] = append(claims[item.Event.SequenceNo], *e.out.ExecutionArn)
 				continue
 			}
 			r.events++
@@ -638,7 +653,7 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 				if row := found[0]; row.RandomStringValue != item.Event.RandomValue || row.GeneratedUnixTime != item.Event.CurrentTime {
 					r.wrong = append(r.wrong, fmt.Sprintf("event %+v has the row %+v", item.Event, row))
 				}
-			case dead[item.Event]:
+			case len(dead[item.Event]) > 0:
 				r.dead++
 			default:
 				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s (%s) after %d redrives, is nowhere",
@@ -653,9 +668,16 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 			r.wrong = append(r.wrong, fmt.Sprintf("event %d was inserted at %s, and its row has the createdUnixTime %d", e.SequenceNo, first, row.CreatedUnixTime))
 		}
 	}
-	for e := range dead {
-		if claims[e.SequenceNo] < 3 && !mayLoseClaims {
-			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, claims[e.SequenceNo]))
+	for e, senders := range dead {
+		if len(claims[e.SequenceNo]) < 3 && !mayLoseClaims {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, len(claims[e.SequenceNo])))
+		}
+		// A message that SQS has moved names the run that parked its event, and not one that had claimed it.
+		buried := slices.ContainsFunc(senders, func(arn string) bool { return slices.Contains(claims[e.SequenceNo], arn) })
+		if buried {
+			r.buried++
+		} else if !mayNotBury {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d waited in the retry queue without retries left, until a receive moved it to the dead-letter queue", e.SequenceNo))
 		}
 	}
 	if s.calm {
@@ -712,8 +734,14 @@ func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("run %s has the output %s, want %s", name, aws.ToString(e.out.Output), want))
 		}
 	case aws.ToString(e.out.Error) == "Carnation.EventsFailed":
-		failed := len(e.failed) + e.returned
+		failed := len(e.failed)
+		if e.shards != nil {
+			failed = e.returned + e.buried
+		}
 		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, len(e.items))
+		if e.buried > 0 {
+			want = fmt.Sprintf("%d of %d events failed: %d are in the retry queue, %d in the dead-letter queue", failed, len(e.items), failed-e.buried, e.buried)
+		}
 		if failed == 0 || aws.ToString(e.out.Cause) != want {
 			wrong = append(wrong, fmt.Sprintf("run %s FAILED with %q, want %q", name, aws.ToString(e.out.Cause), want))
 		}
@@ -727,6 +755,11 @@ func mayLoseClaims(faulty []localaws.Call) bool {
 	return slices.ContainsFunc(faulty, func(c localaws.Call) bool {
 		return c.Operation == "ReceiveMessage" || strings.Contains(c.Function, "generate-data") || c.Fault == localaws.FaultOutage
 	})
+}
+
+// mayNotBury tells whether events could perhaps not be sent to the dead-letter queue.
+func mayNotBury(faulty []localaws.Call) bool {
+	return slices.ContainsFunc(faulty, func(c localaws.Call) bool { return strings.HasPrefix(c.Operation, "SendMessage") })
 }
 
 // insertAgain inserts the events of the table once more. Every row must stay the same, and keep its first time.

@@ -92,11 +92,11 @@ func TestDistributedRunInsertsEveryEventOfItsRange(t *testing.T) {
 	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
-func TestDistributedRunsRetryFailedEventsUntilOneSucceeds(t *testing.T) {
+func TestDistributedRunsRetryFailedEventsThreeTimes(t *testing.T) {
 	t.Parallel()
 	s := newDistributedStack(t)
-	const start, end, rate = 1000, 1200, 0.3
-	first := s.execute(t, `{"start_seq":1000,"end_seq":1200,"failure_rate":0.3}`)
+	const start, end, rate = 1000, 1200, 0.5
+	first := s.execute(t, `{"start_seq":1000,"end_seq":1200,"failure_rate":0.5}`)
 	failed := stillFailing(start, end, rate, 0)
 	expectEventsFailed(t, first)
 	if got, want := aws.ToString(first.Error)+": "+aws.ToString(first.Cause), fmt.Sprintf("Carnation.EventsFailed: %d of 200 events failed and are in the retry queue", failed); got != want {
@@ -104,25 +104,49 @@ func TestDistributedRunsRetryFailedEventsUntilOneSucceeds(t *testing.T) {
 	}
 	s.expectQueue(t, "RetryQueueUrl", failed, 0)
 	for attempt := 1; failed > 0 && attempt <= 3; attempt++ {
-		retry := s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.3}`)
+		retry := s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":0.5}`)
 		claimed := failed
 		failed = stillFailing(start, end, rate, attempt)
-		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, claimed)
+		want, waiting := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, claimed), failed
 		if failed == 0 {
 			want = fmt.Sprintf(`{"inserted":%d,"failed":0}`, claimed)
+		} else if attempt == 3 {
+			want, waiting = fmt.Sprintf("%d of %d events failed: 0 are in the retry queue, %d in the dead-letter queue", failed, claimed, failed), 0
 		}
 		if got := aws.ToString(retry.Cause) + aws.ToString(retry.Output); got != want {
 			t.Errorf("retry %d ended with %s, want %s", attempt, got, want)
 		}
-		s.expectQueue(t, "RetryQueueUrl", failed, 0)
+		s.expectQueue(t, "RetryQueueUrl", waiting, 0)
 	}
-	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	if failed == 0 {
+		t.Fatal("no event failed its last retry: choose another range")
+	}
 	dead := s.takeAll(t, "DeadLetterQueueUrl")
 	if len(dead) != failed {
 		t.Errorf("%d events in the dead-letter queue, want %d", len(dead), failed)
 	}
 	if rows := s.rows(t, start, end); len(rows)+len(dead) != end-start {
 		t.Errorf("%d rows and %d dead letters, want %d together", len(rows), len(dead), end-start)
+	}
+
+	// A shard whose invocations crash gives its claims back all the same, and buries those without retries left.
+	expectEventsFailed(t, s.execute(t, `{"start_seq":1300,"end_seq":1302,"failure_rate":1}`))
+	for range 2 {
+		expectEventsFailed(t, s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`))
+	}
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data", Times: 2})
+	crashed := s.execute(t, `{"start_seq":1310,"end_seq":1320}`)
+	s.setFaults(t)
+	if got, want := aws.ToString(crashed.Cause), "2 of 12 events failed: 0 are in the retry queue, 2 in the dead-letter queue"; got != want {
+		t.Errorf("the run whose claims crashed ended with %s, want %s", got, want)
+	}
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	for _, letter := range s.takeAll(t, "DeadLetterQueueUrl") {
+		for name, want := range map[string]string{"Error": "Runtime.ExitError", "ExecutionArn": *crashed.ExecutionArn} {
+			if got := aws.ToString(letter.MessageAttributes[name].StringValue); got != want {
+				t.Errorf("attribute %s of a dead letter is %q, want %q", name, got, want)
+			}
+		}
 	}
 }
 

@@ -226,7 +226,7 @@ func (a audited) expectExact(t *testing.T) {
 		}
 	})
 
-	t.Run("the state machine reaches its functions and the queue, or itself", func(t *testing.T) {
+	t.Run("the state machine reaches its functions, the queues, and itself if it is distributed", func(t *testing.T) {
 		var reached list
 		for _, s := range held.Roles[a.roleName("state-machine")] {
 			for _, resource := range s.Resource {
@@ -236,10 +236,10 @@ func (a audited) expectExact(t *testing.T) {
 			}
 		}
 		slices.Sort(reached)
-		want := list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.queueARN("RetryQueueUrl")}
+		want := list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.queueARN("RetryQueueUrl"), a.queueARN("DeadLetterQueueUrl")}
 		if a.isDistributed {
 			want = list{a.outputs["GenerateDataFunctionArn"], a.outputs["InsertDataFunctionArn"], a.outputs["PlanShardsFunctionArn"],
-				a.outputs["StateMachineArn"], a.executionsARN(":*"), a.executionsARN("/Shard:*")}
+				a.queueARN("RetryQueueUrl"), a.queueARN("DeadLetterQueueUrl"), a.outputs["StateMachineArn"], a.executionsARN(":*"), a.executionsARN("/Shard:*")}
 		}
 		slices.Sort(want)
 		if !slices.Equal(reached, want) {
@@ -263,10 +263,11 @@ func (a audited) everyPath(t *testing.T) {
 	a.setFaults(t)
 	a.expectQueue(t, "RetryQueueUrl", 15, 0)
 
-	for range 2 { // the state machine releases them
+	for range 2 { // the state machine releases them, and buries ten the second time, because they have been received three times
 		a.expectRun(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
 	}
-	// Ten have been received three times. The others are inserted and deleted.
+	a.expectQueue(t, "DeadLetterQueueUrl", 10, 0)
+	// The others are inserted and deleted.
 	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
 	a.expectQueue(t, "DeadLetterQueueUrl", 10, 0)
 	a.expectQueue(t, "RetryQueueUrl", 0, 0)
@@ -289,7 +290,16 @@ func (a audited) everyDistributedPath(t *testing.T) {
 		t.Errorf("generate-data that could not claim answered %s", out.Payload)
 	}
 	a.expectQueue(t, "RetryQueueUrl", 15, 0)
-	a.expectRun(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // insert-data releases them
+	for range 2 { // insert-data releases them, and buries ten the second time, because they have been received three times
+		a.expectRun(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
+	}
+	a.expectQueue(t, "DeadLetterQueueUrl", 10, 0)
+	// The last retry of the others crashes, so that the state machine buries them.
+	a.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusFailed)
+	a.setFaults(t)
+	a.expectQueue(t, "DeadLetterQueueUrl", 15, 0)
+	a.expectRun(t, `{"start_seq":8030,"end_seq":8031,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
 	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
 	a.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
@@ -442,10 +452,6 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		return a.resourceARN("logs", "log-group:/aws/lambda/carnation-"+function+"-devl-"+localaws.Region+":*")
 	}
 	unseen = map[grant]string{}
-	sender := "state-machine" // who parks
-	if a.isDistributed {
-		sender = "insert-data"
-	}
 	type need struct{ of, sid, actions, resource, condition, why string }
 	needs := []need{
 		{"generate-data", "ReadMessages", "kms:Decrypt", key, messages, encrypts},
@@ -456,7 +462,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		{"insert-data", "ReadEnvironment", "kms:Decrypt", key, environmentOf("insert-data"), starts},
 		{"insert-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("insert-data"), "null", logs},
 		{"insert-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
-		{sender, "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, messages, encrypts},
+		{"state-machine", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, messages, encrypts},
 		{"state-machine", "EncryptExecutions", "kms:GenerateDataKey kms:Decrypt", key,
 			context("aws:states:stateMachineArn", machine...), encrypts},
 		{"state-machine", "EncryptLogDelivery", "kms:GenerateDataKey", key, context("SourceArn", a.resourceARN("logs", "*")), encrypts},
@@ -468,6 +474,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	}
 	if a.isDistributed {
 		needs = append(needs,
+			need{"insert-data", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, messages, encrypts},
 			need{"plan-shards", "ReadEnvironment", "kms:Decrypt", key, environmentOf("plan-shards"), starts},
 			need{"plan-shards", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("plan-shards"), "null", logs},
 			need{"plan-shards", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},

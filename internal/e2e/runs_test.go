@@ -122,16 +122,29 @@ func TestEventThatFailsEveryTimeReachesTheDeadLetterQueueAfterItsThirdRetry(t *t
 	s := newStack(t)
 	out := s.execute(t, `{"start_seq":200,"end_seq":201,"failure_rate":1}`)
 	expectEventsFailed(t, out)
-	for range 3 {
+	var last *sfn.DescribeExecutionOutput
+	for attempt := range 3 {
 		s.expectQueue(t, "RetryQueueUrl", 1, 0)
 		s.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
-		expectEventsFailed(t, s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1}`))
+		if attempt == 2 { // the last invocation crashes
+			s.setFaults(t, localaws.Rule{Fault: localaws.FaultKill, Function: "insert-data"})
+		}
+		last = s.execute(t, `{"start_seq":0,"end_seq":0,"failure_rate":1,"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn:parent"}`)
+		expectEventsFailed(t, last)
 	}
-	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	s.setFaults(t)
+	if got, want := aws.ToString(last.Cause), "1 of 1 events failed: 0 are in the retry queue, 1 in the dead-letter queue"; got != want {
+		t.Errorf("cause is %q, want %q", got, want)
+	}
 	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 	dead := s.takeAll(t, "DeadLetterQueueUrl")
 	if len(dead) != 1 {
 		t.Fatalf("%d messages in the dead-letter queue, want 1", len(dead))
+	}
+	for name, want := range map[string]string{"Error": "Runtime.ExitError", "ExecutionArn": *last.ExecutionArn} {
+		if got := aws.ToString(dead[0].MessageAttributes[name].StringValue); got != want {
+			t.Errorf("message attribute %s is %q, want %q", name, got, want)
+		}
 	}
 	if e, err := event.Parse([]byte(*dead[0].Body), ""); err != nil || e != s.generated(t, *out.ExecutionArn)[0] {
 		t.Errorf("dead letter is %s (%v)", *dead[0].Body, err)

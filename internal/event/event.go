@@ -65,6 +65,11 @@ type Object struct {
 // ReadObject reads data as an object that may have the named fields and no others. path is where the object stands in the
 // input, "" for the whole input. The error is an *InvalidInputError.
 func ReadObject(data []byte, path string, names ...string) (Object, error) {
+	return readObject(data, path, nil, names...)
+}
+
+// readObject is ReadObject that ignores some fields.
+func readObject(data []byte, path string, ignored []string, names ...string) (Object, error) {
 	o := Object{path: path}
 	what := path
 	if what == "" {
@@ -72,6 +77,9 @@ func ReadObject(data []byte, path string, names ...string) (Object, error) {
 	}
 	if err := json.Unmarshal(data, &o.fields); err != nil || o.fields == nil {
 		return o, &InvalidInputError{what, shorten(data), "a JSON object with the fields " + strings.Join(names, ", ")}
+	}
+	for _, name := range ignored {
+		delete(o.fields, name)
 	}
 	return o, o.only(names)
 }

@@ -22,10 +22,14 @@ func (e *RangeTooLargeError) Error() string {
 		e.EndSeq, e.EndSeq-e.StartSeq, e.Most, e.StartSeq+e.Most, e.Instead)
 }
 
+// startedBy is a field of the input that says which execution has started this one. The console and the CDK add it:
+// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html#nested-execution-startid
+const startedBy = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+
 // ParseRun reads the input of a run. A failure_rate above 0 is an error unless injection is true. The error is an
 // *InvalidInputError.
 func ParseRun(data []byte, injection bool) (r Run, err error) {
-	input, err := ReadObject(data, "", "start_seq", "end_seq", "failure_rate")
+	input, err := readObject(data, "", []string{startedBy}, "start_seq", "end_seq", "failure_rate")
 	if err != nil {
 		return r, err
 	}

@@ -3,6 +3,7 @@ package localaws
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"carnation/internal/localaws/runtimeapi"
@@ -11,11 +12,17 @@ import (
 // killWithin is the latest time after its start at which an invocation is killed: about as long as an invocation takes.
 const killWithin = 20 * time.Millisecond
 
-// garbage are answers that make no sense.
+// garbage are answers that make no sense: no JSON, no object, and objects that no function can mean in a run with events, although
+// some look like an answer of one. None says that an event was inserted, which nobody could tell from the truth.
 var garbage = [][]byte{
 	nil, []byte(`{`), []byte(`{}`), []byte(`[]`), []byte(`null`), []byte(`"done"`), []byte(`<html>502 Bad Gateway</html>`),
 	[]byte(`{"inserted":"1","failed":null}`), []byte(`{"inserted":0,"failed":[]}`), []byte(`{"inserted":0,"failed":[{}]}`),
-	[]byte(`{"items":7,"generated":null}`),
+	[]byte(`{"items":7,"generated":null}`), []byte(`{"items":null}`), []byte(`{"items":[7,{}],"max_concurrency":10}`),
+	[]byte(`{"items":[{"event":{}}],"generated":1,"claimed":0,"max_concurrency":10}`), []byte(`{"items":[],"max_concurrency":-1}`),
+	[]byte(`{"inserted":0,"failed":[{"error":""}]}`), []byte(`{"inserted":0,"failed":[{"error":"\u0000"}]}`), []byte(`{"inserted":0,"failed":[{"error":7}]}`),
+	[]byte(`{"inserted":0,"failed":[{"error":"` + strings.Repeat("A", 100_000) + `"}]}`),
+	[]byte(`{"inserted":-1,"returned":-1,"buried":2}`), []byte(`{"inserted":1000000,"failed":0,"returned":0,"buried":0.5}`), []byte(`{"inserted":"0","failed":"0","returned":"0","buried":"0"}`),
+	[]byte(`{"plan":{},"first":[],"then":[],"max_concurrency":1}`), []byte(`{"plan":7,"first":null,"then":"all"}`),
 }
 
 // plainInvoker injects no fault.

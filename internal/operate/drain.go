@@ -15,7 +15,7 @@ var ErrNotEmpty = errors.New("the retry queue is not empty")
 // ErrNotEmpty. If messages are in flight, claimed by a run that died, it waits until they are visible again; if ctx ends
 // before that, it returns ErrNotEmpty too.
 //
-// failed says that the run before has returned events to the queue, which SQS may not count yet. Drain calls report while a
+// failed says that the run before has returned events to the retry queue, which SQS may not count yet. Drain calls report while a
 // run is running, and finished when it has ended. An error of finished ends Drain.
 func (s *Stack) Drain(ctx context.Context, failureRate float64, maxRuns int, failed bool, report func(Progress), finished func(Run) error) error {
 	for runs := 0; ; {
@@ -42,7 +42,7 @@ func (s *Stack) Drain(ctx context.Context, failureRate float64, maxRuns int, fai
 		if err := finished(run); err != nil {
 			return err
 		}
-		failed = run.EventsFailed()
+		failed = run.Failed > run.Buried
 		runs++
 	}
 }

@@ -25,6 +25,7 @@ func TestDrainRunsUntilTheQueueIsEmpty(t *testing.T) {
 		{"one run", []Queues{{Retry: 3}, empty}, false, 3, []*execution{ended(3, 0)}, []string{"SUCCEEDED"}, ""},
 		{"some fail again", []Queues{{Retry: 3}, {Retry: 1}, empty}, false, 3, []*execution{ended(2, 1), ended(1, 0)}, []string{"FAILED", "SUCCEEDED"}, ""},
 		{"not counted yet", []Queues{empty}, true, 3, []*execution{ended(1, 1), ended(1, 0)}, []string{"FAILED", "SUCCEEDED"}, ""},
+		{"the last ones fail for good", []Queues{{Retry: 2}, {DeadLetter: 2}}, false, 3, []*execution{buried(2)}, []string{"FAILED"}, ""},
 		{"claims of a dead run", []Queues{{InFlight: 2}, {InFlight: 2}, {Retry: 2}, empty}, false, 3, []*execution{ended(2, 0)}, []string{"SUCCEEDED"}, ""},
 		{"too many runs", []Queues{{Retry: 3}, {Retry: 2}, {Retry: 1, InFlight: 4}}, false, 2, []*execution{ended(1, 2), ended(1, 1)}, []string{"FAILED", "FAILED"},
 			"the retry queue is not empty after 2 runs that only retry: 1 events waiting, 4 in flight"},

@@ -18,6 +18,7 @@ const (
 	ProcessEvents    = "Process Events"
 	EventFailed      = "Event Failed"
 	InvocationFailed = "Invocation Failed"
+	DeleteBuried     = "Delete Claimed Event" // which comes after the event was sent to the dead-letter queue
 )
 
 // history is what the history of one execution says so far. Each history event is read once.
@@ -25,6 +26,7 @@ type history struct {
 	arn                 string
 	newest              int64 // id of the newest history event that has been counted
 	total, done, failed int
+	buried              int
 	mapRuns             []string    // ARNs, in a distributed run
 	plan                *event.Plan // in a distributed run, once it has been read
 }
@@ -71,24 +73,32 @@ func (h *history) count(e types.HistoryEvent) {
 		if name := aws.ToString(e.StateEnteredEventDetails.Name); name == EventFailed || name == InvocationFailed {
 			h.failed++
 		}
+	case types.HistoryEventTypeTaskStateEntered:
+		if aws.ToString(e.StateEnteredEventDetails.Name) == DeleteBuried {
+			h.buried++
+		}
 	}
 }
 
 // firstAnswer is what the first function of a run answered: generate-data, or plan-shards in the distributed mode.
 type firstAnswer struct {
+	Items              []json.RawMessage
 	Generated, Claimed int
 	Plan               *event.Plan
 }
 
 // readFirstAnswer finds the answer of the run's first function. It is empty if the run ended before that.
 func (s *Stack) readFirstAnswer(ctx context.Context, arn string) (firstAnswer, error) {
-	answer, _, err := findAnswer[firstAnswer](ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)})
+	answer, _, err := findAnswer(ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)}, func(a firstAnswer) bool {
+		return a.Items != nil || a.Plan != nil
+	})
 	return answer, err
 }
 
-// findAnswer returns the first answer of a function on the first page of a history, and whether there is one.
-func findAnswer[T any](ctx context.Context, client *sfn.Client, input *sfn.GetExecutionHistoryInput) (answer T, found bool, err error) {
-	input.MaxResults = 25 // more than all retries of the first function take
+// findAnswer returns the first answer of a function on the first page of a history that is one of this kind, and whether there is
+// one. A function may have answered nonsense before, so that its state was repeated.
+func findAnswer[T any](ctx context.Context, client *sfn.Client, input *sfn.GetExecutionHistoryInput, isOne func(T) bool) (answer T, found bool, err error) {
+	input.MaxResults = 200 // more than all retries of the first function take
 	out, err := client.GetExecutionHistory(ctx, input)
 	if err != nil {
 		return answer, false, fmt.Errorf("read history: %w", err)
@@ -98,10 +108,9 @@ func findAnswer[T any](ctx context.Context, client *sfn.Client, input *sfn.GetEx
 			continue
 		}
 		var output struct{ Payload T } // as Step Functions wraps the answer of a function
-		if err := json.Unmarshal([]byte(aws.ToString(e.TaskSucceededEventDetails.Output)), &output); err != nil {
-			return answer, false, fmt.Errorf("read the answer of a function: %w", err)
+		if json.Unmarshal([]byte(aws.ToString(e.TaskSucceededEventDetails.Output)), &output) == nil && isOne(output.Payload) {
+			return output.Payload, true, nil
 		}
-		return output.Payload, true, nil
 	}
 	return answer, false, nil
 }

@@ -194,9 +194,13 @@ func TestFirstAnswerIsFoundAfterAllRetriesOfGenerateData(t *testing.T) {
 	}
 	h.add("TaskScheduled")
 	h.add("TaskStarted")
+	// Answers that the state machine has not accepted, before a redrive.
+	for _, nonsense := range []string{``, `{"Payload":"done"}`, `{"Payload":{}}`, `{"Payload":{"items":7,"generated":9}}`, `{"Payload":{"items":null,"generated":9}}`} {
+		h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": nonsense})
+	}
 	h.start(7, 2)
 	f.answer["GetExecutionHistory"] = h.page
-	if first, err := s.readFirstAnswer(t.Context(), "arn:execution"); first != (firstAnswer{Generated: 7, Claimed: 2}) || err != nil {
+	if first, err := s.readFirstAnswer(t.Context(), "arn:execution"); first.Generated != 7 || first.Claimed != 2 || err != nil {
 		t.Errorf("readFirstAnswer() = %+v, %v, want 7 and 2", first, err)
 	}
 }

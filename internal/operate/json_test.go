@@ -26,9 +26,9 @@ func TestJSONShapes(t *testing.T) {
 		{Execution{"a", "FAILED", time.Unix(1795416800, 0).UTC(), &stopped, nil},
 			`{"name":"a","status":"FAILED","started":"2026-11-23T06:53:20Z","stopped":"2026-11-23T06:53:30Z"}`},
 		{Run{Name: "a", Arn: "arn:a", Status: "SUCCEEDED", Generated: 20, Claimed: 3, Inserted: 23, Seconds: 1.5},
-			`{"name":"a","arn":"arn:a","status":"SUCCEEDED","generated":20,"claimed":3,"inserted":23,"failed":0,"seconds":1.5}`},
+			`{"name":"a","arn":"arn:a","status":"SUCCEEDED","generated":20,"claimed":3,"inserted":23,"failed":0,"buried":0,"seconds":1.5}`},
 		{Run{Name: "a", Arn: "arn:a", Status: "FAILED", Failed: 1, Error: "Carnation.EventsFailed", Cause: "1 of 1"},
-			`{"name":"a","arn":"arn:a","status":"FAILED","generated":0,"claimed":0,"inserted":0,"failed":1,"error":"Carnation.EventsFailed","cause":"1 of 1","seconds":0}`},
+			`{"name":"a","arn":"arn:a","status":"FAILED","generated":0,"claimed":0,"inserted":0,"failed":1,"buried":0,"error":"Carnation.EventsFailed","cause":"1 of 1","seconds":0}`},
 	} {
 		got, err := json.Marshal(tc.value)
 		if string(got) != tc.want || err != nil {

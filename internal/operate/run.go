@@ -18,7 +18,7 @@ const (
 	pollEvery = 500 * time.Millisecond
 	// countShardsEvery is the time between two counts of the shards. Step Functions throttles DescribeMapRun at one call a second.
 	countShardsEvery = 3 * time.Second
-	// eventsFailed is the error of a run whose failed events are in the retry queue.
+	// eventsFailed is the error of a run whose failed events are in the retry queue, or in the dead-letter queue.
 	eventsFailed = "Carnation.EventsFailed"
 )
 
@@ -39,7 +39,8 @@ type Run struct {
 	Generated int     `json:"generated"`
 	Claimed   int     `json:"claimed"`
 	Inserted  int     `json:"inserted"`
-	Failed    int     `json:"failed"`
+	Failed    int     `json:"failed"`           // with those that are buried
+	Buried    int     `json:"buried"`           // sent to the dead-letter queue, because they had no retries left
 	Shards    *Shards `json:"shards,omitempty"` // of a distributed run, which counts events only if all of its shards ended
 	Error     string  `json:"error,omitempty"`
 	Cause     string  `json:"cause,omitempty"`
@@ -49,8 +50,12 @@ type Run struct {
 // Succeeded reports whether all events of the run are in the table.
 func (r Run) Succeeded() bool { return r.Status == string(types.ExecutionStatusSucceeded) }
 
-// EventsFailed reports whether the run worked as designed, and some events failed: they are in the retry queue.
+// EventsFailed reports whether the run worked as designed, and some events failed: they are in the retry queue, or in the dead-letter
+// queue.
 func (r Run) EventsFailed() bool { return r.Error == eventsFailed }
+
+// Unaccounted reports whether all shards of the run succeeded, and their results do not account for its events.
+func (r Run) Unaccounted() bool { return r.Error == unaccounted }
 
 // Run starts an execution and follows it to its end. It calls report about twice a second. If ctx ends, the execution
 // continues, and the error names it.
@@ -121,6 +126,7 @@ func (f *follower) end(ctx context.Context, execution *sfn.DescribeExecutionOutp
 	if run.Shards == nil {
 		// In a run that was stopped, an iteration may have failed its event but not ended.
 		run.Inserted, run.Failed = max(0, f.history.done-f.history.failed), f.history.failed
+		run.Buried = f.history.buried
 		answer, err := f.stack.readFirstAnswer(ctx, run.Arn)
 		run.Generated, run.Claimed = answer.Generated, answer.Claimed
 		return run, err

@@ -71,6 +71,15 @@ func ended(inserted, failed int) *execution {
 	return &execution{history: h, status: "FAILED", err: eventsFailed, cause: fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, inserted+failed)}
 }
 
+// buried is an execution in which all of its events fail their last retry.
+func buried(failed int) *execution {
+	e := ended(0, failed)
+	for range failed {
+		e.history.add("TaskStateEntered", "stateEnteredEventDetails", map[string]any{"name": DeleteBuried})
+	}
+	return e
+}
+
 func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newFakeAWS(t)
@@ -86,13 +95,14 @@ func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 			case 4:
 				h.iterate(1, EventFailed)
 				h.iterate(1, "Event Inserted")
+				h.add("TaskStateEntered", "stateEnteredEventDetails", map[string]any{"name": DeleteBuried})
 			}
 		}
 		f.executing(e)
 		var got []Progress
 		run, err := s.Run(t.Context(), event.Run{StartSeq: 1, EndSeq: 5, FailureRate: 0.5}, func(p Progress) { got = append(got, p) })
 		want := Run{
-			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 4, Claimed: 1, Inserted: 3, Failed: 2,
+			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 4, Claimed: 1, Inserted: 3, Failed: 2, Buried: 1,
 			Error: eventsFailed, Cause: "2 of 5 events failed and are in the retry queue", Seconds: 2.5,
 		}
 		if run != want || err != nil {

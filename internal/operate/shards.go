@@ -12,6 +12,9 @@ import (
 // shardFailed is the error of a distributed run in which a shard failed.
 const shardFailed = "States.ExceedToleratedFailureThreshold"
 
+// unaccounted is the error of plan-shards if the results of the shards do not account for every event.
+const unaccounted = "UnaccountedError"
+
 // Shards is the progress of the shards of a distributed run. Step Functions stops the other shards as soon as one fails, and
 // Failed counts those too.
 type Shards struct {
@@ -45,18 +48,23 @@ func (s *Stack) countShards(ctx context.Context, h *history) (*Shards, error) {
 }
 
 // outcome is what plan-shards answers at the end of a run.
-type outcome struct{ Inserted, Failed int }
+type outcome struct {
+	Inserted       *int
+	Failed, Buried int
+}
 
 // readOutcome sets the number of events of a distributed run whose shards have all ended.
 func (s *Stack) readOutcome(ctx context.Context, run *Run) error {
-	answer, found, err := findAnswer[outcome](ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true})
+	answer, found, err := findAnswer(ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true}, func(o outcome) bool {
+		return o.Inserted != nil
+	})
 	if err != nil {
 		return err
 	}
 	if !found {
 		return fmt.Errorf("the history of %s has no outcome", run.Arn)
 	}
-	run.Inserted, run.Failed = answer.Inserted, answer.Failed
+	run.Inserted, run.Failed, run.Buried = *answer.Inserted, answer.Failed, answer.Buried
 	run.Claimed = run.Inserted + run.Failed - run.Generated
 	return nil
 }

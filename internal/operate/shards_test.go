@@ -26,7 +26,10 @@ func (h *fakeHistory) mapRun(arn string, shards int) {
 }
 
 func (h *fakeHistory) outcome(inserted, failed int) {
-	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d}}`, inserted, failed)})
+	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d,"returned":%d,"buried":1}}`, inserted, failed, failed-1)})
+	for _, nonsense := range []string{``, `{"Payload":7}`, `{"Payload":{"failed":9}}`} { // which the state machine has not accepted
+		h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": nonsense})
+	}
 	h.add("PassStateEntered", "stateEnteredEventDetails", map[string]any{"name": "All Inserted"})
 }
 
@@ -72,7 +75,7 @@ func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 			}
 		})
 		want := Run{
-			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 40, Claimed: 5, Inserted: 42, Failed: 3, Shards: &Shards{4, 4, 0},
+			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 40, Claimed: 5, Inserted: 42, Failed: 3, Buried: 1, Shards: &Shards{4, 4, 0},
 			Error: eventsFailed, Cause: "3 of 45 events failed and are in the retry queue", Seconds: 2.5,
 		}
 		if err != nil || !reflect.DeepEqual(run, want) {

@@ -31,7 +31,7 @@ func Load() (s Settings, err error) {
 	if s.Environment, err = Require("ENVIRONMENT"); err != nil {
 		return s, err
 	}
-	if s.RetryQueueURL, err = requireURL("RETRY_QUEUE_URL"); err != nil {
+	if s.RetryQueueURL, err = RequireURL("RETRY_QUEUE_URL"); err != nil {
 		return s, err
 	}
 	injection, err := Require("FAILURE_INJECTION")
@@ -93,7 +93,8 @@ func (c Concurrency) OfRun(ctx context.Context, logger *slog.Logger) int64 {
 	return c.Reserved
 }
 
-func requireURL(name string) (string, error) {
+// RequireURL is the value of an environment variable that must be a URL.
+func RequireURL(name string) (string, error) {
 	value, err := Require(name)
 	if err != nil {
 		return "", err

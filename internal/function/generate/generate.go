@@ -22,16 +22,18 @@ const (
 )
 
 const (
-	// MaxItems is the most items of a run in the inline mode. Step Functions ends an execution after 25,000 history events; an
-	// item takes 46 if every attempt of every retry of its states fails. A test counts them in the state machine's file.
+	// MaxItems is the most new events of a run in the inline mode. Step Functions ends an execution after 25,000 history events. A
+	// new event takes 44 if every attempt of every retry of its states fails, and a claimed one 63. A test counts them in the state
+	// machine's file.
 	MaxItems = (maxHistory - runHistory) / itemHistory
 
 	// MaxConcurrency is the most iterations that an inline Map runs at once.
 	MaxConcurrency = 40
 
-	maxHistory  = 25_000
-	runHistory  = 100 // the run's own events, and some for a redrive
-	itemHistory = 46
+	maxHistory   = 25_000
+	runHistory   = 100 // the run's own events, and some for a redrive
+	itemHistory  = 46  // of a new event, two of them for a redrive
+	claimHistory = 63
 
 	// The data of a state is limited to 256 KiB. It is largest after the Map if every event failed: each item is then in the
 	// list of failed ones, wrapped in {"failed":{"item":...,"error":"..."}}.
@@ -42,6 +44,11 @@ const (
 	// releaseTime is reserved for releasing what was claimed, if claiming fails.
 	releaseTime = 5 * time.Second
 )
+
+// MaxClaims is the most failed events that a run in the inline mode claims beside its new events.
+func MaxClaims(newEvents int) int {
+	return (maxHistory - runHistory - newEvents*itemHistory) / claimHistory
+}
 
 // ClaimError says why the retry queue could not be read. Everything claimed before was released. The state machine sees its
 // type name as the error name.
@@ -128,7 +135,7 @@ func (h *Handler) generateRun(ctx context.Context, request event.Object) (*Answe
 		return nil, room, fmt.Errorf("generate events: %w", err)
 	}
 	items := plan.Items(0)
-	room = retryqueue.Room{Only: len(items) == 0, Items: MaxItems - len(items), Bytes: maxState - runState, Overhead: itemOverhead}
+	room = retryqueue.Room{Only: len(items) == 0, Items: MaxClaims(len(items)), Bytes: maxState - runState, Overhead: itemOverhead}
 	for _, item := range items {
 		size, err := item.Size()
 		if err != nil {

@@ -216,8 +216,8 @@ func TestAnEmptyRangeOnlyClaims(t *testing.T) {
 			if err != nil || !slices.Equal(answer.Items, claimed) || answer.Generated != 0 || answer.Claimed != len(claimed) {
 				t.Errorf("Handle(%s) = %+v, %v, want the %d claimed", input, answer, err, len(claimed))
 			}
-			if len(queue.rooms) != 1 || queue.rooms[0].Items != MaxItems {
-				t.Errorf("Handle(%s) claimed into %+v, want once, with room for %d", input, queue.rooms, MaxItems)
+			if len(queue.rooms) != 1 || queue.rooms[0].Items != 395 {
+				t.Errorf("Handle(%s) claimed into %+v, want once, with room for 395", input, queue.rooms)
 			}
 			if answer.Items == nil {
 				t.Errorf("Handle(%s) answers null items, which a Map state cannot take: want a list", input)
@@ -236,8 +236,8 @@ func TestNewEventsComeFirstAndTakeTheirRoom(t *testing.T) {
 	if answer.Generated != 100 || answer.Claimed != 1 || len(answer.Items) != 101 || answer.Items[100] != claimedItem {
 		t.Errorf("Handle() = %d generated, %d claimed, %d items, want 100 and 1, the claimed one last", answer.Generated, answer.Claimed, len(answer.Items))
 	}
-	if got := queue.rooms[0].Items; got != MaxItems-100 {
-		t.Errorf("room = %d items, want %d", got, MaxItems-100)
+	if got := queue.rooms[0].Items; got != 322 {
+		t.Errorf("room = %d items, want 322: (24,900 - 100 x 46) / 63", got)
 	}
 	var line struct{ EventsGenerated, EventsClaimed int }
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.EventsGenerated != 100 || line.EventsClaimed != 1 {
@@ -441,11 +441,11 @@ func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 					t.Errorf("%d new events and %d claims with handles of %d: the %s has %d bytes, want at most %d", events, answer.Claimed, handleSize, what, size, limit-1024)
 				}
 			}
-			if len(answer.Items) > MaxItems || answer.Claimed != api.received {
-				t.Errorf("%d new events and %d claims with handles of %d, %d received, want at most %d and no more received than claimed",
-					events, answer.Claimed, handleSize, api.received, MaxItems)
+			if answer.Claimed > MaxClaims(events) || answer.Claimed != api.received {
+				t.Errorf("%d new events and %d claims with handles of %d, %d received, want at most %d claims and no more received than claimed",
+					events, answer.Claimed, handleSize, api.received, MaxClaims(events))
 			}
-			if len(answer.Items) < MaxItems && sizes["result of the Map"] < limit*95/100 {
+			if answer.Claimed < MaxClaims(events) && sizes["result of the Map"] < limit*95/100 {
 				t.Errorf("%d new events and only %d claims with handles of %d: %d of %d bytes", events, answer.Claimed, handleSize, sizes["result of the Map"], limit)
 			}
 		}

@@ -24,6 +24,8 @@ func (takesAll) Release(context.Context, []string, time.Time) error { return nil
 
 func (takesAll) Park(context.Context, string, []retryqueue.Parked) error { return nil }
 
+func (takesAll) Bury(context.Context, string, []retryqueue.Parked) ([]int, error) { return nil, nil }
+
 // FuzzHandle feeds requests: each is answered, or refused with the name of a field.
 func FuzzHandle(f *testing.F) {
 	f.Add([]byte(`{"items":[{"event":{"sequence_no":7,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":1,"end_seq":21,"retry_attempt":0},"receipt_handle":"r"}],"failure_rate":0.5}`))

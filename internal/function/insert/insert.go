@@ -3,6 +3,7 @@
 package insert
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -36,6 +39,7 @@ type Queue interface {
 	Delete(ctx context.Context, receiptHandles []string) error
 	Release(ctx context.Context, receiptHandles []string, at time.Time) error
 	Park(ctx context.Context, execution string, events []retryqueue.Parked) error
+	Bury(ctx context.Context, execution string, events []retryqueue.Parked) (left []int, err error)
 }
 
 // ParkError says why new events that failed could not be parked. These events are only in the input of the invocation, which must
@@ -56,15 +60,22 @@ type Handler struct {
 	Queue            Queue
 	Metrics          environment.Metrics
 	Logger           *slog.Logger
+	MaxReceiveCount  int64
 	FailureInjection bool // whether failure_rate may be above 0
 }
 
-// Answer says how many events were inserted, and which items failed. If insert-data has returned the failed ones to the retry queue
-// itself, it says how many.
+// Answer says how many events were inserted, and which items failed. If insert-data itself has given back the failed ones, it says
+// instead how many are in the retry queue and how many in the dead-letter queue.
 type Answer struct {
-	Inserted int      `json:"inserted"`
-	Returned *int     `json:"returned,omitempty"`
-	Failed   []Failed `json:"failed"`
+	Inserted int `json:"inserted"`
+	*GivenBack
+	Failed []Failed `json:"failed"`
+}
+
+// GivenBack is the numbers of failed events in the retry queue and in the dead-letter queue.
+type GivenBack struct {
+	Returned int `json:"returned"`
+	Buried   int `json:"buried"`
 }
 
 // Failed is an item whose event may not be in the table, with the name of the error.
@@ -77,9 +88,9 @@ type Failed struct {
 //
 //	{"items": [...], "failure_rate"?: r, "return_for"?: "<ARN of an execution>", "release_at"?: <Unix seconds>}
 //
-// The answer has the items that could not be inserted, or not in time. With return_for, Handle returns them to the retry queue: it
-// parks new events on behalf of that execution, and releases claimed events at release_at. Errors are *event.InvalidInputError and
-// *ParkError. After a *ParkError the same input can be tried again.
+// The answer has the items that could not be inserted, or not in time. With return_for, Handle gives them back on behalf of that
+// execution: it parks new events, buries claimed events without retries left, and releases the other claimed events at release_at.
+// Errors are *event.InvalidInputError and *ParkError. After a *ParkError the same input can be tried again.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
 	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_at")
 	if err != nil {
@@ -128,14 +139,17 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 	returnCtx, cancel := environment.Reserve(ctx, answerTime)
 	defer cancel()
 	if execution != "" {
-		if err := h.giveBack(returnCtx, execution, time.Unix(releaseAt, 0), answer.Failed); err != nil {
+		buried, err := h.giveBack(returnCtx, execution, time.Unix(releaseAt, 0), answer.Failed)
+		if err != nil {
 			return nil, &ParkError{err}
 		}
-		answer.Returned, answer.Failed = &failed, []Failed{}
+		done = append(done, buried...)
+		answer.GivenBack, answer.Failed = &GivenBack{Returned: failed - len(buried), Buried: len(buried)}, []Failed{}
 	}
 	if err := h.Queue.Delete(returnCtx, done); err != nil {
-		// The events are in the table. Their messages come back by themselves, and the next run deletes them.
-		h.Logger.ErrorContext(ctx, "messages of inserted events not deleted", "error", err.Error())
+		// The events are in the table or in the dead-letter queue. Their messages come back by themselves. The next run deletes those
+		// of the table, and SQS moves the others to the dead-letter queue.
+		h.Logger.ErrorContext(ctx, "messages of inserted or buried events not deleted", "error", err.Error())
 	}
 	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": failed})
 	return answer, nil
@@ -158,25 +172,41 @@ func (h *Handler) insertAll(ctx context.Context, after time.Duration, items []ev
 	return errs
 }
 
-// giveBack returns failed items to the retry queue: it parks new events and releases claimed ones. The error is about events that
-// were not parked. A claimed event that was not released comes back by itself.
-func (h *Handler) giveBack(ctx context.Context, execution string, releaseAt time.Time, failed []Failed) error {
-	var parked []retryqueue.Parked
-	var claimed []string
+// giveBack parks new events that failed, buries claimed ones without retries left, and releases the other claimed ones. It returns
+// the receipt handles of those that are buried, for the caller to delete. The error is about events that were not parked. A claimed
+// event that was not buried is released, and one that was not released comes back by itself.
+func (h *Handler) giveBack(ctx context.Context, execution string, releaseAt time.Time, failed []Failed) (buried []string, err error) {
+	var parked, last []retryqueue.Parked
+	var released, lastClaims []string
 	for _, f := range failed {
-		if f.ReceiptHandle == "" {
-			parked = append(parked, retryqueue.Parked{Event: f.Event, Error: f.Error})
-		} else {
-			claimed = append(claimed, f.ReceiptHandle)
+		event := retryqueue.Parked{Event: f.Event, Error: f.Error}
+		switch {
+		case f.ReceiptHandle == "":
+			parked = append(parked, event)
+		case int64(f.Event.RetryAttempt) >= h.MaxReceiveCount:
+			last, lastClaims = append(last, event), append(lastClaims, f.ReceiptHandle)
+		default:
+			released = append(released, f.ReceiptHandle)
 		}
 	}
 	if err := h.Queue.Park(ctx, execution, parked); err != nil {
-		return err
+		return nil, err
 	}
-	if err := h.Queue.Release(ctx, claimed, releaseAt); err != nil {
+	left, err := h.Queue.Bury(ctx, execution, last)
+	if err != nil {
+		h.Logger.ErrorContext(ctx, "events without retries left not sent to the dead-letter queue", "error", err.Error())
+	}
+	for i, claim := range lastClaims {
+		if slices.Contains(left, i) {
+			released = append(released, claim)
+		} else {
+			buried = append(buried, claim)
+		}
+	}
+	if err := h.Queue.Release(ctx, released, releaseAt); err != nil {
 		h.Logger.ErrorContext(ctx, "claims of failed events not released", "error", err.Error())
 	}
-	return nil
+	return buried, nil
 }
 
 var (
@@ -216,11 +246,21 @@ func errorName(err error) string {
 	case errors.Is(err, errSimulated):
 		return "SimulatedFailure"
 	case errors.As(err, &api):
-		code := api.ErrorCode()
-		return code[:min(len(code), maxError)]
+		return safeName(api.ErrorCode())
 	case errors.Is(err, errOutOfTime):
 		return "DeadlineExceeded"
 	default:
 		return "ConnectionError"
 	}
+}
+
+// safeName keeps what can be the name of an error for the state machine: 1 to maxError characters, A-Z a-z 0-9 . _ -
+func safeName(code string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}, code)
+	return cmp.Or(name[:min(len(name), maxError)], "UnknownError")
 }

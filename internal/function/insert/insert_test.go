@@ -64,7 +64,8 @@ func (f *fakeWork) do(ctx context.Context, e event.Event) error {
 type fakeQueue struct {
 	err, releaseErr, parkErr error
 	deleted, released        []string
-	parked                   []retryqueue.Parked
+	parked, buried           []retryqueue.Parked
+	unburied                 []int // what Bury answers
 	execution                string
 	releaseAt                time.Time
 	left                     time.Duration
@@ -79,6 +80,18 @@ func (q *fakeQueue) Park(ctx context.Context, execution string, events []retryqu
 	q.execution, q.parked = execution, append(q.parked, events...)
 	q.noteLeft(ctx)
 	return q.parkErr
+}
+
+func (q *fakeQueue) Bury(ctx context.Context, execution string, events []retryqueue.Parked) ([]int, error) {
+	if len(q.deleted) > 0 {
+		return nil, errors.New("messages were deleted before their events were buried")
+	}
+	q.execution, q.buried = execution, append(q.buried, events...)
+	q.noteLeft(ctx)
+	if len(q.unburied) > 0 {
+		return q.unburied, fmt.Errorf("send %d of %d messages: AccessDenied", len(q.unburied), len(events))
+	}
+	return nil, nil
 }
 
 func (q *fakeQueue) Delete(ctx context.Context, receiptHandles []string) error {
@@ -97,7 +110,7 @@ func handlerOf(work *fakeWork, queue Queue) (*Handler, *bytes.Buffer) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	return &Handler{
-		Work: work.do, Queue: queue, Logger: logger, FailureInjection: true,
+		Work: work.do, Queue: queue, Logger: logger, FailureInjection: true, MaxReceiveCount: 3,
 		Metrics: environment.Metrics{Logger: logger, ProjectName: "carnation", Environment: "test"},
 	}, &log
 }
@@ -489,6 +502,7 @@ func TestErrorNamesOfTheRealClient(t *testing.T) {
 		{"not modelled", serviceError(400, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"m"}`), "AccessDeniedException"},
 		{"not from DynamoDB", serviceError(400, `<html>`), "ConnectionError"},
 		{"long", serviceError(400, `{"__type":"`+long+`","message":"m"}`), long[:maxError]},
+		{"unsafe", serviceError(400, `{"__type":"Über\u0000 <code>","message":"m"}`), "_ber___code_"},
 		{"connection", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, "ConnectionError"},
 		{"deadline", func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()

@@ -42,7 +42,7 @@ func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"failed":[]}` {
+	if data, err := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"buried":0,"failed":[]}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
 	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "ConnectionError"}}; queue.execution != "arn:run" || !slices.Equal(queue.parked, want) {
@@ -53,6 +53,37 @@ func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T)
 	}
 	if want := []string{claimed(3).ReceiptHandle}; !slices.Equal(queue.deleted, want) {
 		t.Errorf("deleted %v, want %v", queue.deleted, want)
+	}
+}
+
+// A message is deleted only once its event is in the dead-letter queue.
+func TestForAShardClaimedEventsWithoutRetriesLeftAreBuried(t *testing.T) {
+	items := make([]event.Item, 6)
+	for i := range items {
+		items[i] = claimed(int64(i + 1))
+		items[i].Event.RetryAttempt = i // 3 is the last retry
+	}
+	queue := &fakeQueue{unburied: []int{1}}
+	h, log := handlerOf(failing(3, 4, 5, 6), queue)
+	answer, err := handleShard(t, t.Context(), h, `,"release_at":1795416829`, items...)
+	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"buried":2,"failed":[]}` {
+		t.Errorf("answer is %s, %v", data, err)
+	}
+	var want []retryqueue.Parked
+	for _, item := range items[3:] {
+		want = append(want, retryqueue.Parked{Event: item.Event, Error: "ConnectionError"})
+	}
+	if queue.execution != "arn:run" || !slices.Equal(queue.buried, want) || len(queue.parked) > 0 {
+		t.Errorf("buried %+v in the name of %s, want %+v of arn:run", queue.buried, queue.execution, want)
+	}
+	if want := []string{"handle-3", "handle-5"}; !slices.Equal(queue.released, want) {
+		t.Errorf("released %v, want %v: the third, which has retries left, and the fifth, which could not be buried", queue.released, want)
+	}
+	if want := []string{"handle-1", "handle-2", "handle-4", "handle-6"}; !slices.Equal(queue.deleted, want) {
+		t.Errorf("deleted %v, want %v: two that were inserted and two that were buried", queue.deleted, want)
+	}
+	if !strings.Contains(log.String(), "events without retries left not sent to the dead-letter queue") {
+		t.Errorf("the log does not say that an event could not be buried:\n%s", log)
 	}
 }
 
@@ -71,7 +102,7 @@ func TestInsertingForAShardLeavesTimeToReturnAllOfIt(t *testing.T) {
 		defer cancel()
 		end := time.Now().Add(60 * time.Second)
 		answer, err := handleShard(t, ctx, h, "", newItem(1))
-		if err != nil || *answer.Returned != 1 || len(queue.parked) != 1 {
+		if err != nil || answer.Returned != 1 || len(queue.parked) != 1 {
 			t.Fatalf("Handle() = %+v, %v, parked %v, want one event parked", answer, err, queue.parked)
 		}
 		if left := end.Sub(stopped); left != 15*time.Second || queue.left != 10*time.Second {
@@ -85,7 +116,7 @@ func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing(), queue)
 	answer, err := handleShard(t, t.Context(), h, "", newItem(1))
-	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":1,"returned":0,"failed":[]}` {
+	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":1,"returned":0,"buried":0,"failed":[]}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
 }
@@ -108,7 +139,7 @@ func TestClaimsThatCannotBeReleasedComeBackByThemselves(t *testing.T) {
 	queue := &fakeQueue{releaseErr: errors.New("release 1 of 1 messages: AccessDenied")}
 	h, log := handlerOf(failing(1), queue)
 	answer, err := handleShard(t, t.Context(), h, "", claimed(1))
-	if err != nil || *answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
+	if err != nil || answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
 		t.Errorf("answer = %+v, %v; log:\n%s", answer, err, log)
 	}
 }
@@ -117,7 +148,7 @@ func TestWithoutReturnForNothingIsReturned(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing(1, 2), queue)
 	answer := handle(t, h, t.Context(), 0, newItem(1), claimed(2))
-	if len(answer.Failed) != 2 || answer.Returned != nil || len(queue.parked)+len(queue.released) > 0 {
+	if len(answer.Failed) != 2 || answer.GivenBack != nil || len(queue.parked)+len(queue.released) > 0 {
 		t.Errorf("answer = %+v, parked %v, released %v", answer, queue.parked, queue.released)
 	}
 }

@@ -1,4 +1,4 @@
-// Package retryqueue is the SQS queue of failed events: it parks, counts, claims, releases and deletes them. docs/design.md
+// Package retryqueue is the SQS queue of failed events: it parks, counts, claims, releases, deletes and buries them. docs/design.md
 // defines these words.
 package retryqueue
 
@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -68,11 +67,12 @@ const (
 	waitingNumber = types.QueueAttributeNameApproximateNumberOfMessages
 )
 
-// Queue is the retry queue.
+// Queue is the retry queue, with its dead-letter queue.
 type Queue struct {
-	API    API
-	URL    string
-	Logger *slog.Logger
+	API           API
+	URL           string
+	DeadLetterURL string // only to bury
+	Logger        *slog.Logger
 }
 
 // Room is the room that a run has for claimed items.
@@ -227,7 +227,7 @@ func (c *claiming) fail(err error) {
 // Release makes claimed messages visible again, immediately or at the given time, in whole seconds. The error says how many it
 // could not release. These come back when their visibility timeout ends.
 func (q Queue) Release(ctx context.Context, receiptHandles []string, at time.Time) error {
-	return eachBatch(ctx, "release", receiptHandles, func(id, handle string) types.ChangeMessageVisibilityBatchRequestEntry {
+	_, err := eachBatch(ctx, "release", receiptHandles, func(id, handle string) types.ChangeMessageVisibilityBatchRequestEntry {
 		after := min(max(0, time.Until(at)), MaxReleaseAfter)
 		return types.ChangeMessageVisibilityBatchRequestEntry{
 			Id: aws.String(id), ReceiptHandle: aws.String(handle), VisibilityTimeout: int32(math.Ceil(after.Seconds())),
@@ -242,11 +242,12 @@ func (q Queue) Release(ctx context.Context, receiptHandles []string, at time.Tim
 		}
 		return served, out.Failed, nil
 	})
+	return err
 }
 
 // Delete deletes claimed messages. The error says how many are still there. These come back when their visibility timeout ends.
 func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
-	return eachBatch(ctx, "delete", receiptHandles, func(id, handle string) types.DeleteMessageBatchRequestEntry {
+	_, err := eachBatch(ctx, "delete", receiptHandles, func(id, handle string) types.DeleteMessageBatchRequestEntry {
 		return types.DeleteMessageBatchRequestEntry{Id: aws.String(id), ReceiptHandle: aws.String(handle)}
 	}, func(entries []types.DeleteMessageBatchRequestEntry) (served []string, failed []types.BatchResultErrorEntry, err error) {
 		out, err := q.API.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(q.URL), Entries: entries})
@@ -258,9 +259,10 @@ func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
 		}
 		return served, out.Failed, nil
 	})
+	return err
 }
 
-// Parked is a new event that failed, with the name of its error.
+// Parked is an event that failed, with the name of its error.
 type Parked struct {
 	Event event.Event
 	Error string
@@ -268,20 +270,33 @@ type Parked struct {
 
 // Park sends new events to the queue, on behalf of an execution. The error says how many may not be in the queue.
 func (q Queue) Park(ctx context.Context, execution string, events []Parked) error {
+	_, err := q.send(ctx, q.URL, execution, events)
+	return err
+}
+
+// Bury sends claimed events without retries left to the dead-letter queue, on behalf of an execution. It returns the positions in
+// the list of those that may not be there; the caller then deletes the messages of the others. The error says how many there are.
+func (q Queue) Bury(ctx context.Context, execution string, events []Parked) (left []int, err error) {
+	return q.send(ctx, q.DeadLetterURL, execution, events)
+}
+
+// send sends events to a queue. It returns the positions of those that may not be there.
+func (q Queue) send(ctx context.Context, url, execution string, events []Parked) (left []int, err error) {
 	messages := make([]types.SendMessageBatchRequestEntry, len(events))
-	for i, parked := range events {
-		body, err := json.Marshal(parked.Event)
+	for i, failed := range events {
+		failed.Event.RetryAttempt = 0 // SQS counts it: all messages of an event have the same body
+		body, err := json.Marshal(failed.Event)
 		if err != nil {
-			return fmt.Errorf("send event %d: %w", parked.Event.SequenceNo, err)
+			return all(len(events)), fmt.Errorf("send event %d: %w", failed.Event.SequenceNo, err)
 		}
 		messages[i].MessageBody = aws.String(string(body))
-		messages[i].MessageAttributes = map[string]types.MessageAttributeValue{"Error": text(parked.Error), "ExecutionArn": text(execution)}
+		messages[i].MessageAttributes = map[string]types.MessageAttributeValue{"Error": text(failed.Error), "ExecutionArn": text(execution)}
 	}
 	return eachBatch(ctx, "send", messages, func(id string, message types.SendMessageBatchRequestEntry) types.SendMessageBatchRequestEntry {
 		message.Id = aws.String(id)
 		return message
 	}, func(entries []types.SendMessageBatchRequestEntry) (served []string, failed []types.BatchResultErrorEntry, err error) {
-		out, err := q.API.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(q.URL), Entries: entries})
+		out, err := q.API.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(url), Entries: entries})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -290,6 +305,15 @@ func (q Queue) Park(ctx context.Context, execution string, events []Parked) erro
 		}
 		return served, out.Failed, nil
 	})
+}
+
+// all is the positions in a list of n elements.
+func all(n int) []int {
+	positions := make([]int, n)
+	for i := range positions {
+		positions[i] = i
+	}
+	return positions
 }
 
 func text(value string) types.MessageAttributeValue {
@@ -315,29 +339,33 @@ func (q Queue) Waiting(ctx context.Context) (int, error) {
 type caller[E any] func(entries []E) (served []string, failed []types.BatchResultErrorEntry, err error)
 
 // eachBatch makes an entry for each element of the list, and calls SQS with ten of them at a time. Entries that fail in a call that
-// succeeds are sent again.
-func eachBatch[T, E any](ctx context.Context, what string, list []T, entry func(id string, of T) E, call caller[E]) error {
+// succeeds are sent again. It returns the positions in the list of the elements that may not be served.
+func eachBatch[T, E any](ctx context.Context, what string, list []T, entry func(id string, of T) E, call caller[E]) ([]int, error) {
 	var group errgroup.Group
 	group.SetLimit(parallelCalls)
-	var left atomic.Int64
-	for some := range slices.Chunk(list, batchSize) {
+	batches := slices.Collect(slices.Chunk(all(len(list)), batchSize))
+	left := make([][]int, len(batches))
+	for n, batch := range batches {
 		entries := map[string]E{}
-		for i, of := range some {
-			id := strconv.Itoa(i)
-			entries[id] = entry(id, of)
+		for _, position := range batch {
+			id := strconv.Itoa(position)
+			entries[id] = entry(id, list[position])
 		}
 		group.Go(func() error {
 			err := untilServed(ctx, entries, call)
-			if err != nil {
-				left.Add(int64(len(entries)))
+			for _, position := range batch {
+				if _, ok := entries[strconv.Itoa(position)]; ok {
+					left[n] = append(left[n], position)
+				}
 			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("%s %d of %d messages: %w", what, left.Load(), len(list), err)
+		unserved := slices.Concat(left...)
+		return unserved, fmt.Errorf("%s %d of %d messages: %w", what, len(unserved), len(list), err)
 	}
-	return nil
+	return nil, nil
 }
 
 // untilServed calls SQS with the entries, which are in a map by their ids, until all are served. It leaves those in the map that

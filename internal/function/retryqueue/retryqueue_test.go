@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -873,4 +874,64 @@ func TestClaimReadsTheContractsEvent(t *testing.T) {
 	if err != nil || !slices.Equal(items, []event.Item{want}) {
 		t.Errorf("Claim() = %+v, %v, want %+v", items, err, want)
 	}
+}
+
+// deadSQS keeps what is sent, by the URL of the queue. It refuses the events whose numbers are in refused.
+type deadSQS struct {
+	API
+	refused []string
+	mu      sync.Mutex
+	sent    map[string][]types.SendMessageBatchRequestEntry
+}
+
+func (d *deadSQS) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := &sqs.SendMessageBatchOutput{}
+	for _, entry := range in.Entries {
+		e, err := event.Parse([]byte(aws.ToString(entry.MessageBody)), "")
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(d.refused, strconv.FormatInt(e.SequenceNo, 10)) {
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: entry.Id, Code: aws.String("AccessDenied"), SenderFault: true})
+			continue
+		}
+		d.sent[aws.ToString(in.QueueUrl)] = append(d.sent[aws.ToString(in.QueueUrl)], entry)
+		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: entry.Id})
+	}
+	return out, nil
+}
+
+// The caller deletes the messages of the events that Bury has sent, and of no other.
+func TestBurySendsToTheDeadLetterQueueAndSaysWhichEventsAreNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var events []Parked
+		for n := range int64(25) {
+			events = append(events, Parked{event.Event{
+				SequenceNo: n, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, EndSeq: 1000, RetryAttempt: 3,
+			}, "Name"})
+		}
+		d := &deadSQS{refused: []string{"3", "17", "24"}, sent: map[string][]types.SendMessageBatchRequestEntry{}}
+		queue, _ := queueOf(d)
+		queue.DeadLetterURL = "https://sqs/dead"
+		left, err := queue.Bury(t.Context(), "arn:run", events)
+		if slices.Sort(left); !slices.Equal(left, []int{3, 17, 24}) || fmt.Sprint(err) != "send 3 of 25 messages: AccessDenied: " {
+			t.Errorf("Bury() = %v, %v, want 3, 17 and 24 left", left, err)
+		}
+		if len(d.sent) != 1 || len(d.sent["https://sqs/dead"]) != 22 {
+			t.Fatalf("sent to %v, want 22 messages to the dead-letter queue", slices.Collect(maps.Keys(d.sent)))
+		}
+		for _, message := range d.sent["https://sqs/dead"] {
+			if e, err := event.Parse([]byte(aws.ToString(message.MessageBody)), ""); err != nil || e.RetryAttempt != 0 {
+				t.Errorf("message %s: %v, want the event with retry_attempt 0", aws.ToString(message.MessageBody), err)
+			}
+			if got := aws.ToString(message.MessageAttributes["Error"].StringValue) + " " + aws.ToString(message.MessageAttributes["ExecutionArn"].StringValue); got != "Name arn:run" {
+				t.Errorf("attributes %s, want Name arn:run", got)
+			}
+		}
+		if left, err := queue.Bury(t.Context(), "arn:run", nil); len(left) > 0 || err != nil {
+			t.Errorf("Bury() of nothing = %v, %v", left, err)
+		}
+	})
 }

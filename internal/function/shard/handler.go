@@ -78,18 +78,21 @@ type Planned struct {
 	MaxConcurrency int64      `json:"max_concurrency"`
 }
 
-// Outcome answers AddUpShards: how many of the run's events are in the table, and how many failed.
+// Outcome answers AddUpShards: how many of the run's events are in the table, and how many failed. Those are in the retry queue or
+// in the dead-letter queue.
 type Outcome struct {
 	Inserted int64 `json:"inserted"`
 	Failed   int64 `json:"failed"`
+	Returned int64 `json:"returned"`
+	Buried   int64 `json:"buried"`
 }
 
 // Handle serves both ends of a run.
 //
 //	{"operation": "PlanRun", "input": <the input of the run>}
-//	{"operation": "AddUpShards", "plan": {...}, "results": [[[inserted, failed], ...], ...]}
+//	{"operation": "AddUpShards", "plan": {...}, "results": {"first": [[inserted, returned, buried], ...], "last": [...]}}
 //
-// The two lists of results are those of the shards in First and in Then. Errors are *event.InvalidInputError for both
+// The results are those of the shards in First and in Then. "last" are those of Then, or of First if Then is empty. Errors are *event.InvalidInputError for both
 // operations, *event.RangeTooLargeError and *CountError for PlanRun, and *UnaccountedError for AddUpShards.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
 	operation, request, err := event.ReadRequest(payload, event.Operations{PlanRun: {"input"}, AddUpShards: {"plan", "results"}})
@@ -150,28 +153,30 @@ func (h *Handler) addUp(ctx context.Context, request event.Object) (*Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	var rounds [][][]int64
+	var rounds struct{ First, Last [][]int64 }
 	err = json.Unmarshal(request.Raw("results"), &rounds)
-	results := slices.Concat(rounds...)
+	results := slices.Concat(rounds.First, rounds.Last)
 	if err != nil || len(results) != plan.Shards() {
-		return nil, request.Invalid("results", fmt.Sprintf("lists of [inserted, failed] for %d shards in total", plan.Shards()))
+		return nil, request.Invalid("results", fmt.Sprintf("lists of [inserted, returned, buried] for %d shards in total", plan.Shards()))
 	}
 	var outcome Outcome
 	var accounted int64 // events of the range; the results of a Distributed Map may come in any order
 	for i, result := range results {
-		if len(result) != 2 || slices.Min(result) < 0 || slices.Max(result) > event.MaxEvents {
-			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", i), Value: fmt.Sprint(result[:min(len(result), 3)]),
-				MustBe: fmt.Sprintf("[inserted, failed], two integers from 0 to %d", event.MaxEvents)}
+		if len(result) != 3 || slices.Min(result) < 0 || slices.Max(result) > event.MaxEvents {
+			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", i), Value: fmt.Sprint(result[:min(len(result), 4)]),
+				MustBe: fmt.Sprintf("[inserted, returned, buried], three integers from 0 to %d", event.MaxEvents)}
 		}
 		outcome.Inserted += result[0]
-		outcome.Failed += result[1]
+		outcome.Returned += result[1]
+		outcome.Buried += result[2]
 		if i >= plan.Claimers {
-			accounted += result[0] + result[1]
+			accounted += result[0] + result[1] + result[2]
 		}
 	}
 	if want := plan.EndSeq - plan.StartSeq; accounted != want {
 		return nil, &UnaccountedError{accounted, want}
 	}
-	h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed)
+	outcome.Failed = outcome.Returned + outcome.Buried
+	h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed, "buried", outcome.Buried)
 	return &outcome, nil
 }

@@ -108,7 +108,7 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 		if !strings.Contains(good, old) {
 			t.Fatalf("no %s in the plan", old)
 		}
-		return `{"operation":"AddUpShards","plan":` + strings.Replace(good, old, new, 1) + `,"results":[[[0,0]],[[10,0],[9,1]]]}`
+		return `{"operation":"AddUpShards","plan":` + strings.Replace(good, old, new, 1) + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[8,1,1]]}}`
 	}
 	for _, tc := range []struct{ input, want string }{
 		{string(runOf(`{"start_seq":1}`)), "end_seq is missing: must be an integer from 1 to 9007199254740991"},
@@ -119,11 +119,11 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 		{change(`"claimers":1`, `"claimers":501`), "plan.claimers is 501: must be an integer from 0 to 500"},
 		{change(`"seed":"0f6f`, `"seed":"xxxx`), `plan.seed is "xxxx3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a": must be a UUID`},
 		{change(`"current_time":1795416822,`, ``), "plan.current_time is missing: must be an integer from 0 to 9007199254740991"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[10,0],[10,0]]}`, "results is [[10,0],[10,0]]: must be lists of [inserted, failed] for 3 shards in total"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[[10,0]]]}`, "results is [[[0,0]],[[10,0]]]: must be lists of [inserted, failed] for 3 shards in total"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[[10,0],[20]]]}`, "results[2] is [20]: must be [inserted, failed], two integers from 0 to 10000000"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[[10,0],[20,-10]]]}`, "results[2] is [20 -10]: must be [inserted, failed], two integers from 0 to 10000000"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[[0,0]],[["10",0],[10,0]]]}`, `results is [[[0,0]],[["10",0],[10,0]]]: must be lists of [inserted, failed] for 3 shards in total`},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[10,0,0],[10,0,0]]}`, "results is [[10,0,0],[10,0,0]]: must be lists of [inserted, returned, buried] for 3 shards in total"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0]]}}`, `results is {"first":[[0,0,0]],"last":[[10,0,0]]}: must be lists of [inserted, returned, buried] for 3 shards in total`},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[20,0]]}}`, "results[2] is [20 0]: must be [inserted, returned, buried], three integers from 0 to 10000000"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[20,-10,0]]}}`, "results[2] is [20 -10 0]: must be [inserted, returned, buried], three integers from 0 to 10000000"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[["0",0,0]],"last":[]}}`, `results is {"first":[["0",0,0]],"last":[]}: must be lists of [inserted, returned, buried] for 3 shards in total`},
 	} {
 		h := &Handler{Queue: waiting(0), Logger: silent, Size: 10}
 		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
@@ -170,12 +170,12 @@ func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
 func TestOutcomeAddsUpAllShards(t *testing.T) {
 	planned := plan(t, 201, 10, `{"start_seq":0,"end_seq":25}`) // two shards that claim, three with the range
 	for _, tc := range []struct{ results, want string }{
-		{`[[[3,1],[0,0]],[[10,0],[9,1],[0,5]]]`, `{"inserted":22,"failed":7} <nil>`},
-		{`[[],[[0,0],[0,0],[10,0],[10,0],[5,0]]]`, `{"inserted":25,"failed":0} <nil>`},
-		{`[[[0,0],[3,1]],[[5,0],[10,0],[9,1]]]`, `{"inserted":27,"failed":2} <nil>`},
-		{`[[[3,1],[0,0]],[[10,0],[9,0],[5,0]]]`, `null the shards account for 24 of 25 events`},
-		{`[[[3,1],[0,0]],[[10,0],[10,0],[4,0]]]`, `null the shards account for 24 of 25 events`},
-		{`[[[3,1],[0,0]],[[10,0],[10,0],[5,1]]]`, `null the shards account for 26 of 25 events`},
+		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[9,1,0],[0,3,2]]}`, `{"inserted":22,"failed":7,"returned":5,"buried":2} <nil>`},
+		{`{"first":[],"last":[[0,0,0],[0,0,0],[10,0,0],[10,0,0],[5,0,0]]}`, `{"inserted":25,"failed":0,"returned":0,"buried":0} <nil>`},
+		{`{"first":[[0,0,0],[3,1,2]],"last":[[5,0,0],[10,0,0],[9,1,0]]}`, `{"inserted":27,"failed":4,"returned":2,"buried":2} <nil>`},
+		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[9,0,0],[5,0,0]]}`, `null the shards account for 24 of 25 events`},
+		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[10,0,0],[4,0,0]]}`, `null the shards account for 24 of 25 events`},
+		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[10,0,0],[5,0,1]]}`, `null the shards account for 26 of 25 events`},
 	} {
 		input, err := json.Marshal(map[string]any{"operation": AddUpShards, "plan": planned.Plan, "results": json.RawMessage(tc.results)})
 		if err != nil {
@@ -192,9 +192,9 @@ func TestOutcomeAddsUpAllShards(t *testing.T) {
 // The largest run has as many shards as possible, and every event of each has failed.
 func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 	largest := plan(t, 10_000_000, 1000, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567}`, int64(event.MaxSequenceNo-event.MaxEvents), int64(event.MaxSequenceNo)))
-	results := func(n, each int) (list [][2]int) {
+	results := func(n, each int) (list [][3]int) {
 		for range n {
-			list = append(list, [2]int{each, each}) // more digits than real results have
+			list = append(list, [3]int{each, each, each}) // more digits than real results have
 		}
 		return list
 	}
@@ -204,7 +204,7 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 		"Plan Shards' answer, in Lambda's envelope": map[string]any{"ExecutedVersion": "$LATEST", "Payload": largest, "SdkHttpMetadata": strings.Repeat("x", 2000)},
 		"after the shards that claim":               map[string]any{"plan": largest.Plan, "shards": largest.First, "then": largest.Then, "results": map[string]any{"first": []int{}, "last": claimed}, "max_concurrency": 10_000},
 		"after the range":                           map[string]any{"plan": largest.Plan, "shards": largest.Then, "then": []int{}, "results": map[string]any{"first": claimed, "last": ranges}, "max_concurrency": 10_000},
-		"what Add Up Shards is given":               map[string]any{"operation": AddUpShards, "plan": largest.Plan, "results": []any{claimed, ranges}},
+		"what Add Up Shards is given":               map[string]any{"operation": AddUpShards, "plan": largest.Plan, "results": map[string]any{"first": claimed, "last": ranges}},
 	}
 	run := "arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:" + strings.Repeat("m", 80) + ":" + strings.Repeat("e", 80)
 	states["Add Up Shards' whole call"] = map[string]any{
@@ -225,12 +225,16 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 	if len(largest.First) != 500 || len(largest.Then) != 10_000 {
 		t.Errorf("%d and %d shards, want 500 and 10,000", len(largest.First), len(largest.Then))
 	}
-	input, err := json.Marshal(map[string]any{"operation": AddUpShards, "plan": largest.Plan, "results": []any{claimed, results(len(largest.Then), event.MaxShardSize/2)}})
+	thirds := make([][3]int, len(largest.Then))
+	for i := range thirds {
+		thirds[i] = [3]int{500, 300, 200}
+	}
+	input, err := json.Marshal(map[string]any{"operation": AddUpShards, "plan": largest.Plan, "results": map[string]any{"first": claimed, "last": thirds}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	outcome, err := (&Handler{Logger: silent}).Handle(t.Context(), input)
-	if want := (Outcome{500*event.MaxShardClaims + event.MaxEvents/2, 500*event.MaxShardClaims + event.MaxEvents/2}); err != nil || *outcome.Outcome != want {
+	if want := (Outcome{Inserted: 100_000 + 5_000_000, Failed: 200_000 + 5_000_000, Returned: 100_000 + 3_000_000, Buried: 100_000 + 2_000_000}); err != nil || *outcome.Outcome != want {
 		t.Errorf("outcome = %+v, %v, want %+v", outcome.Outcome, err, want)
 	}
 }
