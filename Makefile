@@ -11,15 +11,20 @@
 #                   make prerequisites
 #   KMS_KEY_ID      id of the KMS key that encrypts everything; if not set, as for BUCKET
 #   PROJECT         template parameter ProjectName, carnation if not set
-#   ENVIRONMENT     template parameter Environment: devl if not set, test or prod
+#   ENVIRONMENT     template parameter Environment: devl if not set, test or prod; make prerequisites makes a key and a bucket
+#                   for this environment alone if it is set, and for all if not
 #   EMAIL           template parameter SNSSubscriptionEmail: the address that gets the alarms
 #   PARAMETERS      "Key=Value Key=Value": any other template parameters
 #   STACK_NAME      PROJECT-ENVIRONMENT if not set
 #   PREFIX          folder in the bucket, carnation if not set
 #   ARCH            arm64 or x86_64; if not set, arm64 on AWS, and the architecture of this machine on local AWS
 #   REGION          if not set, that of AWS_REGION, AWS_DEFAULT_REGION or the AWS profile
-#   DEPLOY_TIMEOUT  minutes that prerequisites, deploy and destroy wait for a stack, 30 if not set
-#   YES             1: destroy does not ask
+#   TAGS            "Key=Value Key=Value": all tags of the stack and its resources; the tags stay as they are if not set
+#   SERVICE_ROLE_ARN            role with which CloudFormation works, instead of your permissions
+#   KEY_ADMINISTRATOR_ROLE_ARN  for make prerequisites: the only role that may administer the key; make prerequisites
+#                   must run with it, or with it as SERVICE_ROLE_ARN
+#   DEPLOY_TIMEOUT  minutes that prerequisites, deploy and destroy wait for an operation on a stack, 30 if not set
+#   YES             1: deploy and destroy do not ask
 #   START, END      range of events of a run; END is the first number after it
 #   RATE            share of these events that fail on purpose, from 0 to 1
 #   MODE            mode of the demo: inline if not set, or distributed
@@ -44,11 +49,6 @@ export AWS_USE_DUALSTACK_ENDPOINT := false
 export AWS_ACCOUNT_ID_ENDPOINT_MODE := disabled
 endif
 
-# The scripts parse the output of aws, so your configuration must not change its form.
-export AWS_PAGER :=
-export AWS_CLI_AUTO_PROMPT := off
-export AWS_CLI_ERROR_FORMAT := legacy
-
 # If aws is not on your PATH, the one that `make tools` installs is used.
 export PATH := $(PATH):$(CURDIR)/.venv/bin
 
@@ -72,10 +72,10 @@ for_here    = GOOS="$$(go env GOHOSTOS)" GOARCH="$$(go env GOHOSTARCH)"
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test chaos load bench check vulncheck fmt clean go-build need-aws upload-package deploy-package
+.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test deploy-tests chaos load bench check vulncheck fmt clean go-build need-aws upload-package deploy-package
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
 	@sed -n -e '/^# Settings/,/^[^#]/{' -e 's/^# //p' -e '}' Makefile
 
 tools: ## Download the Go modules, and install the Python tools in .venv if PATH does not have them
@@ -105,7 +105,7 @@ $(zips): %.zip: %/bootstrap
 	$(for_here) $(go_settings) go tool build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
 
 prerequisites: need-aws ## Create or update the stack with the KMS key and the bucket that deploy uses
-	@echo "ProjectName=$(or $(PROJECT),carnation)" | scripts/apply-stack "$(or $(PROJECT),carnation)-prerequisites" cft/carnation-prerequisites-stack.yaml
+	@scripts/prerequisites
 
 # Both look up the bucket and the key before anything is built: if they are missing, the error comes at once.
 upload: need-aws ## Copy templates, state machine and zips to s3://BUCKET/PREFIX
@@ -140,6 +140,9 @@ demo: build/carnation ## Deploy everything on local AWS and show a run that fail
 
 test: check ## Check, then run all tests
 	scripts/python-tools go test -count=1 -timeout 30m ./...
+
+deploy-tests: tools ## Run the tests of make deploy and the like (AWS= another aws command, such as that of AWS CLI 2)
+	@scripts/python-tools go test -count=1 -timeout 20m -run 'Make|Failed(Creation|Update|Prereq)|Stuck|Destroy' ./internal/e2e -args -aws "$(AWS)"
 
 chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one)
 	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)"

@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"cmd/carnation":     {"internal/event", "internal/function", "internal/operate", "internal/cost", "internal/localaws"},
 	"state-machine":     {"internal/event", "internal/function", "internal/operate"},
 	"cft":               {},
+	"scripts":           {},
 	"docs":              {},
 }
 

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -28,10 +33,49 @@ type project struct {
 	settings []string
 }
 
+// awsCLI is the aws that the deployment tests use. The tools of requirements.txt have version 1:
+//
+//	scripts/python-tools go test -run 'Make|Failed|Stuck|Destroy' ./internal/e2e -args -aws /usr/local/bin/aws
+var awsCLI = flag.String("aws", "", "the aws command that make uses in the deployment tests; the one on PATH if not set")
+
+// oldAWS stands before aws on the PATH of make, and does as a version that does not know AWS_ENDPOINT_URL: the one of Debian 12. Such a
+// version calls the real AWS without --endpoint-url; this one says so. There the region comes from no call.
+const oldAWS = `#!/bin/sh
+case "$1 $2" in
+  "--endpoint-url http://"*) ;;
+  *) echo "aws $*: would call the real AWS" >&2; exit 99 ;;
+esac
+unset AWS_ENDPOINT_URL
+exec %s "$@"
+`
+
+// shortSleep stands before sleep. Local AWS needs no minute until the numbers of messages are right.
+const shortSleep = `#!/bin/sh
+case $1 in 20 | 60) exec %[1]s 0.1 ;; *) exec %[1]s "$1" ;; esac
+`
+
 // newProject copies what make needs, and what is already built.
 func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	t.Helper()
 	p := project{c, t.TempDir(), settings}
+	for name, content := range map[string]string{"aws": oldAWS, "sleep": shortSleep} {
+		real, err := exec.LookPath(name)
+		if name == "aws" && *awsCLI != "" {
+			real, err = exec.LookPath(*awsCLI)
+		} else if name == "aws" && awsCommands.process != nil {
+			real = filepath.Join(awsCommands.dir, "aws")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(p.dir, "path"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p.dir, "path", name), fmt.Appendf(nil, content, real), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.settings = append(p.settings, "PATH="+filepath.Join(p.dir, "path")+":"+os.Getenv("PATH"))
 	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd internal scripts state-machine \
 		build/carnation build/"$1" | tar -xf - -C "$2"`, "sh", arch(), p.dir)
 	return p
@@ -98,6 +142,10 @@ func TestMakeDeployNeedsPrerequisitesOrNames(t *testing.T) {
 	} {
 		p.make(t, test.target, 2, test.want)
 	}
+	// This key has AWS's default policy, which gives the services nothing.
+	key := p.run(t, "aws", "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
+	p.make(t, "deploy BUCKET="+bucket+" KMS_KEY_ID="+key, 2, "does not allow what project pink needs in devl:", "AlarmsPublishToTheTopic: kms:Decrypt",
+		"there is no terminal to ask")
 }
 
 func TestFailedPrerequisitesAreFixedByTheNextMakePrerequisites(t *testing.T) {
@@ -153,7 +201,8 @@ func TestMakePrerequisites(t *testing.T) {
 // The whole policy of the key: who may use the key, for which actions, and under which condition.
 func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 	t.Parallel()
-	out := newCloud(t).command(nil, "scripts/key-policy")
+	const administrator = "arn:aws:iam::123456789012:role/security/admin"
+	out := newCloud(t).command([]string{"ENVIRONMENT=test", "KEY_ADMINISTRATOR_ROLE_ARN=" + administrator}, "scripts/key-policy")
 	if out.code != 0 {
 		t.Fatal(out)
 	}
@@ -165,29 +214,31 @@ func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 	)
 	service := func(name string) string { return `{"Service":"` + name + `"} ` }
 	want := map[string]string{
-		"AccountAdministersTheKey": account + "kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DescribeKey kms:DisableKey " +
-			"kms:DisableKeyRotation kms:EnableKey kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus kms:ListGrants " +
-			"kms:ListKeyPolicies kms:ListKeyRotations kms:ListResourceTags kms:PutKeyPolicy kms:RevokeGrant kms:RotateKeyOnDemand " +
-			"kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource kms:UpdateAlias kms:UpdateKeyDescription null",
+		"AccountReadsTheKey": account + "kms:DescribeKey kms:GetKeyPolicy kms:GetKeyRotationStatus kms:ListGrants kms:ListKeyPolicies " +
+			"kms:ListKeyRotations kms:ListResourceTags null",
+		"AccountAdministersTheKey": account + "kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DisableKey " +
+			"kms:DisableKeyRotation kms:EnableKey kms:EnableKeyRotation kms:PutKeyPolicy kms:RevokeGrant kms:RotateKeyOnDemand " +
+			"kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource kms:UpdateAlias kms:UpdateKeyDescription " +
+			`{"ArnEquals":{"aws:PrincipalArn":["` + administrator + `"]}}`,
 		"QueuesUseIt": account + `kms:Decrypt kms:GenerateDataKey {"ArnLike":{"kms:EncryptionContext:aws:sqs:arn":["arn:aws:sqs:` + region +
-			`:123456789012:carnation-*"]},"StringLike":{"kms:ViaService":["sqs.` + region + `.*"]}}`,
+			`:123456789012:carnation-*-test-*"]},"StringLike":{"kms:ViaService":["sqs.` + region + `.*"]}}`,
 		"BucketUsesIt": account + `kms:Decrypt kms:GenerateDataKey {"StringLike":{"kms:ViaService":["s3.` + region + `.*"]}}`,
 		"TableUsesIt": account + "kms:CreateGrant " + strings.Replace(uses, "kms:DescribeKey ", "", 1) +
 			`{"StringEquals":{"kms:EncryptionContext:aws:dynamodb:subscriberId":["123456789012"]},` +
-			`"StringLike":{"kms:EncryptionContext:aws:dynamodb:tableName":["carnation-*"],"kms:ViaService":["dynamodb.` + region + `.*"]}}`,
+			`"StringLike":{"kms:EncryptionContext:aws:dynamodb:tableName":["carnation-*-test-*"],"kms:ViaService":["dynamodb.` + region + `.*"]}}`,
 		"FunctionsUseIt":                   account + "kms:CreateGrant " + uses + `{"StringLike":{"kms:ViaService":["lambda.` + region + `.*"]}}`,
-		"FunctionsDecryptTheirEnvironment": account + `kms:Decrypt {"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*"]}}`,
+		"FunctionsDecryptTheirEnvironment": account + `kms:Decrypt {"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*-test-*"]}}`,
 		"StateMachinesUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
-			`{"ArnLike":{"kms:EncryptionContext:aws:states:stateMachineArn":["arn:aws:states:` + region + `:123456789012:stateMachine:carnation-*"]}}`,
+			`{"ArnLike":{"kms:EncryptionContext:aws:states:stateMachineArn":["arn:aws:states:` + region + `:123456789012:stateMachine:carnation-*-test-*"]}}`,
 		"StateMachinesEncryptTheirLogs": account + `kms:GenerateDataKey {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,
 		"StateMachineLogsAreDelivered": service("delivery.logs.amazonaws.com") +
 			`kms:Decrypt {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,
 		"FunctionsCodeIsEncrypted": service("lambda.amazonaws.com") + `kms:Decrypt kms:GenerateDataKey ` +
-			`{"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*"]}}`,
+			`{"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*-test-*"]}}`,
 		"LogGroupsAreEncrypted": service("logs."+region+".amazonaws.com") + uses +
-			`{"ArnLike":{"kms:EncryptionContext:aws:logs:arn":[` + logs + `log-group:/aws/lambda/carnation-*",` + logs + `log-group:/aws/vendedlogs/states/carnation-*"]}}`,
+			`{"ArnLike":{"kms:EncryptionContext:aws:logs:arn":[` + logs + `log-group:/aws/lambda/carnation-*-test-*",` + logs + `log-group:/aws/vendedlogs/states/carnation-*-test-*"]}}`,
 		"AlarmsPublishToTheTopic": service("cloudwatch.amazonaws.com") + `kms:Decrypt kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext ` +
-			`{"ArnLike":{"aws:SourceArn":["arn:aws:cloudwatch:` + region + `:123456789012:alarm:carnation-*"]},"StringEquals":{"aws:SourceAccount":["123456789012"]}}`,
+			`{"ArnLike":{"aws:SourceArn":["arn:aws:cloudwatch:` + region + `:123456789012:alarm:carnation-*-test-*"]},"StringEquals":{"aws:SourceAccount":["123456789012"]}}`,
 	}
 	for _, s := range parsePolicy(t, "the key", out.stdout) {
 		got := inJSON(s.Principal) + " " + strings.Join(s.Action, " ") + " " + inJSON(s.Condition)
@@ -203,12 +254,26 @@ func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 
 func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
 	t.Parallel()
-	p := newCloud(t).newProject(t, "PROJECT=green", "ENVIRONMENT=test")
-	p.make(t, "prerequisites", 0, "CREATE_COMPLETE")
+	const role = "arn:aws:iam::123456789012:role/cloudformation"
+	p := newCloud(t).newProject(t, "PROJECT=green", "ENVIRONMENT=test", "SERVICE_ROLE_ARN="+role, "TAGS=team=blue cost=7")
+	p.run(t, "aws", "iam", "create-role", "--role-name", "cloudformation", "--assume-role-policy-document",
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"cloudformation.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	p.make(t, "prerequisites", 0, "create-stack green-prerequisites-test", "CREATE_COMPLETE")
 	p.make(t, "deploy", 0, "create-stack green-test", "CREATE_COMPLETE", "StateMachineArn")
-	made := outputs(p.describe(t, "green-prerequisites"))
-	if got, want := parameter(p.describe(t, "green-test"), "KmsMasterKeyId"), made["KmsKeyId"]; got != want {
+	made := outputs(p.describe(t, "green-prerequisites-test"))
+	stack := p.describe(t, "green-test")
+	if got, want := parameter(stack, "KmsMasterKeyId"), made["KmsKeyId"]; got != want {
 		t.Errorf("the stack's key is %s, want the one of make prerequisites, %s", got, want)
+	}
+	if got := aws.ToString(stack.RoleARN); got != role {
+		t.Errorf("CloudFormation works as %q, want %s", got, role)
+	}
+	tags := map[string]string{}
+	for _, tag := range stack.Tags {
+		tags[*tag.Key] = *tag.Value
+	}
+	if want := map[string]string{"team": "blue", "cost": "7"}; !maps.Equal(tags, want) {
+		t.Errorf("the stack's tags are %v, want %v", tags, want)
 	}
 	updates := p.count("UpdateStack", "")
 	p.make(t, "deploy", 0, "stack green-test is up to date", "StateMachineArn")
@@ -226,7 +291,7 @@ func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
 	p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE", "kept: the templates and the code", made["BucketName"]+"/carnation", "KMS key")
 	p.make(t, "destroy", 0, "there is no stack green-test")
 	p.run(t, "aws", "s3", "ls", "s3://"+made["BucketName"]+"/mine")
-	p.make(t, "prerequisites", 0, "stack green-prerequisites is up to date")
+	p.make(t, "prerequisites", 0, "stack green-prerequisites-test is up to date")
 }
 
 func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {
@@ -272,7 +337,22 @@ func TestMakeDeployDeploysWhateverChanged(t *testing.T) {
 	p.make(t, "deploy", 0, "update-stack green-test", "InsertDataStack", "UPDATE_COMPLETE")
 	p.replace(t, "state-machine/carnation-state-machine.asl.json", `"failed": 0`, `"failed": 0, "new": true`)
 	p.make(t, "deploy", 0, "update-stack green-test", "StateMachine", "UPDATE_COMPLETE")
-	p.make(t, "deploy", 0, "stack green-test is up to date")
+	// Somebody else puts a file of the same size under the key of a zip, which is not deployed yet.
+	zip := filepath.Join(p.dir, "build", arch(), "generate-data.zip")
+	p.replace(t, "cmd/generate-data/main.go", "package main", "// Changed.\n\npackage main")
+	_, key, _ := strings.Cut(p.make(t, "upload", 0, "GenerateDataS3Key=").stdout, "GenerateDataS3Key=")
+	key, _, _ = strings.Cut(key, "\n")
+	content, err := os.ReadFile(zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.put(key, make([]byte, len(content))); err != nil {
+		t.Fatal(err)
+	}
+	out := p.make(t, "deploy", 0, "update-stack green-test", "GenerateDataStack", "UPDATE_COMPLETE")
+	if want := key + " has other content: it is replaced"; !strings.Contains(out.stderr, want) {
+		t.Errorf("stderr is %s, want %s", out.stderr, want)
+	}
 	p.make(t, "run START=4 END=6", 0, "2 inserted, 0 failed")
 }
 
@@ -311,32 +391,84 @@ func expectCauses(t *testing.T, out result, wants ...string) {
 
 func TestFailedCreationIsFixedByTheNextDeploy(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		environment string
-		causes      []string
-	}{
-		{"devl", []string{"make: stack red-devl is ROLLBACK_COMPLETE: SQSStack/RetryQueue CREATE_FAILED: red-retry-queue-devl-" + localaws.Region + " already exists"}},
-		{"prod", []string{ // the protected table is in the way of the rollback
-			"make: stack red-prod is ROLLBACK_FAILED: SQSStack/RetryQueue CREATE_FAILED: red-retry-queue-prod-" + localaws.Region + " already exists",
-			"make: stack red-prod is ROLLBACK_FAILED: DynamoDBStack/Table DELETE_FAILED: ",
-		}},
-	} {
-		t.Run(test.environment, func(t *testing.T) {
-			t.Parallel()
-			p := newDeployment(t, "PROJECT=red", "ENVIRONMENT="+test.environment)
-			stack, queues := "red-"+test.environment, sqs.NewFromConfig(p.config)
-			queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(fmt.Sprintf("red-retry-queue-%s-%s", test.environment, localaws.Region))})
-			if err != nil {
-				t.Fatal(err)
-			}
-			out := p.make(t, "deploy", 2, "create-stack "+stack)
-			expectCauses(t, out, test.causes...)
-			if _, err := queues.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: queue.QueueUrl}); err != nil {
-				t.Fatal(err)
-			}
-			p.make(t, "deploy", 0, "it was never complete", "delete-stack "+stack, "create-stack "+stack, "CREATE_COMPLETE", "StateMachineArn")
-		})
+	p := newDeployment(t, "PROJECT=red")
+	queue := p.createQueue(t, "red-retry-queue-devl-"+localaws.Region)
+	out := p.make(t, "deploy", 2, "create-stack red-devl")
+	expectCauses(t, out, "make: stack red-devl is ROLLBACK_COMPLETE: SQSStack/RetryQueue CREATE_FAILED: red-retry-queue-devl-"+localaws.Region+" already exists")
+	if _, err := sqs.NewFromConfig(p.config).DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: queue}); err != nil {
+		t.Fatal(err)
 	}
+	p.make(t, "deploy", 0, "it was never complete", "delete-stack red-devl", "create-stack red-devl", "CREATE_COMPLETE", "StateMachineArn")
+}
+
+// createQueue makes a queue by hand, so that a stack cannot.
+func (c *cloud) createQueue(t testing.TB, name string) *string {
+	t.Helper()
+	queue, err := sqs.NewFromConfig(c.config).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return queue.QueueUrl
+}
+
+// In prod the table is protected, which stops the rollback, and a queue may be left, too. Nobody has to delete anything by hand, unless
+// it holds an event. The stack is protected when it is complete.
+func TestFailedCreationOfProdIsFixedByTheNextDeploy(t *testing.T) {
+	t.Parallel()
+	p := newDeployment(t, "PROJECT=red", "ENVIRONMENT=prod")
+	logs, rows, queues := cloudwatchlogs.NewFromConfig(p.config), dynamodb.NewFromConfig(p.config), sqs.NewFromConfig(p.config)
+	group := aws.String("/aws/lambda/red-generate-data-prod-" + localaws.Region)
+	if _, err := logs.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}); err != nil {
+		t.Fatal(err)
+	}
+	out := p.make(t, "deploy", 2, "create-stack red-prod", "SQSStack                  CREATE_COMPLETE")
+	expectCauses(t, out, // the protected table is in the way of the rollback
+		"make: stack red-prod is ROLLBACK_FAILED: GenerateDataStack/LogGroup CREATE_FAILED: ",
+		"make: stack red-prod is ROLLBACK_FAILED: DynamoDBStack/Table DELETE_FAILED: ")
+	if _, err := logs.DeleteLogGroup(t.Context(), &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: group}); err != nil {
+		t.Fatal(err)
+	}
+
+	table, retry := "red-events-prod-"+localaws.Region, "red-retry-queue-prod-"+localaws.Region
+	key := map[string]dynamotypes.AttributeValue{"sequenceNo": &dynamotypes.AttributeValueMemberN{Value: "7"}, "generatedUnixTime": &dynamotypes.AttributeValueMemberN{Value: "1"}}
+	if _, err := rows.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: key}); err != nil {
+		t.Fatal(err)
+	}
+	url := p.createQueue(t, retry)
+	if _, err := queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String("an event")}); err != nil {
+		t.Fatal(err)
+	}
+	p.make(t, "deploy", 2, "it was never complete", "table "+table+" has rows", "queue "+retry+" has messages (1)", "nothing of them was deleted")
+	if _, err := rows.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &table, Key: key}); err != nil {
+		t.Fatalf("the row is gone: %v", err)
+	}
+	received, err := queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: url})
+	if err != nil || len(received.Messages) != 1 {
+		t.Fatalf("the queue has %v, want the message: %v", received, err)
+	}
+	if _, err := queues.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: received.Messages[0].ReceiptHandle}); err != nil {
+		t.Fatal(err)
+	}
+	out = p.make(t, "deploy", 0, "it was never complete", "wait 60 seconds", "delete-stack red-prod", "create-stack red-prod", "CREATE_COMPLETE",
+		"stack red-prod is protected from deletion", "StateMachineArn")
+	for _, want := range []string{"delete-queue " + retry, "delete-table " + table} {
+		if !strings.Contains(out.stderr, want) {
+			t.Errorf("stderr is %s, want %s", out.stderr, want)
+		}
+	}
+	if !*p.describe(t, "red-prod").EnableTerminationProtection {
+		t.Error("the stack is not protected from deletion")
+	}
+
+	const memory = "deploy PARAMETERS=LambdaMemorySize=512"
+	p.make(t, memory, 2, "there is no terminal to ask whether to update stack red-prod, which is prod: set YES=1")
+	out = p.make(t, memory+" YES=1", 0, "changes of stack red-prod:", "UPDATE_COMPLETE", "StateMachineArn")
+	shown, _, _ := strings.Cut(out.stdout, "UPDATE_IN_PROGRESS")
+	if !strings.Contains(shown, "Modify    GenerateDataStack/Function ") || strings.Contains(shown, "Table") {
+		t.Errorf("the changes are %s, want the functions' and not the table's", shown)
+	}
+	p.make(t, memory, 0, "stack red-prod is up to date")
+	p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE", "kept, because this was prod: table "+table, "kept, because this was prod: queue "+retry)
 }
 
 // clash is a resource of the CloudWatch stack that cannot be created: another one has its name.

@@ -173,7 +173,7 @@ Resources:
   Key:
     Type: AWS::KMS::Key
     Properties:
-      KeyPolicy: { Version: '2012-10-17', Statement: [] }
+      KeyPolicy: { Version: '2012-10-17', Statement: [{ Effect: Allow, Principal: '*', Action: 'kms:*', Resource: '*' }] }
   Bucket:
     Type: AWS::S3::Bucket
     Properties:
@@ -416,7 +416,8 @@ func environment(more ...string) []string {
 			continue
 		}
 		switch name {
-		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "YES", "BUCKET", "KMS_KEY_ID":
+		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "STACK_NAME", "PREFIX", "DEPLOY_TIMEOUT", "YES", "BUCKET", "KMS_KEY_ID",
+			"KEY_ADMINISTRATOR_ROLE_ARN", "SERVICE_ROLE_ARN", "TAGS":
 		default:
 			env = append(env, entry)
 		}
