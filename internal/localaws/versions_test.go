@@ -348,7 +348,7 @@ Resources:
     Type: AWS::Lambda::Alias
     Properties: { FunctionName: !Ref Function, Name: live, FunctionVersion: !GetAtt Version.Version }
 Outputs:
-  Named: { Value: !Ref Version }
+  Ref: { Value: !Ref Version }
   Arn: { Value: !GetAtt Version.FunctionArn }
   Number: { Value: !GetAtt Version.Version }
   Alias: { Value: !Ref Alias }
@@ -369,7 +369,7 @@ func TestStackPublishesVersions(t *testing.T) {
 	deploy := func(code, greeting, more, wantStatus, wantVersion string) {
 		t.Helper()
 		status, outputs := l.stack(t, "caller", published(code, greeting, more))
-		if status != wantStatus || outputs["Number"] != wantVersion || outputs["Named"] != arn+":"+wantVersion || outputs["Arn"] != outputs["Named"] || outputs["Alias"] != arn+":live" {
+		if status != wantStatus || outputs["Number"] != wantVersion || outputs["Ref"] != arn+":"+wantVersion || outputs["Arn"] != outputs["Ref"] || outputs["Alias"] != arn+":live" {
 			t.Fatalf("with %s: %s %v, want %s and version %s", more, status, outputs, wantStatus, wantVersion)
 		}
 	}

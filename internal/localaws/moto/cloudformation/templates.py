@@ -271,7 +271,7 @@ def references(value: Any) -> set[str]:
         return set()
     names = set()
     for key, argument in value.items():
-        if key == "Ref":
+        if key == "Ref" and isinstance(argument, str):  # otherwise something is called Ref: an output, for example
             names.add(argument)
         elif key == "Fn::GetAtt":
             names.add(argument.split(".")[0] if isinstance(argument, str) else argument[0])
