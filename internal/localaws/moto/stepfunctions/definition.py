@@ -116,6 +116,8 @@ def check_fields(declared: Any, allowed: Iterable[str], path: str, needed: Itera
             invalid(f"Only one of {name} and {name}Path may be there", path)
         if name.endswith("Path"):
             check_path(value, f"{path}/{name}", may_be_null=name in ("InputPath", "OutputPath", "ResultPath"))
+            if name not in ("InputPath", "OutputPath", "ErrorPath", "CausePath") and value is not None:
+                check_one_place(value, f"{path}/{name}")
         if name in TEMPLATES:
             check_template(value, f"{path}/{name}")
     for name in needed:
@@ -141,6 +143,13 @@ def check_path(value: Any, path: str, may_be_null: bool = False) -> None:
             IntrinsicParser.parse(value)
         except Exception:
             invalid("The value must be a valid JSONPath or a valid intrinsic function call", path)
+
+
+def check_one_place(value: str, path: str) -> None:
+    """Refuses what is not a reference path, which names one place."""
+    outside_quotes = re.sub(r"'(?:\\.|[^'\\])*'", "", value)
+    if not value.startswith("$") or re.search(r"[*?,:@]|\.\.", outside_quotes):
+        invalid(f"{value} is not a reference path", path)
 
 
 def check_template(template: Any, path: str) -> None:

@@ -6,6 +6,7 @@ reason, and leaves executions running when their state machine is deleted. AWS g
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import threading
 import time
@@ -23,6 +24,7 @@ from moto.stepfunctions.parser.asl.eval.event import event_manager
 from moto.stepfunctions.parser.backend import execution as engine_execution
 from moto.stepfunctions.parser.backend import execution_worker
 
+from stepfunctions.execution_log import write_line
 from stepfunctions.history import EXECUTION_DATA, now, page
 from patching import take_over
 from stepfunctions.redrive import Journey, redrive, redrive_answer, resume_execution
@@ -185,6 +187,7 @@ class StepFunctionsAnswers:
         answer["status"] = execution.exec_status.value
         answer["input"] = execution.execution_input
         answer.update(redrive_answer(execution))
+        answer["mapRunArn"] = execution.map_run and execution.map_run.arn
         if self._get_param("includedData") == "METADATA_ONLY":
             answer = {name: value for name, value in answer.items() if name not in EXECUTION_DATA}
         return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
@@ -199,7 +202,8 @@ class StepFunctionsAnswers:
         executions, token = page(self, newest_first)
         listed = [
             {"executionArn": e.execution_arn, "stateMachineArn": e.state_machine_arn, "name": e.name, "status": e.status,
-             "startDate": e.start_date, "stopDate": e.stop_date, "redriveCount": e.redrive_count, "redriveDate": e.redrive_date}
+             "startDate": e.start_date, "stopDate": e.stop_date, "redriveCount": e.redrive_count, "redriveDate": e.redrive_date,
+             "mapRunArn": map_run_arn, "itemCount": e.map_run and e.map_run.items_of(e)}
             for e in executions
         ]
         return sfn_responses.ActionResult({"executions": listed, "nextToken": token})
@@ -247,6 +251,7 @@ def fill_executions() -> None:
         env.event_manager.when_full = lambda failure: env.set_error(failure)
         execution = self._execution_communication.execution
         env.event_manager.execution, env.event_manager.journey = execution, execution.journey
+        env.event_manager.write_line = functools.partial(write_line, execution)
         env.states.context_object.context_object_data["Execution"]["RedriveCount"] = execution.redrive_count
         return env
 

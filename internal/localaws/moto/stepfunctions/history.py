@@ -57,6 +57,7 @@ def add_event(
             context.source_event_id = event["id"]
         events.append(event)
         self.closed = event_type in FINAL_EVENTS
+    self.write_line(event)
     if full:
         self.when_full(event["executionFailedEventDetails"])
     return event["id"]

@@ -160,6 +160,9 @@ class MapRun:
         for child in list(self.children.values()):
             stop_now(child, None, None)
 
+    def items_of(self, child: Execution) -> int:
+        return next((self.items[index] for index, one in list(self.children.items()) if one is child), 0)
+
     def in_order(self) -> list[Execution]:
         return [self.children[index] for index in sorted(self.children)]
 

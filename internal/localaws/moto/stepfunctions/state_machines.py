@@ -13,6 +13,7 @@ from moto.stepfunctions.exceptions import ValidationException
 
 from patching import take_over
 from stepfunctions.definition import InvalidDefinition, check_definition
+from stepfunctions.execution_log import check_logging
 
 if TYPE_CHECKING:
     from moto.core.responses import ActionResult
@@ -38,11 +39,13 @@ class StateMachineAnswers:
             raise StateMachineTypeNotSupported(f"type is {self._get_param('type')}: local AWS runs STANDARD state machines only")
         if self._get_param("publish"):
             refuse("versions of state machines: publish must not be true")
+        check_logging(self._get_param("loggingConfiguration"))
         return create(self)
 
     def update_state_machine(self) -> ActionResult:
         if self._get_param("publish"):
             refuse("versions of state machines: publish must not be true")
+        check_logging(self._get_param("loggingConfiguration"))
         return update(self)
 
     def _describe_state_machine(self, state_machine_arn: str) -> ActionResult:

@@ -75,6 +75,9 @@ WRONG = (  # AWS refuses them too
     ("only if InputType is CSV", config(InputType="JSON", CSVDelimiter="TAB")),
     ("NumericEquals is \"1\": must be a Numeric value", choice(Variable="$.x", NumericEquals="1")),
     ("TimestampLessThan is", choice(Variable="$.x", TimestampLessThan="yesterday")),
+    ("is not a reference path", machine(Type="Pass", ResultPath="$.a[*]")),
+    ("is not a reference path", task(TimeoutSecondsPath="States.MathAdd(1, 2)")),
+    ("is not a reference path", each("INLINE", ItemsPath="$..a")),
     ("must have one operator", choice(Variable="$.x")),
     ("must be a valid JSONPath", machine(Type="Pass", Parameters={"x.$": "States.Format('{}', )"})),
     ("Express state machine does not support", each(kind="EXPRESS", processor={"StartAt": "T", "States": {"T": {
@@ -108,6 +111,7 @@ RIGHT = (
     task(Parameters={"FunctionName.$": "$.f", "InvocationType": "Event", "Payload": {"Comment": "it is data"}}),
     machine(Type="Pass", Parameters={"x.$": "States.Format('$a {}', $.a)"}, Comment="c"),
     machine(Type="Pass", Result=1, ResultPath=None),
+    machine(Type="Pass", InputPath="$.a[*]", ResultPath="$.a['x y:*'][0].b"),
     choice(Not={"And": [{"Variable": "$.x", "IsPresent": True}, {"Variable": "$$.Execution.Name", "StringMatches": "a*"}]}),
     each(ItemReader=READER, ItemSelector={"i.$": "$$.Map.Item.Index"}, ItemBatcher={"MaxItemsPerBatch": 2, "BatchInput": {"a.$": "$.x"}},
          ResultWriter=WRITER, ToleratedFailurePercentage=60.5, ToleratedFailureCountPath="$.n", Label="L", MaxConcurrency=3),
@@ -150,7 +154,7 @@ class TestDefinition(unittest.TestCase):
                 definition.check_definition(text)
 
     def test_what_the_grammar_gets(self) -> None:
-        state = definition.for_grammar(RIGHT[6])["States"]["A"]
+        state = definition.for_grammar(RIGHT[7])["States"]["A"]
         self.assertEqual(sorted(state), ["End", "ItemProcessor", "MaxConcurrency", "Type"])
         self.assertEqual(state["ItemProcessor"]["ProcessorConfig"]["ExecutionType"], "STANDARD")
         kept = definition.for_grammar(RIGHT[2])["States"]["A"]["Parameters"]["Payload"]

@@ -17,7 +17,8 @@ class Manager(types.SimpleNamespace):
 
     def __init__(self) -> None:
         super().__init__(_mutex=threading.Lock(), _history_event_list=[], failures=[])
-        self.when_full = self.failures.append
+        self.when_full, self.lines = self.failures.append, []
+        self.write_line = self.lines.append
         self.context = types.SimpleNamespace(source_event_id=0, last_published_event_id=0)
 
     def add(self, event_type: HistoryEventType, details: dict[str, Any] | None = None) -> int:
@@ -30,6 +31,7 @@ class TestAddEvent(unittest.TestCase):
         manager.add(HistoryEventType.ExecutionStarted)
         manager.add(HistoryEventType.PassStateEntered, {"stateEnteredEventDetails": {"name": "A"}})
         self.assertEqual([(e["id"], e["previousEventId"]) for e in manager._history_event_list], [(1, 0), (2, 1)])
+        self.assertEqual(manager.lines, manager._history_event_list)
 
     def test_nothing_follows_the_end(self) -> None:
         manager = Manager()
