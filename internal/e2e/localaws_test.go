@@ -1,21 +1,35 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"carnation/internal/localaws"
+	"carnation/internal/localaws/moto"
 )
 
 // TestLocalAWS checks what local AWS does beyond what runs of Carnation need, with a stack and the SDK's clients.
@@ -24,6 +38,194 @@ func TestLocalAWS(t *testing.T) {
 	s := newStack(t, "SNSSubscriptionEmail=me@example.com")
 	t.Run("an alarm reaches the subscribers of its topic", s.alarmReachesItsSubscribers)
 	t.Run("metrics are what was put", s.metricsAreWhatWasPut)
+	t.Run("values and messages are checked", s.valuesAndMessagesAreChecked)
+	t.Run("log lines are found by their fields", s.logLinesAreFoundByTheirFields)
+	t.Run("a change set shows what changes, and tags reach the resources", s.changeSetShowsWhatChanges)
+	// Nobody needs the log group of insert-data any more. The stack can be deleted nevertheless.
+	if _, err := cloudwatchlogs.NewFromConfig(s.config).DeleteLogGroup(t.Context(), &cloudwatchlogs.DeleteLogGroupInput{
+		LogGroupName: aws.String("/aws/lambda/" + functionName("insert-data"))}); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s *deployed) valuesAndMessagesAreChecked(t *testing.T) {
+	ctx := t.Context()
+	const set = "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now"
+	const condition = "attribute_not_exists(sequenceNo) OR randomStringValue = :random"
+	key := map[string]dbtypes.AttributeValue{
+		"sequenceNo": &dbtypes.AttributeValueMemberN{Value: "9000000"}, "generatedUnixTime": &dbtypes.AttributeValueMemberN{Value: "1"},
+	}
+	for name, change := range map[string]func(*dynamodb.UpdateItemInput){
+		"a large text": func(in *dynamodb.UpdateItemInput) {
+			in.ExpressionAttributeValues[":random"] = &dbtypes.AttributeValueMemberS{Value: strings.Repeat("x", 500_000)}
+		},
+		"no number": func(in *dynamodb.UpdateItemInput) {
+			in.ExpressionAttributeValues[":now"] = &dbtypes.AttributeValueMemberN{Value: "abc"}
+		},
+		"39 digits": func(in *dynamodb.UpdateItemInput) {
+			in.ExpressionAttributeValues[":now"] = &dbtypes.AttributeValueMemberN{Value: strings.Repeat("1", 39)}
+		},
+		"a bad key":  func(in *dynamodb.UpdateItemInput) { in.Key["sequenceNo"] = &dbtypes.AttributeValueMemberN{Value: "x7"} },
+		"a text key": func(in *dynamodb.UpdateItemInput) { in.Key["sequenceNo"] = &dbtypes.AttributeValueMemberS{Value: "7"} },
+	} {
+		in := update(set, condition, "a", 1)
+		in.TableName, in.Key = aws.String(s.outputs["TableName"]), maps.Clone(key)
+		change(&in)
+		if _, err := s.table.UpdateItem(ctx, &in); apiError(err) != "ValidationException" {
+			t.Errorf("UpdateItem with %s: %v, want ValidationException", name, err)
+		}
+	}
+	item := maps.Clone(key)
+	item["n"] = &dbtypes.AttributeValueMemberN{Value: "9.0001E5"}
+	if _, err := s.table.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String(s.outputs["TableName"]), Item: item}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.table.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(s.outputs["TableName"]), Key: key})
+	if n, ok := got.Item["n"].(*dbtypes.AttributeValueMemberN); err != nil || !ok || n.Value != "900010" {
+		t.Errorf("GetItem: %v, %v, want n = 900010", got.Item, err)
+	}
+
+	queue := aws.String(s.outputs["RetryQueueUrl"])
+	if _, err := s.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String("a\x01")}); !isA[*sqstypes.InvalidMessageContents](err) {
+		t.Errorf("SendMessage with U+0001: %v, want InvalidMessageContents", err)
+	}
+	attribute := map[string]sqstypes.MessageAttributeValue{"Error": {DataType: aws.String("String"), StringValue: aws.String("E")}}
+	if _, err := s.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String(strings.Repeat("x", 1<<20)), MessageAttributes: attribute}); err == nil {
+		t.Error("SendMessage of 1 MiB with an attribute succeeded, want an error")
+	}
+	attribute["Error"] = sqstypes.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("")}
+	if _, err := s.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String("m"), MessageAttributes: attribute}); apiError(err) != "InvalidParameterValue" {
+		t.Errorf("SendMessage with an empty attribute: %v, want InvalidParameterValue", err)
+	}
+}
+
+func (s *deployed) logLinesAreFoundByTheirFields(t *testing.T) {
+	s.execute(t, `{"start_seq":9000001,"end_seq":9000003,"failure_rate":1}`)
+	defer s.execute(t, `{"start_seq":0,"end_seq":0}`)
+	logs := cloudwatchlogs.NewFromConfig(s.config)
+	for pattern, want := range map[string]int{
+		`{ $.level = "WARN" }`: 2, `{ $.level = "WARN" && $.sequenceNo = 9000002 }`: 1, `{ $.level = "ERROR" }`: 0, `"event failed"`: 2,
+	} {
+		found, err := logs.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: aws.String("/aws/lambda/" + functionName("insert-data")), FilterPattern: aws.String(pattern)})
+		if err != nil || len(found.Events) != want {
+			t.Errorf("FilterLogEvents %s: %d lines, %v, want %d", pattern, len(found.Events), err, want)
+		}
+	}
+}
+
+func (s *deployed) changeSetShowsWhatChanges(t *testing.T) {
+	ctx := t.Context()
+	template := aws.String(fmt.Sprintf("https://%s.s3.%s.amazonaws.com/cft/carnation-root-stack.yaml", bucket, localaws.Region))
+	name := aws.String("longer-retention")
+	if _, err := s.cloudformation.CreateChangeSet(ctx, &cloudformation.CreateChangeSetInput{
+		StackName: &s.name, ChangeSetName: name, TemplateURL: template, Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
+		Parameters: s.parameters(slices.Concat(code, []string{"MessageRetentionPeriod=604800"})), IncludeNestedStacks: aws.Bool(true),
+		Tags: []cfntypes.Tag{{Key: aws.String("team"), Value: aws.String("a")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := s.cloudformation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{StackName: &s.name, ChangeSetName: name})
+	if err != nil || shown.Status != cfntypes.ChangeSetStatusCreateComplete {
+		t.Fatalf("DescribeChangeSet: %+v, %v", shown, err)
+	}
+	changed := func(changes []cfntypes.Change, logicalID string) *cfntypes.ResourceChange {
+		t.Helper()
+		for _, change := range changes {
+			if *change.ResourceChange.LogicalResourceId == logicalID {
+				return change.ResourceChange
+			}
+		}
+		t.Fatalf("the change set does not change %s", logicalID)
+		return nil
+	}
+	child, err := s.cloudformation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: changed(shown.Changes, "SQSStack").ChangeSetId})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue := changed(child.Changes, "RetryQueue")
+	if queue.Action != cfntypes.ChangeActionModify || queue.Replacement != cfntypes.ReplacementFalse {
+		t.Errorf("change of the retry queue: %s, replacement %s, want Modify, False", queue.Action, queue.Replacement)
+	}
+	if _, err := s.cloudformation.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{StackName: &s.name, ChangeSetName: name}); err != nil {
+		t.Fatal(err)
+	}
+	if stack, err := s.settled(ctx, s.name); err != nil || stack.StackStatus != cfntypes.StackStatusUpdateComplete {
+		t.Errorf("the stack is %s (%s), %v, want UPDATE_COMPLETE", stack.StackStatus, aws.ToString(stack.StackStatusReason), err)
+	}
+	tags, err := s.sqs.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: aws.String(s.outputs["RetryQueueUrl"])})
+	if err != nil || tags.Tags["team"] != "a" {
+		t.Errorf("tags of the retry queue: %v, %v, want team = a", tags, err)
+	}
+	if _, err := s.cloudformation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.name, EnableTerminationProtection: aws.Bool(true)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.cloudformation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.name}); apiError(err) != "ValidationError" {
+		t.Errorf("DeleteStack of a protected stack: %v, want ValidationError", err)
+	}
+	if _, err := s.cloudformation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.name, EnableTerminationProtection: aws.Bool(false)}); err != nil {
+		t.Fatal(err)
+	}
+	// What local AWS does not do is refused, once.
+	before := s.count("DetectStackDrift", "")
+	if _, err := s.cloudformation.DetectStackDrift(ctx, &cloudformation.DetectStackDriftInput{StackName: &s.name}); apiError(err) != "UnsupportedOperation" {
+		t.Errorf("DetectStackDrift: %v, want UnsupportedOperation", err)
+	}
+	if calls := s.count("DetectStackDrift", "") - before; calls != 1 {
+		t.Errorf("the SDK called DetectStackDrift %d times, want once", calls)
+	}
+}
+
+// apiError is the code of the error that AWS answered with.
+func apiError(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func TestNamesOfDeletedQueuesAreRefusedIfAskedFor(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("needs a local AWS, and this is go test -short")
+	}
+	ctx, python := t.Context(), moto.Python(root)
+	cmd := exec.CommandContext(ctx, carnation, "local", "--python", python, "--queue-name-delay", "60s", "--env-file", filepath.Join(t.TempDir(), "env"), "--until-eof")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = environment()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	url := strings.Fields(line)[3]
+	queues := sqs.New(sqs.Options{Region: localaws.Region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("test", "local", "")})
+	for i, want := range []string{"", "AWS.SimpleQueueService.QueueDeletedRecently"} {
+		queue, err := queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("q")})
+		if apiError(err) != want {
+			t.Fatalf("CreateQueue number %d: %v, want %q", i, err, want)
+		}
+		if err == nil {
+			if _, err := queues.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: queue.QueueUrl}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func (s *deployed) alarmReachesItsSubscribers(t *testing.T) {
