@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from moto.cloudwatch import models as cloudwatch_models
-from moto.cloudwatch.exceptions import InvalidParameterValue, ResourceNotFound, ValidationError
+from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ResourceNotFound, ValidationError
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
@@ -36,10 +36,31 @@ def written(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}+0000"
 
 
+def kind_of(alarm: Alarm) -> str:
+    return "CompositeAlarm" if alarm.rule else "MetricAlarm"
+
+
+def refuse_ignored(request: dict[str, Any], *names: str) -> None:
+    given = [name for name in names if request.get(name)]
+    if given:
+        raise ValidationError(f"Local AWS does not do {', '.join(given)} of this operation.")
+
+
+def page(items: list[Any], request: dict[str, Any], most: int) -> tuple[list[Any], str | None]:
+    """Returns a page of items, and the token of the next one."""
+    if not 1 <= most <= MOST_ITEMS:
+        raise InvalidParameterValue(f"MaxRecords is {most}: must be from 1 to {MOST_ITEMS}")
+    token = request.get("NextToken") or "0"
+    if not token.isdigit():
+        raise InvalidParameterValue("Request parameter NextToken is invalid")
+    first = int(token)
+    return items[first: first + most], str(first + most) if first + most < len(items) else None
+
+
 def record(alarm: Alarm, kind: str, summary: str, data: dict[str, Any]) -> None:
     HISTORIES[alarm.region_name].append({
         "AlarmName": alarm.name,
-        "AlarmType": "CompositeAlarm" if alarm.rule else "MetricAlarm",
+        "AlarmType": kind_of(alarm),
         "Timestamp": now(),
         "HistoryItemType": kind,
         "HistorySummary": summary[:255],
@@ -49,7 +70,7 @@ def record(alarm: Alarm, kind: str, summary: str, data: dict[str, Any]) -> None:
 
 def region_title(region: str) -> str:
     """Returns the name of a region as it is in a message: EU (Zurich). botocore says Europe (Zurich)."""
-    for partition in SESSION._session.get_component("endpoint_resolver")._endpoint_data["partitions"]:
+    for partition in SESSION._loader.load_data("endpoints")["partitions"]:
         if region in partition["regions"]:
             return partition["regions"][region]["description"].replace("Europe (", "EU (")
     return region
@@ -156,12 +177,7 @@ def update_state(self: Alarm, reason: str, reason_data: str | None, state_value:
 
 def history(region: str, wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
     """Returns a page of the history, and the token of the next one."""
-    most = wanted.get("MaxRecords") or MOST_ITEMS
-    if not 1 <= most <= MOST_ITEMS:
-        raise InvalidParameterValue(f"MaxRecords is {most}: must be from 1 to {MOST_ITEMS}")
-    token = wanted.get("NextToken") or "0"
-    if not token.isdigit():
-        raise InvalidParameterValue("Request parameter NextToken is invalid")
+    refuse_ignored(wanted, "AlarmContributorId")
     types = wanted.get("AlarmTypes") or ["MetricAlarm"]
     start, end = wanted.get("StartDate"), wanted.get("EndDate")
 
@@ -176,8 +192,7 @@ def history(region: str, wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     found = [item for item in HISTORIES[region] if matches(item)]
     if wanted.get("ScanBy") != "TimestampAscending":
         found.reverse()
-    first = int(token)
-    return found[first: first + most], str(first + most) if first + most < len(found) else None
+    return page(found, wanted, MOST_ITEMS if wanted.get("MaxRecords") is None else wanted["MaxRecords"])
 
 
 def fill_alarms() -> None:
@@ -217,6 +232,26 @@ def fill_alarms() -> None:
                 self.alarms[name].actions_enabled = enabled
                 record(self.alarms[name], "ConfigurationUpdate", f'Alarm "{name}" updated', {"type": "Update"})
 
+    def describe_alarms(self: CloudWatchResponse) -> ActionResult:
+        """moto takes one of the conditions and ignores the others."""
+        wanted = dict(self._get_params())
+        refuse_ignored(wanted, "ChildrenOfAlarmName", "ParentsOfAlarmName")
+        if wanted.get("AlarmNames") and wanted.get("AlarmNamePrefix"):
+            raise InvalidParameterCombination("AlarmNamePrefix and AlarmNames cannot both be given")
+        types = wanted.get("AlarmTypes") or ["MetricAlarm"]
+
+        def matches(alarm: Alarm) -> bool:
+            return (kind_of(alarm) in types
+                    and (not wanted.get("AlarmNames") or alarm.name in wanted["AlarmNames"])
+                    and alarm.name.startswith(wanted.get("AlarmNamePrefix") or "")
+                    and wanted.get("StateValue") in (None, alarm.state_value)
+                    and (not wanted.get("ActionPrefix") or any(one.startswith(wanted["ActionPrefix"]) for one in alarm.alarm_actions)))
+
+        found = sorted(filter(matches, self.cloudwatch_backend.alarms.values()), key=lambda alarm: alarm.name)
+        found, token = page(found, wanted, 50 if wanted.get("MaxRecords") is None else wanted["MaxRecords"])
+        return ActionResult({"MetricAlarms": [one for one in found if not one.rule], "CompositeAlarms": [one for one in found if one.rule],
+                             "NextToken": token})
+
     def describe_alarm_history(self: CloudWatchResponse) -> ActionResult:
         items, token = history(self.region, dict(self._get_params()))
         return ActionResult({"AlarmHistoryItems": items, "NextToken": token})
@@ -232,5 +267,5 @@ def fill_alarms() -> None:
     alarm.update_state = update_state
     for method in (put_metric_alarm, delete_alarms, set_alarm_state, enable_actions):
         setattr(backend, method.__name__, method)
-    for answer in (describe_alarm_history, enable_alarm_actions, disable_alarm_actions):
+    for answer in (describe_alarms, describe_alarm_history, enable_alarm_actions, disable_alarm_actions):
         setattr(CloudWatchResponse, answer.__name__, answer)

@@ -73,6 +73,8 @@ def fill_metrics() -> None:
     ) -> list[dict[str, Any]]:
         results = []
         for query in queries:
+            if "${" in query.get("Label", ""):
+                raise ValidationError(f"Local AWS does not do dynamic labels: query {query['Id']}")
             if "MetricStat" not in query:
                 raise ValidationError(f"Local AWS does not evaluate expressions: query {query['Id']} must have a MetricStat")
             one = query["MetricStat"]

@@ -97,6 +97,23 @@ class TestAlarms(unittest.TestCase):
         self.assertNotIn("NextToken", rest)
         self.assertEqual(refusal(self.cloudwatch.describe_alarm_history, MaxRecords=101)[0], "InvalidParameterValue")
 
+    def test_all_conditions_count(self) -> None:
+        for n in range(3):
+            self.cloudwatch.put_metric_alarm(AlarmName=f"{self.name}-{n}", AlarmActions=[f"arn:aws:sns:{REGION}:123456789012:a{n}"], **ALARM)
+        self.cloudwatch.set_alarm_state(AlarmName=f"{self.name}-1", StateValue="ALARM", StateReason="r")
+
+        def names(**more: Any) -> list[str]:
+            found = self.cloudwatch.describe_alarms(AlarmNamePrefix=self.name, **more)["MetricAlarms"]
+            return [one["AlarmName"].rpartition("-")[2] for one in found]
+
+        self.assertEqual(names(), ["0", "1", "2"])
+        self.assertEqual(names(StateValue="ALARM"), ["1"])
+        self.assertEqual(names(ActionPrefix=f"arn:aws:sns:{REGION}:123456789012:a2"), ["2"])
+        self.assertEqual(names(AlarmTypes=["CompositeAlarm"]), [])
+        pages = self.cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=self.name, PaginationConfig={"PageSize": 2})
+        self.assertEqual([len(one["MetricAlarms"]) for one in pages], [2, 1])
+        self.assertEqual(refusal(self.cloudwatch.describe_alarms, ChildrenOfAlarmName="x")[0], "ValidationError")
+
     def test_refusals(self) -> None:
         self.assertEqual(refusal(self.cloudwatch.set_alarm_state, AlarmName="none", StateValue="OK", StateReason="r")[0], "ResourceNotFound")
         self.cloudwatch.put_metric_alarm(AlarmName=self.name, **ALARM)

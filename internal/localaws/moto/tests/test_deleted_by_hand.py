@@ -95,3 +95,34 @@ class TestDeletedByHand(unittest.TestCase):
                         getattr(client(service), operation)(**{parameter: physical_id})
                     self.cloudformation.delete_stack(StackName=name)
                     self.assertEqual(self.status(stack_id), "DELETE_COMPLETE")
+
+    def test_what_points_to_something_else(self) -> None:
+        document = {"Version": "2012-10-17", "Statement": []}
+        function = {"Type": "AWS::Lambda::Function", "Properties": CASES["AWS::Lambda::Function"][0]}
+        arn = {"Fn::GetAtt": ["R", "Arn"]}
+        queue = {"Fn::Sub": "arn:aws:sqs:${AWS::Region}:${AWS::AccountId}:none"}
+        for kind, base, properties, change, service, operation, parameters in (
+            ("AWS::KMS::Alias", {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": document}}, {"AliasName": "alias/by-hand", "TargetKeyId": {"Ref": "R"}},
+             {"TargetKeyId": arn}, "kms", "delete_alias", {"AliasName": "alias/by-hand"}),
+            ("AWS::S3::BucketPolicy", {"Type": "AWS::S3::Bucket"}, {"Bucket": {"Ref": "R"}, "PolicyDocument": document},
+             {"PolicyDocument": {"Statement": []}}, "s3", "delete_bucket_policy", {"Bucket": "R"}),
+            ("AWS::SNS::Subscription", {"Type": "AWS::SNS::Topic"}, {"TopicArn": {"Ref": "R"}, "Protocol": "sqs", "Endpoint": queue},
+             {"RawMessageDelivery": True}, "sns", "unsubscribe", {"SubscriptionArn": "Of"}),
+            ("AWS::Lambda::Alias", function, {"FunctionName": {"Ref": "R"}, "FunctionVersion": "$LATEST", "Name": "live"},
+             {"Description": "d"}, "lambda", "delete_alias", {"FunctionName": "R", "Name": "live"}),
+            ("AWS::Lambda::Version", function, {"FunctionName": {"Ref": "R"}}, None, "lambda", "delete_function", {"FunctionName": "Of"}),
+        ):
+            with self.subTest(kind):
+                name = "to-" + kind.rpartition(":")[2]
+                physical_ids = {"R": self.create(name, json.dumps({"Resources": {"R": base, "Of": {"Type": kind, "Properties": properties}}}))}
+                stack_id = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+                of = self.cloudformation.describe_stack_resource(StackName=name, LogicalResourceId="Of")["StackResourceDetail"]
+                physical_ids["Of"] = of["PhysicalResourceId"]
+                getattr(client(service), operation)(**{n: physical_ids.get(v, v) for n, v in parameters.items()})
+                if change is not None:
+                    changed = {"R": base, "Of": {"Type": kind, "Properties": dict(properties, **change)}}
+                    self.cloudformation.update_stack(StackName=name, TemplateBody=json.dumps({"Resources": changed}))
+                    events = self.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+                    self.assertIn(("Of", "UPDATE_FAILED"), [(one["LogicalResourceId"], one["ResourceStatus"]) for one in events])
+                self.cloudformation.delete_stack(StackName=name)
+                self.assertEqual(self.status(stack_id), "DELETE_COMPLETE")
