@@ -90,6 +90,14 @@ class TestCreation(StackTest):
                 self.assertEqual(len(client("sqs").list_queues(QueueNamePrefix=f"kept-{flag}").get("QueueUrls", [])), want)
                 self.cfn.delete_stack(StackName=stack_id)
 
+    def test_retain_except_on_create_reaches_nested_stacks(self) -> None:
+        for flag, want in ((False, 1), (True, 0)):
+            with self.subTest(flag):
+                nested = self.nested(body(A=dict(queue(QueueName=f"nested-kept-{flag}"), DeletionPolicy="Retain")))
+                stack_id = self.create(body(N=nested, R=dict(BAD, DependsOn="N")), RetainExceptOnCreate=flag)
+                self.assertEqual(len(client("sqs").list_queues(QueueNamePrefix=f"nested-kept-{flag}").get("QueueUrls", [])), want)
+                self.cfn.delete_stack(StackName=stack_id)
+
     def test_a_request_with_the_same_token_is_the_same_request(self) -> None:
         first = self.create(body(R=queue()), ClientRequestToken="token")
         self.assertEqual(self.create(body(R=queue()), ClientRequestToken="token"), first)
@@ -313,6 +321,10 @@ class TestUpdate(StackTest):
         self.cfn.set_stack_policy(StackName=self.name, StackPolicyBody=json.dumps({"Statement": [policy("Allow", "Update:Modify", "*")]}))
         self.update(body(R=queue(DelaySeconds=2, QueueName="another")))
         self.assertEqual(self.status(), "UPDATE_ROLLBACK_COMPLETE")
+        kept = json.dumps({"Statement": [policy("Allow", "Update:*", "*"), policy("Deny", "Update:Delete", "*")]})
+        self.cfn.set_stack_policy(StackName=self.name, StackPolicyBody=kept)
+        self.update(body(New=queue()))
+        self.assertEqual((self.status(), self.delay()), ("UPDATE_ROLLBACK_COMPLETE", "2"))
         self.assertIn("Invalid stack policy", refusal(self.cfn.set_stack_policy, StackName=self.name, StackPolicyBody='{"Statement": [{}]}')[1])
 
 
