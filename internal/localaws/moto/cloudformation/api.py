@@ -66,6 +66,7 @@ SERVED = {
     "cancel_update_stack": ("StackName", "ClientRequestToken"),
 }
 UPDATABLE = "(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE"
+STACKS_OF_A_PAGE = 50
 PAUSED = ("CREATE_FAILED", "UPDATE_FAILED")
 
 
@@ -451,6 +452,14 @@ class CloudFormationAnswers:
         return cfn_responses.ActionResult({"Summaries": found})
 
     # what there is
+
+    def describe_stacks(self) -> ActionResult:
+        found, token = self.cloudformation_backend.describe_stacks(self._get_param("StackName")), self._get_param("NextToken") or "0"
+        if not token.isdigit():
+            raise invalid(f"NextToken {token} is invalid")
+        first = int(token)
+        more = str(first + STACKS_OF_A_PAGE) if first + STACKS_OF_A_PAGE < len(found) else None
+        return cfn_responses.ActionResult({"Stacks": found[first: first + STACKS_OF_A_PAGE], "NextToken": more})
 
     def describe_stack_resource(self) -> ActionResult:
         stack, name = self.stack(), self._get_param("LogicalResourceId")

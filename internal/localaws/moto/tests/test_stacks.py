@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import unittest
 from typing import Any
+from unittest import mock
 
+from cloudformation import api
 from tests.service import REGION, client, refusal
 
 IAM = ["CAPABILITY_NAMED_IAM"]
@@ -241,7 +243,7 @@ class TestTags(StackTest):
         self.assertEqual(refusal(self.update, template=template)[1], "No updates are to be performed.")  # no tags: the same tags
 
     def test_reserved_and_too_many_tags_are_refused(self) -> None:
-        for tags in ([{"Key": "aws:x", "Value": "1"}], [{"Key": str(n), "Value": "1"} for n in range(51)]):
+        for tags in ([{"Key": "aws:x", "Value": "1"}], [{"Key": str(n), "Value": "1"} for n in range(3)]):
             self.assertEqual(refusal(self.create, template=body(R=queue()), Tags=tags)[0], "ValidationError")
 
 
@@ -473,6 +475,17 @@ class TestChangeSets(StackTest):
 
 
 class TestReading(StackTest):
+    def test_pages_of_stacks(self) -> None:
+        names = [f"{self.name}-{n}" for n in range(51)]
+        for name in names:
+            self.addCleanup(self.cfn.delete_stack, StackName=name)
+            self.cfn.create_stack(StackName=name, TemplateBody=body(R={"Type": "AWS::SNS::Topic"}))
+        with mock.patch.object(api, "STACKS_OF_A_PAGE", 2):
+            pages = [page["Stacks"] for page in self.cfn.get_paginator("describe_stacks").paginate()]
+        self.assertEqual(len(pages[0]), 2)
+        self.assertLessEqual(set(names), {one["StackName"] for page in pages for one in page})
+        self.assertEqual(refusal(self.cfn.describe_stacks, NextToken="x")[0], "ValidationError")
+
     def test_templates(self) -> None:
         template = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Description": "d", "Metadata": {"m": 1}, "Resources": {"R": queue()},
                                "Parameters": {"P": {"Type": "String", "AllowedValues": ["a", "b"], "Default": "a"}}})
