@@ -17,6 +17,7 @@ var mayImport = map[string][]string{
 	"internal/operate":  {"internal/event", "internal/function"},
 	"internal/cost":     {"internal/event", "internal/function"},
 	"internal/localaws": {},
+	"internal/scripts":  {},
 	"internal/e2e":      {"internal/event", "internal/function", "internal/operate", "internal/cost", "internal/localaws"},
 	"cmd/generate-data": {"internal/event", "internal/function"},
 	"cmd/insert-data":   {"internal/event", "internal/function"},
@@ -24,7 +25,6 @@ var mayImport = map[string][]string{
 	"cmd/carnation":     {"internal/event", "internal/function", "internal/operate", "internal/cost", "internal/localaws"},
 	"state-machine":     {"internal/event", "internal/function", "internal/operate"},
 	"cft":               {},
-	"scripts":           {},
 	"docs":              {},
 }
 

@@ -1,4 +1,4 @@
-// Package scripts has no code in Go. Its tests run the scripts with a fake aws, which answers from a list and keeps what it was
+// Package scripts tests the bash scripts of scripts/, which has no Go. It runs them with a fake aws, which answers from a list and keeps what it was
 // asked. The end-to-end tests run the same scripts with the real aws on a local AWS.
 package scripts
 
@@ -110,6 +110,9 @@ var pythonPath = sync.OnceValues(func() (string, error) {
 
 func execute(t *testing.T, answers []answer, settings []string, command ...string) result {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts dozens of processes, and this is go test -short")
+	}
 	dir := t.TempDir()
 	var lines strings.Builder
 	for i, a := range answers {
@@ -133,7 +136,7 @@ func execute(t *testing.T, answers []answer, settings []string, command ...strin
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	cmd.Dir = ".."
+	cmd.Dir = "../.."
 	cmd.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + dir, "FAKE=" + dir, "AWS_REGION=" + testRegion, "DEPLOY_TIMEOUT=1"}, settings...)
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer
@@ -341,7 +344,7 @@ func TestNewStackWaitsUntilSQSAcceptsTheNamesOfItsQueues(t *testing.T) {
 // stack is the answers of CloudFormation about a stack of an environment, with its template and its last event.
 func stack(t *testing.T, environment string, status string, protected bool, more ...string) []answer {
 	t.Helper()
-	body, err := os.ReadFile("../cft/carnation-root-stack.yaml")
+	body, err := os.ReadFile("../../cft/carnation-root-stack.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -573,7 +576,7 @@ func TestRefusedDeletionPolicyIsExplained(t *testing.T) {
 	// The command that it prints does what it says.
 	dir := t.TempDir()
 	for _, name := range []string{"sqs-stack.yaml", "dynamodb-stack.yaml"} {
-		content, err := os.ReadFile("../cft/nested-stacks/" + name)
+		content, err := os.ReadFile("../../cft/nested-stacks/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
