@@ -21,7 +21,7 @@ from patching import take_over
 from cloudformation.change_sets import ChangeSet
 from cloudformation.resource_handler import check_types
 from cloudformation.stack_policy import check_policy
-from cloudformation.stacks import Stack, needed_capability
+from cloudformation.stacks import PAUSED, Stack, needed_capability
 from cloudformation.templates import check_references, invalid, parse_template, template_at, text_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ SERVED = {
 }
 UPDATABLE = "(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE"
 STACKS_OF_A_PAGE = 50
-PAUSED = ("CREATE_FAILED", "UPDATE_FAILED")
 
 
 def stack_called(backend: CloudFormationBackend, name: str) -> Stack | None:
@@ -305,9 +304,9 @@ class CloudFormationAnswers:
         if stack.before is not None:
             stack.roll_back_update()
         else:  # AWS: "This operation will delete a stack if it doesn't contain a last known stable state"
-            stack.undone = True
+            stack.set_undone(True, stack.retain_except_on_create)
             self.cloudformation_backend.delete_stack(stack.stack_id)
-            stack.undone = False
+            stack.set_undone(False)
         return cfn_responses.ActionResult({"StackId": stack.stack_id})
 
     def continue_update_rollback(self) -> EmptyResult:
@@ -351,6 +350,8 @@ class CloudFormationAnswers:
         kind, backend, name = self._get_param("ChangeSetType") or "UPDATE", self.cloudformation_backend, self._get_param("ChangeSetName")
         if kind not in ("CREATE", "UPDATE"):
             raise invalid(f"Local AWS does not do ChangeSetType {kind} of CreateChangeSet.")
+        if kind == "UPDATE" and self._get_param("OnStackFailure") == "DELETE":
+            raise invalid("OnStackFailure can be DELETE only with ChangeSetType CREATE")
         tags, waiting = self.given_tags(), stack_called(backend, self._get_param("StackName"))
         again = [one for one in backend.change_sets.values() if waiting is one.stack and one.change_set_name == name]
         if again and again[0].client_token and again[0].client_token == self._get_param("ClientToken"):

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # Deletion policies. With the second, the rollback of a creation deletes the resource.
 KEPT = ("Retain", "RetainExceptOnCreate")
+# Where an operation without rollback ends if it fails.
+PAUSED = ("CREATE_FAILED", "UPDATE_FAILED")
 
 
 class InsufficientCapabilities(CloudFormationError):
@@ -182,6 +184,12 @@ class Stack:
     def root(self) -> Stack:
         return self.backend.stacks.get(self.root_id, self) if self.root_id else self
 
+    def set_undone(self, undone: bool, retain_except_on_create: bool = False) -> None:
+        """Says of a nested stack and those below it whether their creation is being rolled back."""
+        self.undone, self.retain_except_on_create = undone, retain_except_on_create
+        for child in self.children():
+            child.set_undone(undone, retain_except_on_create)
+
     def children(self) -> list[Stack]:
         found = (self.backend.stacks.get(record.physical_resource_id) for record in self.records.values())
         return [child for child in found if child is not None]
@@ -227,7 +235,14 @@ class Stack:
             if record.physical_resource_id and record.deletion_policy == "Retain" and not self.retain_except_on_create:
                 self.event("DELETE_SKIPPED", None, record)
             elif record.physical_resource_id:
-                self.delete_record(record)
+                nested = [stack for stack in self.children() if stack.stack_id == record.physical_resource_id]
+                for stack in nested:
+                    stack.set_undone(True, self.retain_except_on_create)
+                try:
+                    self.delete_record(record)
+                finally:
+                    for stack in nested:
+                        stack.set_undone(False)
             if previous is not None:
                 self.records[logical_id] = previous
             else:
@@ -300,7 +315,7 @@ class Stack:
 
     def child_changes(self, record: Record, properties: dict[str, Any]) -> bool:
         child = self.backend.stacks.get(record.physical_resource_id)
-        return child is None or child.status == "UPDATE_FAILED" or child.changes(template_at(properties["TemplateURL"], self.region_name), child.resolved, None)
+        return child is None or child.status in PAUSED or child.changes(template_at(properties["TemplateURL"], self.region_name), child.resolved, None)
 
     def changes(self, text: str, parameters: dict[str, str], tags: dict[str, str] | None) -> bool:
         """Whether an update would change anything, here or in a nested stack whose template changed at its old URL."""
@@ -375,12 +390,8 @@ class Stack:
             self.backend.delete_stack(self.stack_id)
 
     def undo_creation(self, undo: list[Undo]) -> None:
-        kept, children = dict(self.records), self.children()
-        for child in children:
-            child.undone, child.retain_except_on_create = True, self.retain_except_on_create
+        kept = dict(self.records)
         self.roll_back(undo)
-        for child in children:
-            child.undone = False
         self.records = {n: r for n, r in kept.items() if r.status == "DELETE_FAILED"}
         self.scope.records = self.records
 
@@ -389,7 +400,7 @@ class Stack:
     ) -> None:
         scope = self.prepare(text, parameters)
         with self.lock:
-            self.resumes = self.status in ("CREATE_FAILED", "UPDATE_FAILED")
+            self.resumes = self.status in PAUSED
             if not self.resumes:
                 self.undo, self.replaced, self.before = [], [], (self.scope, self.template, self.tags)
             undo = self.undo

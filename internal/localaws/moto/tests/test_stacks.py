@@ -243,7 +243,7 @@ class TestTags(StackTest):
         self.assertEqual(refusal(self.update, template=template)[1], "No updates are to be performed.")  # no tags: the same tags
 
     def test_reserved_and_too_many_tags_are_refused(self) -> None:
-        for tags in ([{"Key": "aws:x", "Value": "1"}], [{"Key": str(n), "Value": "1"} for n in range(3)]):
+        for tags in ([{"Key": "aws:x", "Value": "1"}], [{"Key": str(n), "Value": "1"} for n in range(51)]):
             self.assertEqual(refusal(self.create, template=body(R=queue()), Tags=tags)[0], "ValidationError")
 
 
@@ -272,6 +272,24 @@ class TestUpdate(StackTest):
         stack_id = self.create(body(A=queue(), R=dict(BAD, DependsOn="A")), DisableRollback=True)
         self.cfn.rollback_stack(StackName=self.name)
         self.assertEqual(self.status(stack_id), "DELETE_COMPLETE")
+
+    def test_a_nested_creation_without_rollback_can_go_on(self) -> None:
+        self.create(body(N=self.nested(body(A=queue(), R=dict(BAD, DependsOn="A")))), DisableRollback=True)
+        child = self.physical_id("N")
+        self.assertEqual((self.status(), self.status(child)), ("CREATE_FAILED", "CREATE_FAILED"))
+        self.update(body(N=self.nested(body(A=queue(), R=dict(BAD, DependsOn="A")))), DisableRollback=True)  # nothing is better
+        self.assertEqual((self.status(), self.status(child)), ("UPDATE_FAILED", "UPDATE_FAILED"))
+        self.update(body(N=self.nested(body(A=queue(), R=queue()))), DisableRollback=True)
+        self.assertEqual((self.status(), self.status(child)), ("UPDATE_COMPLETE", "UPDATE_COMPLETE"))
+        self.assertEqual(self.physical_id("N"), child)
+
+    def test_what_a_failed_update_created_in_nested_stacks_goes(self) -> None:
+        self.create(body(A=queue()))
+        inner = self.put("inner", body(K=dict(queue(QueueName="created-only"), DeletionPolicy="RetainExceptOnCreate")))
+        outer = self.nested(body(I={"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": inner}}))
+        self.update(body(A=queue(), N=outer, R=dict(BAD, DependsOn="N")))
+        self.assertEqual(self.status(), "UPDATE_ROLLBACK_COMPLETE")
+        self.assertEqual(client("sqs").list_queues(QueueNamePrefix="created-only").get("QueueUrls", []), [])
 
     def test_nested_stacks_pause_and_roll_back_with_their_root(self) -> None:
         self.create(body(N=self.nested(body(A=queue(DelaySeconds=1), R=queue(DelaySeconds=1)))))
@@ -470,13 +488,14 @@ class TestChangeSets(StackTest):
         self.make(broken, "d", OnStackFailure="DO_NOTHING", Tags=[{"Key": "k", "Value": "v"}])
         self.cfn.execute_change_set(StackName=self.name, ChangeSetName="d")
         self.assertEqual((self.status(), self.stack()["Tags"]), ("UPDATE_FAILED", [{"Key": "k", "Value": "v"}]))
+        self.assertIn("only with ChangeSetType CREATE", refusal(self.make, template=broken, name="e", OnStackFailure="DELETE")[1])
         for more in ({"ChangeSetType": "IMPORT"}, {"ImportExistingResources": True}):
             self.assertIn("Local AWS does not do", refusal(self.make, template=broken, name="e", **more)[1])
 
 
 class TestReading(StackTest):
     def test_pages_of_stacks(self) -> None:
-        names = [f"{self.name}-{n}" for n in range(51)]
+        names = [f"{self.name}-{n}" for n in range(3)]
         for name in names:
             self.addCleanup(self.cfn.delete_stack, StackName=name)
             self.cfn.create_stack(StackName=name, TemplateBody=body(R={"Type": "AWS::SNS::Topic"}))
