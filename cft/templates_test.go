@@ -339,6 +339,9 @@ func alarmsNotify(ts templates, complain report) {
 		if got := r.get("AlarmActions"); !reflect.DeepEqual(got, []any{"!Ref TopicArn"}) || r.get("ActionsEnabled") != nil {
 			complain("%s: AlarmActions are %v, want the topic", r, got)
 		}
+		if got := r.get("OKActions"); got != nil {
+			complain("%s notifies %v when it returns to OK, which can mean that SQS has deleted the events", r, got)
+		}
 		if got := r.text("TreatMissingData"); got != "notBreaching" {
 			complain("%s: TreatMissingData is %q, want notBreaching", r, got)
 		}
@@ -481,12 +484,19 @@ func timed(ts templates, complain report) {
 			complain("%s keeps messages for %d seconds, and the retry queue for up to %d", r, kept, most)
 		}
 	}
-	if alarm, timeout := ts.number(complain, "DurationThreshold", "Default"), ts.number(complain, "LambdaTimeout", "Default"); alarm >= timeout*1000 {
-		complain("%s: DurationThreshold is %d ms, which is not less than LambdaTimeout, %d s", root, alarm, timeout)
+	for _, r := range ts.resources("AWS::CloudWatch::Alarm") {
+		expression := r.text("Metrics", "0", "Expression")
+		if kept := retentionInExpression.FindStringSubmatch(expression); kept != nil && kept[1] != deadLettersKept(ts) {
+			complain("%s: %q, but the dead-letter queue keeps messages for %s seconds", r, expression, deadLettersKept(ts))
+		}
 	}
-	if alarm, kept := ts.number(complain, "OldestMessageAgeThreshold", "Default"), ts.number(complain, "MessageRetentionPeriod", "Default"); alarm >= kept {
-		complain("%s: OldestMessageAgeThreshold is %d s, which is not less than MessageRetentionPeriod, %d s", root, alarm, kept)
-	}
+}
+
+var retentionInExpression = regexp.MustCompile(`\((\d+) - \$\{MessageRetentionPeriod\}\)`)
+
+// deadLettersKept is how many seconds the dead-letter queue keeps messages.
+func deadLettersKept(ts templates) string {
+	return text(ts[queues], "Resources", "DeadLetterQueue", "Properties", "MessageRetentionPeriod")
 }
 
 // plainStatements is about form: one !If for one statement. Which actions and resources a role needs is tested on local AWS.
@@ -575,6 +585,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"data outlives", table, "!If [IsProd, true, false]", "false", "DeletionProtectionEnabled"},
 		{"data outlives", table, "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "no point-in-time recovery"},
 		{"alarms notify", function, "AlarmActions: [!Ref TopicArn]", "AlarmActions: []", "want the topic"},
+		{"alarms notify", dashboard, "AlarmActions: [!Ref TopicArn]", "AlarmActions: [!Ref TopicArn]\n      OKActions: [!Ref TopicArn]", "when it returns to OK"},
 		{"alarms notify", dashboard, "TreatMissingData: notBreaching", "TreatMissingData: missing", "want notBreaching"},
 		{"alarms notify", dashboard, "${ProjectName}-executions-failed-${Environment}", "${Environment}-executions-failed-${ProjectName}", "does not let an alarm"},
 		{"alarms notify", topic, "alarm:${ProjectName}-*", "alarm:*", "want"},
@@ -590,8 +601,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"names fit", topic, "TopicName: !Sub ${ProjectName}-alarms-${Environment}-${AWS::Region}", "TopicName: alarms", "want <project>-<part>"},
 		{"names fit", root, "Name: insert-data", "Name: insert-all-of-the-data-that-there-is", "FunctionName has up to"},
 		{"time enough", root, "MaxValue: 1123200", "MaxValue: 1209600", "DeadLetterQueue keeps messages"},
-		{"time enough", root, "Default: 45000", "Default: 60000", "DurationThreshold"},
-		{"time enough", root, "Default: 86400\n", "Default: 864000\n", "OldestMessageAgeThreshold"},
+		{"time enough", dashboard, "(1209600 - ", "(1036800 - ", "but the dead-letter queue keeps messages for 1209600 seconds"},
 		{"statement", roles, "Action: dynamodb:UpdateItem", "Action: dynamodb:*", "statement Insert allows dynamodb:*"},
 		{"statement", roles, "                - !Ref AWS::NoValue\n", "                - Sid: Other\n                  Effect: Allow\n", "an !If has two statements: ParkAndRelease and Other"},
 		{"no policies", table, "\nOutputs:\n", "\n  User:\n    Type: AWS::IAM::User\n\nOutputs:\n", "dynamodb-stack.yaml: User"},

@@ -40,12 +40,12 @@ func (p Prices) Bill(r Run) Bill {
 	b.Ratio = b.USD / b.Floor
 	const giga = 1 << 30
 	stored := float64(c.Writes*(ItemBytes+itemOverhead)) / giga
-	functions := 2.0
+	alarms := 2.0*functionAlarms + otherAlarms
 	if r.Mode == Distributed {
-		functions = 3
+		alarms += functionAlarms + shardAlarms
 	}
 	b.Monthly = []Line{
-		p.line("alarms", functions*functionAlarms+otherAlarms),
+		p.line("alarms", alarms),
 		p.line("dashboard", dashboards),
 		p.line("KMS key", 1),
 		p.line("table", stored),

@@ -134,7 +134,7 @@ func TestPricesUseTheDefaultsOfTheTemplates(t *testing.T) {
 		t.Errorf("%d queues use a data key for %d s, want 2", got, queueKeySeconds)
 	}
 	// lambda-function-stack.yaml has the alarms of one function, cloudwatch-stack.yaml the others.
-	if got, want := strings.Count(text, "Type: AWS::CloudWatch::Alarm\n"), functionAlarms+otherAlarms; got != want {
+	if got, want := strings.Count(text, "Type: AWS::CloudWatch::Alarm\n"), functionAlarms+otherAlarms+shardAlarms; got != want {
 		t.Errorf("the templates have %d alarms, %d are priced", got, want)
 	}
 	if got := strings.Count(text, "Type: AWS::CloudWatch::Dashboard\n"); got != dashboards {

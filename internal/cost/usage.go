@@ -42,7 +42,8 @@ const (
 	shardConcurrency = 10   // ShardConcurrency
 	queueKeySeconds  = 3600 // KmsDataKeyReusePeriodSeconds
 	functionAlarms   = 5    // of each function
-	otherAlarms      = 5    // of the state machine and the queues
+	otherAlarms      = 9    // of the state machine, the table and the queues
+	shardAlarms      = 2    // of shards and Map Runs, distributed only
 	dashboards       = 1
 )
 

@@ -32,19 +32,34 @@ func anchors(page string) map[string]bool {
 	return found
 }
 
-// metricOfAWS has the metrics of AWS that Carnation could watch, with their one dimension.
+// metricsOfAWS are the metrics of AWS that Carnation could watch: the namespace, the dimensions and the names.
 // https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 // https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
-var metricOfAWS = map[string]struct {
-	dimension string
-	names     []string
-}{
-	"AWS/States": {"StateMachineArn", []string{"ExecutionTime", "ExecutionThrottled", "ExecutionsStarted", "ExecutionsSucceeded",
-		"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionsRedriven"}},
-	"AWS/SQS": {"QueueName", []string{"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesDelayed", "ApproximateNumberOfMessagesNotVisible",
-		"ApproximateNumberOfMessagesVisible", "NumberOfEmptyReceives", "NumberOfMessagesDeleted", "NumberOfMessagesReceived", "NumberOfMessagesSent"}},
-	"AWS/Lambda": {"FunctionName", []string{"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"}},
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+var metricsOfAWS = []struct{ namespace, dimensions, names string }{
+	{"AWS/States", "StateMachineArn", "ExecutionTime ExecutionThrottled ExecutionsStarted ExecutionsSucceeded ExecutionsFailed " +
+		"ExecutionsTimedOut ExecutionsAborted ExecutionsRedriven"},
+	{"AWS/States", "", "OpenExecutionCount OpenExecutionLimit ApproximateOpenMapRunCount OpenMapRunLimit ApproximateMapRunBacklogSize"},
+	{"AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage ApproximateNumberOfMessagesDelayed ApproximateNumberOfMessagesNotVisible " +
+		"ApproximateNumberOfMessagesVisible NumberOfEmptyReceives NumberOfMessagesDeleted NumberOfMessagesReceived NumberOfMessagesSent"},
+	{"AWS/Lambda", "FunctionName", "Invocations Errors Throttles Duration ConcurrentExecutions"},
+	{"AWS/DynamoDB", "TableName Operation", "SuccessfulRequestLatency SystemErrors ThrottledRequests"},
+}
+
+// isMetricOfAWS is whether a metric, written as on a dashboard, is one of AWS, and of a resource of the stack.
+func (w *watched) isMetricOfAWS(parts []string) bool {
+	var names, values []string
+	for i := 2; i+1 < len(parts); i += 2 {
+		names, values = append(names, parts[i]), append(values, parts[i+1])
+	}
+	for _, known := range metricsOfAWS {
+		if known.namespace == parts[0] && known.dimensions == strings.Join(names, " ") && slices.Contains(strings.Fields(known.names), parts[1]) {
+			resources := w.resources()
+			return !slices.ContainsFunc(values, func(value string) bool { return !resources[value] })
+		}
+	}
+	return false
 }
 
 // emitted are the metrics that the log lines publish in the embedded metric format, written as on a dashboard.
@@ -117,9 +132,30 @@ type watched struct {
 }
 
 type alarm struct {
-	AlarmArn, AlarmName, AlarmDescription, Namespace, MetricName string
-	Dimensions                                                   []struct{ Name, Value string }
-	AlarmActions, OKActions                                      []string
+	AlarmArn, AlarmName, AlarmDescription string
+	metric
+	Metrics                 []struct{ MetricStat struct{ Metric metric } } // of metric math
+	AlarmActions, OKActions []string
+}
+
+type metric struct {
+	Namespace, MetricName string
+	Dimensions            []struct{ Name, Value string }
+}
+
+// watches is the one metric of an alarm, written as on a dashboard.
+func (a alarm) watches() (parts []string) {
+	m := a.metric
+	for _, query := range a.Metrics {
+		if query.MetricStat.Metric.MetricName != "" {
+			m = query.MetricStat.Metric
+		}
+	}
+	parts = []string{m.Namespace, m.MetricName}
+	for _, d := range m.Dimensions {
+		parts = append(parts, d.Name, d.Value)
+	}
+	return parts
 }
 
 type widget struct {
@@ -163,18 +199,24 @@ func functionName(function string) string {
 
 // resources are the values that dimensions can have: the resources of the stack.
 func (w *watched) resources() map[string]bool {
-	names := map[string]bool{w.outputs["StateMachineArn"]: true, path.Base(w.outputs["RetryQueueUrl"]): true, path.Base(w.outputs["DeadLetterQueueUrl"]): true}
+	names := map[string]bool{w.outputs["StateMachineArn"]: true, path.Base(w.outputs["RetryQueueUrl"]): true, path.Base(w.outputs["DeadLetterQueueUrl"]): true,
+		w.outputs["TableName"]: true, "UpdateItem": true}
+	if w.isDistributed() {
+		names[w.outputs["StateMachineArn"]+"/Shard"] = true
+	}
 	for _, function := range w.functions {
 		names[functionName(function)] = true
 	}
 	return names
 }
 
+func (w *watched) isDistributed() bool { return w.outputs["MapMode"] == "DISTRIBUTED" }
+
 func (w *watched) expectAlarmsOfEachFunction(t *testing.T) {
 	var got, want []string
 	for _, alarm := range w.alarms {
-		if alarm.Namespace == "AWS/Lambda" {
-			got = append(got, alarm.AlarmName+" "+alarm.MetricName+" "+alarm.Dimensions[0].Value)
+		if watches := alarm.watches(); watches[0] == "AWS/Lambda" {
+			got = append(got, alarm.AlarmName+" "+watches[1]+" "+watches[3])
 		}
 	}
 	for _, function := range w.functions {
@@ -208,11 +250,15 @@ var (
 )
 
 func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
-	if want := 5*len(w.functions) + 5; len(w.alarms) != want {
+	want := 5*len(w.functions) + 9
+	if w.isDistributed() {
+		want += 2 // on shards and Map Runs
+	}
+	if len(w.alarms) != want {
 		t.Errorf("there are %d alarms, want %d", len(w.alarms), want)
 	}
 	page := document(t, "docs/operations.md")
-	known, documented, resources := anchors(page), documentedAlarms(page), w.resources()
+	known, documented := anchors(page), documentedAlarms(page)
 	const where = "carnation devl, " + localaws.Region + ": "
 	for _, alarm := range w.alarms {
 		name, description := alarm.AlarmName, alarm.AlarmDescription
@@ -236,17 +282,15 @@ func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 		if section := documented[kind]; section != anchor {
 			t.Errorf("alarm %s leads to #%s, and the table of alarms in docs/operations.md to #%s", name, anchor, section)
 		}
-		metric := metricOfAWS[alarm.Namespace]
-		if !slices.Contains(metric.names, alarm.MetricName) || len(alarm.Dimensions) != 1 || alarm.Dimensions[0].Name != metric.dimension || !resources[alarm.Dimensions[0].Value] {
-			t.Errorf("alarm %s watches %s %s, which is not a metric of a resource of this stack", name, alarm.Namespace, alarm.MetricName)
+		if watches := alarm.watches(); !w.isMetricOfAWS(watches) {
+			t.Errorf("alarm %s watches %v, which is not a metric of a resource of this stack", name, watches)
 		}
 		topic := []string{w.outputs["TopicArn"]}
 		if !slices.Equal(alarm.AlarmActions, topic) {
 			t.Errorf("alarm %s notifies %v, want the topic", name, alarm.AlarmActions)
 		}
-		// Only the alarms on queues mean something when they return to OK.
-		if notifiesOK := slices.Equal(alarm.OKActions, topic); notifiesOK != (alarm.Namespace == "AWS/SQS") {
-			t.Errorf("alarm %s on %s notifies %v when it returns to OK", name, alarm.Namespace, alarm.OKActions)
+		if len(alarm.OKActions) != 0 {
+			t.Errorf("alarm %s notifies %v when it returns to OK", name, alarm.OKActions)
 		}
 	}
 }
@@ -261,8 +305,13 @@ func (w *watched) expectAllOnDashboard(t *testing.T) {
 		alarms = append(alarms, widget.Properties.Alarms...)
 		for _, metric := range widget.Properties.Metrics {
 			parts := texts(metric)
-			shown[parts[1]] = true
-			shown[parts[1]+" "+parts[3]] = true
+			shown[strings.Join(parts, " ")] = true
+		}
+	}
+	for _, alarm := range w.alarms {
+		watches := alarm.watches()
+		if ofFunction := watches[0] == "AWS/Lambda"; !ofFunction && !shown[strings.Join(watches, " ")] {
+			t.Errorf("the dashboard does not show %v, which the alarm %s watches", watches, alarm.AlarmName)
 		}
 	}
 	slices.Sort(existing)
@@ -272,14 +321,13 @@ func (w *watched) expectAllOnDashboard(t *testing.T) {
 	}
 	for _, function := range w.functions {
 		for _, metric := range []string{"Duration", "Errors", "Throttles"} {
-			if !shown[metric+" "+functionName(function)] {
+			if !shown["AWS/Lambda "+metric+" FunctionName "+functionName(function)] {
 				t.Errorf("the dashboard does not show %s of %s", metric, function)
 			}
 		}
 	}
-	for _, metric := range []string{"ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted",
-		"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"} {
-		if !shown[metric] {
+	for _, metric := range []string{"ExecutionsStarted", "ExecutionsSucceeded"} {
+		if !shown["AWS/States "+metric+" StateMachineArn "+w.outputs["StateMachineArn"]] {
 			t.Errorf("the dashboard does not show %s", metric)
 		}
 	}
@@ -289,7 +337,7 @@ func (w *watched) expectMetricsThatExist(t *testing.T) {
 	since := time.Now()
 	expectStatus(t, w.execute(t, `{"start_seq":1,"end_seq":2}`), sfntypes.ExecutionStatusSucceeded)
 	own := emitted(t, logRows(t, w.deployed, since, w.functions...))
-	shown, resources := map[string]bool{}, w.resources()
+	shown := map[string]bool{}
 	for _, widget := range w.widgets {
 		p := widget.Properties
 		if p.Title == "" || widget.Width == 0 || widget.Height == 0 || widget.X+widget.Width > 24 {
@@ -305,8 +353,8 @@ func (w *watched) expectMetricsThatExist(t *testing.T) {
 			parts := texts(metric)
 			name := strings.Join(parts, " ")
 			shown[name] = true
-			if known, ok := metricOfAWS[parts[0]]; ok {
-				if len(parts) != 4 || !slices.Contains(known.names, parts[1]) || parts[2] != known.dimension || !resources[parts[3]] {
+			if strings.HasPrefix(name, "AWS/") {
+				if !w.isMetricOfAWS(parts) {
 					t.Errorf("widget %q has %s, which is not a metric of a resource of this stack", p.Title, name)
 				}
 			} else if !own[name] {

@@ -157,18 +157,21 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 	t.Parallel()
 	t.Run("inline", func(t *testing.T) {
 		t.Parallel()
-		audited{newStack(t), false}.expectExact(t)
+		audited{deployed: newStack(t), path: "/"}.expectExact(t)
 	})
 	t.Run("distributed", func(t *testing.T) {
 		t.Parallel()
-		audited{newStack(t, "MapMode=DISTRIBUTED", "ShardSize=20"), true}.expectExact(t)
+		const path, boundary = "/carnation/e2e/", "arn:aws:iam::aws:policy/PowerUserAccess"
+		s := newStack(t, "MapMode=DISTRIBUTED", "ShardSize=20", "IamPath="+path, "PermissionsBoundaryArn="+boundary)
+		audited{s, true, path, boundary}.expectExact(t)
 	})
 }
 
 // audited is a stack whose permissions are compared with the calls that its runs make.
 type audited struct {
 	*deployed
-	isDistributed bool
+	isDistributed  bool
+	path, boundary string // of each role
 }
 
 func (a audited) expectExact(t *testing.T) {
@@ -379,8 +382,15 @@ func (a audited) deployedPermissions(t *testing.T) permissions {
 			if !a.isRole(name) {
 				t.Errorf("there is a role %s, which is not one of the stack", name)
 			}
-			if len(role.AttachedManagedPolicies) > 0 || role.PermissionsBoundary != nil {
-				t.Errorf("%s has managed policies: %v, %v", name, role.AttachedManagedPolicies, role.PermissionsBoundary)
+			if len(role.AttachedManagedPolicies) > 0 {
+				t.Errorf("%s has managed policies: %v", name, role.AttachedManagedPolicies)
+			}
+			limit := ""
+			if role.PermissionsBoundary != nil {
+				limit = aws.ToString(role.PermissionsBoundary.PermissionsBoundaryArn)
+			}
+			if path := aws.ToString(role.Path); path != a.path || limit != a.boundary {
+				t.Errorf("%s has the path %q and the boundary %q, want %q and %q", name, path, limit, a.path, a.boundary)
 			}
 			held.Roles[name] = nil
 			for _, policy := range role.RolePolicyList {
