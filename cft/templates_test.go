@@ -201,6 +201,7 @@ var rules = []rule{
 	{"parameters and outputs have descriptions", described},
 	{"names fit AWS's limits and begin with the project", named},
 	{"alarms and queues are given time enough", timed},
+	{"a change of a function publishes a version", versioned},
 	{"a statement of a role names its actions and resources", plainStatements},
 	{"no policies but those that the tests of permissions read", noOtherPolicies},
 	{"templates work in every region and partition", portable},
@@ -249,7 +250,7 @@ var encryption = map[string]struct {
 	"AWS::S3::Bucket": {[][]string{{"BucketEncryption", "ServerSideEncryptionConfiguration", "0", "ServerSideEncryptionByDefault", "KMSMasterKeyID"}},
 		map[string]string{"BucketEncryption.ServerSideEncryptionConfiguration.0.ServerSideEncryptionByDefault.SSEAlgorithm": "aws:kms"}},
 	"AWS::CloudFormation::Stack": {}, "AWS::CloudWatch::Alarm": {}, "AWS::CloudWatch::Dashboard": {}, "AWS::IAM::Role": {}, "AWS::KMS::Alias": {},
-	"AWS::KMS::Key": {}, "AWS::S3::BucketPolicy": {}, "AWS::SNS::Subscription": {}, "AWS::SNS::TopicPolicy": {}, "AWS::SQS::QueuePolicy": {},
+	"AWS::KMS::Key": {}, "AWS::Lambda::Alias": {}, "AWS::Lambda::Version": {}, "AWS::S3::BucketPolicy": {}, "AWS::SNS::Subscription": {}, "AWS::SNS::TopicPolicy": {}, "AWS::SQS::QueuePolicy": {},
 }
 
 const keyARN = "!Sub arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/${KmsMasterKeyId}"
@@ -310,6 +311,8 @@ func outlives(ts templates, complain report) {
 			deletion, replacement = "Delete", "Delete"
 		case "AWS::KMS::Key", "AWS::S3::Bucket": // they serve all environments
 			deletion, replacement = "RetainExceptOnCreate", "Retain"
+		case "AWS::Lambda::Version": // runs that began before an update still invoke the old one
+			deletion, replacement = "Delete", "Retain"
 		case "AWS::DynamoDB::Table", "AWS::SQS::Queue":
 			deletion, replacement = inProd("RetainExceptOnCreate", "Delete"), "Retain"
 			if got := get(ts[r.file], "Conditions", "IsProd"); !reflect.DeepEqual(got, object{"!Equals": []any{"!Ref Environment", "prod"}}) {
@@ -451,6 +454,9 @@ func named(ts templates, complain report) {
 		"${Name}", longestOf(names),
 		"${FailureEffect}", longestOf(effects))
 	for _, r := range ts.resources() {
+		if r.kind == "AWS::Lambda::Version" || r.kind == "AWS::Lambda::Alias" {
+			continue // they belong to a function
+		}
 		properties, _ := r.get().(object)
 		for property, value := range properties {
 			name, isText := value.(string)
@@ -497,6 +503,62 @@ var retentionInExpression = regexp.MustCompile(`\((\d+) - \$\{MessageRetentionPe
 // deadLettersKept is how many seconds the dead-letter queue keeps messages.
 func deadLettersKept(ts templates) string {
 	return text(ts[queues], "Resources", "DeadLetterQueue", "Properties", "MessageRetentionPeriod")
+}
+
+// sameForever are the parameters of a function that cannot change without another name of the function, or that are not part of a
+// version.
+var sameForever = []string{"ProjectName", "Environment", "Name", "RoleArn", "RetryQueueUrl", "DeadLetterQueueUrl", "TableName", "CodeS3Bucket", "ReservedConcurrency"}
+
+var parameterOf = regexp.MustCompile(`^!Ref (\w+)$|\$\{(\w+)\}`)
+
+// Lambda publishes a version if the function differs from its newest one, and CloudFormation asks it to if the description of the
+// version changes. So they must change together.
+func versioned(ts templates, complain report) {
+	parametersIn := func(value any) map[string]bool {
+		found := map[string]bool{}
+		each(value, "", func(_, text string) {
+			for _, match := range parameterOf.FindAllStringSubmatch(text, -1) {
+				name := match[1] + match[2]
+				if get(ts[function], "Parameters", name) != nil && name != "Description" && !slices.Contains(sameForever, name) {
+					found[name] = true
+				}
+			}
+		})
+		return found
+	}
+	for _, r := range ts.resources("AWS::Lambda::Function") {
+		inFunction, inVersion := parametersIn(r.get()), parametersIn(get(ts[r.file], "Resources", "Version", "Properties", "Description"))
+		for name := range inFunction {
+			if !inVersion[name] {
+				complain("%s uses %s, which is not in the description of Version: a change would publish no version", r, name)
+			}
+		}
+		for name := range inVersion {
+			if !inFunction[name] {
+				complain("%s does not use %s, which is in the description of Version: publishing would fail", r, name)
+			}
+		}
+	}
+	// Of parameters whose length is in their pattern or their values. Those of the others are in the root template.
+	longest := map[string]int{"KmsMasterKeyId": 36, "Architecture": 6, "FailureInjection": 8, "MapMaxConcurrency": 2, "ShardSize": 4, "ShardConcurrency": 5,
+		"ConcurrencyLimit": 5, "MemorySize": 5, "Timeout": 3, "MaxReceiveCount": 4,
+		"CodeS3Key": ts.number(complain, "InsertDataS3Key", "MaxLength"), "TemplatesFolder": ts.number(complain, "TemplatesFolder", "MaxLength")}
+	for _, stack := range ts.resources("AWS::CloudFormation::Stack") {
+		longest["Description"] = max(longest["Description"], len(stack.text("Parameters", "Description")))
+	}
+	for _, id := range []string{"Function", "Version"} {
+		description := strings.TrimPrefix(text(ts[function], "Resources", id, "Properties", "Description"), "!Sub ")
+		length := len(parameterOf.ReplaceAllStringFunc(description, func(found string) string {
+			name := found[2 : len(found)-1]
+			if longest[name] == 0 {
+				complain("%s: add how long %s can be", function, name)
+			}
+			return strings.Repeat("x", longest[name])
+		}))
+		if length > 256 {
+			complain("%s: the description of %s has up to %d characters, and can have 256", function, id, length)
+		}
+	}
 }
 
 // plainStatements is about form: one !If for one statement. Which actions and resources a role needs is tested on local AWS.
@@ -568,8 +630,8 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 	tests := []struct{ rule, file, old, new, want string }{
 		{"encrypted", table, "KMSMasterKeyId: !Ref KmsMasterKeyId", "KMSMasterKeyId: alias/aws/dynamodb", `KMSMasterKeyId is "alias/aws/dynamodb", want the key`},
 		{"encrypted", table, "SSEEnabled: true", "SSEEnabled: false", "SSESpecification.SSEEnabled"},
-		{"encrypted", function, "\n      KmsKeyArn: !Ref KmsKeyArn", "", `KmsKeyArn is "", want the key`},
-		{"encrypted", function, "\n        SourceKMSKeyArn: !Ref KmsKeyArn", "", "Code.SourceKMSKeyArn"},
+		{"encrypted", function, "\n      KmsKeyArn: " + keyARN, "", `KmsKeyArn is "", want the key`},
+		{"encrypted", function, "\n        SourceKMSKeyArn: " + keyARN, "", "Code.SourceKMSKeyArn"},
 		{"encrypted", root, "KmsKeyId: !Ref KmsMasterKeyId", "KmsKeyId: !Ref AWS::NoValue", "EncryptionConfiguration.KmsKeyId"},
 		{"encrypted", root, "KmsMasterKeyId: !Ref KmsMasterKeyId", "KmsMasterKeyId: alias/aws/sqs", "DynamoDBStack: KmsMasterKeyId"},
 		{"encrypted", topic, "Type: AWS::SNS::Topic\n", "Type: AWS::Kinesis::Stream\n", "add how it is encrypted"},
@@ -582,6 +644,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"data outlives", queues, "IsProd: !Equals [!Ref Environment, prod]", "IsProd: !Equals [!Ref Environment, test]", "condition IsProd"},
 		{"data outlives", prerequisites, "DeletionPolicy: RetainExceptOnCreate", "DeletionPolicy: Delete", "want RetainExceptOnCreate"},
 		{"data outlives", function, "DeletionPolicy: Delete", "DeletionPolicy: Retain", "DeletionPolicy is Retain"},
+		{"data outlives", function, "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete", "Version: UpdateReplacePolicy is Delete"},
 		{"data outlives", table, "!If [IsProd, true, false]", "false", "DeletionProtectionEnabled"},
 		{"data outlives", table, "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "no point-in-time recovery"},
 		{"alarms notify", function, "AlarmActions: [!Ref TopicArn]", "AlarmActions: []", "want the topic"},
@@ -602,6 +665,9 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"names fit", root, "Name: insert-data", "Name: insert-all-of-the-data-that-there-is", "FunctionName has up to"},
 		{"time enough", root, "MaxValue: 1123200", "MaxValue: 1209600", "DeadLetterQueue keeps messages"},
 		{"time enough", dashboard, "(1209600 - ", "(1036800 - ", "but the dead-letter queue keeps messages for 1209600 seconds"},
+		{"publishes", function, "${Timeout} ${FailureInjection}", "${FailureInjection}", "Function uses Timeout, which is not in the description"},
+		{"publishes", function, "      Timeout: !Ref Timeout\n", "", "Function does not use Timeout"},
+		{"publishes", root, "MaxLength: 70", "MaxLength: 120", "can have 256"},
 		{"statement", roles, "Action: dynamodb:UpdateItem", "Action: dynamodb:*", "statement Insert allows dynamodb:*"},
 		{"statement", roles, "                - !Ref AWS::NoValue\n", "                - Sid: Other\n                  Effect: Allow\n", "an !If has two statements: ParkAndRelease and Other"},
 		{"no policies", table, "\nOutputs:\n", "\n  User:\n    Type: AWS::IAM::User\n\nOutputs:\n", "dynamodb-stack.yaml: User"},

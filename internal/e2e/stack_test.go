@@ -3,11 +3,15 @@ package e2e
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -143,16 +147,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 		t.Errorf("with the stack there are only %v", created)
 	}
 
-	dir := t.TempDir()
-	c.run(t, "env", "CGO_ENABLED=0", "go", "build", "-o", dir+"/bootstrap", "./internal/e2e/testdata/replacement")
-	c.run(t, "go", "tool", "build-lambda-zip", "-o", dir+"/new.zip", dir+"/bootstrap")
-	zip, err := os.ReadFile(dir + "/new.zip")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.put("other.zip", zip); err != nil {
-		t.Fatal(err)
-	}
+	c.uploadReplacement(t)
 	blue.update(t, "GenerateDataS3Key=other.zip")
 	answer, err := blue.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(blue.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{}`)})
 	if err != nil {
@@ -185,6 +180,97 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 		t.Errorf("before the stack there were %v, and after its deletion %v", before, after)
 	}
 }
+
+// uploadReplacement puts the replacement of a function into the bucket, as other.zip.
+func (c *cloud) uploadReplacement(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	c.run(t, "env", "CGO_ENABLED=0", "go", "build", "-o", dir+"/bootstrap", "./internal/e2e/testdata/replacement")
+	c.run(t, "go", "tool", "build-lambda-zip", "-o", dir+"/new.zip", dir+"/bootstrap")
+	zip, err := os.ReadFile(dir + "/new.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.put("other.zip", zip); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two runs, of which the first begins before an update and the second before another, and both end after them.
+func TestRunsThatOverlapAnUpdateEndWithTheCodeThatTheyBeganWith(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"INLINE", "DISTRIBUTED"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t, "MapMode="+mode, "MapMaxConcurrency=1", "ShardSize=1", "ShardConcurrency=1")
+			s.uploadReplacement(t)
+			before := s.recorded()
+			s.setFaults(t, localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "insert-data", For: localaws.Duration(5 * time.Second)})
+			expectRunning := func(run string) {
+				t.Helper()
+				out, err := s.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(run)})
+				if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
+					t.Fatalf("the run %s is %s (%s: %s), want it to go on: %v", run, out.Status, aws.ToString(out.Error), aws.ToString(out.Cause), err)
+				}
+			}
+			// start starts a run, and returns it once it has invoked the version of insert-data to which the alias live refers.
+			start := func(input string) (run string, version int) {
+				t.Helper()
+				live, err := s.lambda.GetAlias(t.Context(), &lambda.GetAliasInput{FunctionName: aws.String(s.outputs["InsertDataFunctionArn"]), Name: aws.String("live")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if version, err = strconv.Atoi(*live.FunctionVersion); err != nil {
+					t.Fatal(err)
+				}
+				run = s.start(t, input)
+				waitFor(t, "version "+*live.FunctionVersion+" of insert-data to be invoked", func() bool {
+					expectRunning(run)
+					return s.invocations(before, "insert-data")[version] > 0
+				})
+				return run, version
+			}
+			old, first := start(`{"start_seq":1,"end_seq":31}`)
+			s.update(t, "InsertDataS3Key=other.zip")
+			newer, second := start(`{"start_seq":101,"end_seq":131}`)
+			s.update(t, "LambdaMemorySize=512")
+			expectRunning(old)
+			expectRunning(newer)
+			s.setFaults(t)
+			for _, run := range []string{old, newer} {
+				expectStatus(t, s.wait(t, run), sfntypes.ExecutionStatusSucceeded)
+			}
+			invoked := s.invocations(before, "insert-data")
+			if len(invoked) != 2 || invoked[first] < 30 || invoked[second] < 30 {
+				t.Errorf("the runs invoked the versions %v, want %d and %d for 30 events each", invoked, first, second)
+			}
+			if rows := s.rows(t, 1, 131); len(rows) != 30 || len(rows[30]) != 1 {
+				t.Errorf("the table has the events %v, want those of the first run: the code of the second inserts none", slices.Sorted(maps.Keys(rows)))
+			}
+			expectStatus(t, s.execute(t, `{"start_seq":201,"end_seq":202}`), sfntypes.ExecutionStatusSucceeded)
+			if after := s.invocations(before, "insert-data"); len(after) != 3 || after[second] != invoked[second] {
+				t.Errorf("a run after the update of a setting invoked the versions %v, want one that is not in %v", after, invoked)
+			}
+		})
+	}
+}
+
+// invocations are how often each version of a function was invoked since then; 0 is the function without a version.
+func (c *cloud) invocations(since map[localaws.Call]int, function string) map[int]int {
+	counts := map[int]int{}
+	for call, n := range c.recorded() {
+		if made := n - since[call]; call.Operation == "Invoke" && strings.Contains(call.Function, function) && made > 0 {
+			version := 0
+			if end := versionAtTheEnd.FindStringSubmatch(call.Resource); end != nil {
+				version, _ = strconv.Atoi(end[1])
+			}
+			counts[version] += made
+		}
+	}
+	return counts
+}
+
+var versionAtTheEnd = regexp.MustCompile(`:(\d+)$`)
 
 // update updates the stack, keeps its other parameters, and waits until the update is complete.
 func (d *deployed) update(t *testing.T, changes ...string) {
