@@ -535,7 +535,7 @@ func (p *player) readShards(ctx context.Context, e *execution) error {
 			mapped = true
 		}
 		var answer struct{ Payload shard.Planned }
-		if mapped || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil {
+		if mapped || h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil || answer.Payload.Plan.ShardSize == 0 {
 			return nil
 		}
 		// A run that was stopped before it left this state plans again in its redrive. Only the last plan has shards.

@@ -312,6 +312,20 @@ func TestShardThatFailsFailsTheRunAndRedriveTakesUpThatShardAlone(t *testing.T) 
 	s.expectQueue(t, "RetryQueueUrl", 1, 0)
 	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	s.expectInserted(t, start, start+110, s.sharded(t, failed.Arn))
+
+	// A run goes on after a function that answered nonsense has been repaired.
+	for i, function := range []string{"plan-shards", "generate-data", "insert-data"} {
+		first := 5300 + 50*int64(i)
+		s.setFaults(t, localaws.Rule{Fault: localaws.FaultGarbage, Function: function})
+		out := s.execute(t, fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, first, first+50))
+		s.setFaults(t)
+		expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+		expectStatus(t, s.redrive(t, *out.ExecutionArn), sfntypes.ExecutionStatusSucceeded)
+		if rows := s.rows(t, first, first+50); len(rows) != 50 {
+			t.Errorf("after nonsense from %s the table has %d of the events, want 50", function, len(rows))
+		}
+	}
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
 func TestRunAndStatusCommandsTellOfADistributedRun(t *testing.T) {

@@ -308,6 +308,23 @@ func TestRedriveParksWhatCouldNotBeParked(t *testing.T) {
 	s.expectQueue(t, "RetryQueueUrl", 10, 0)
 	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	s.expectInserted(t, 660, 670, s.generated(t, *out.ExecutionArn))
+
+	// The same run goes on after functions that answered nonsense have been repaired.
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultGarbage, Function: "generate-data"})
+	out = s.execute(t, `{"start_seq":670,"end_seq":700}`)
+	expectStatus(t, out, sfntypes.ExecutionStatusFailed)
+	s.setFaults(t, localaws.Rule{Fault: localaws.FaultGarbage, Function: "insert-data"})
+	redriven = s.redrive(t, *out.ExecutionArn)
+	s.setFaults(t)
+	if got, want := aws.ToString(redriven.Cause), "30 of 30 events failed and are in the retry queue"; got != want {
+		t.Errorf("after the redrive with nonsense from insert-data the cause is %q, want %q", got, want)
+	}
+	s.expectQueue(t, "RetryQueueUrl", 30, 0)
+	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
+	if rows := s.rows(t, 670, 700); len(rows) != 30 {
+		t.Errorf("the table has %d of the events, want 30", len(rows))
+	}
+	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
 func TestDeployedFunctionsAnswerInvoke(t *testing.T) {

@@ -90,7 +90,7 @@ type firstAnswer struct {
 // readFirstAnswer finds the answer of the run's first function. It is empty if the run ended before that.
 func (s *Stack) readFirstAnswer(ctx context.Context, arn string) (firstAnswer, error) {
 	answer, _, err := findAnswer(ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)}, func(a firstAnswer) bool {
-		return a.Items != nil || a.Plan != nil
+		return a.Items != nil || a.Plan != nil && a.Plan.ShardSize > 0
 	})
 	return answer, err
 }

@@ -195,7 +195,7 @@ func TestFirstAnswerIsFoundAfterAllRetriesOfGenerateData(t *testing.T) {
 	h.add("TaskScheduled")
 	h.add("TaskStarted")
 	// Answers that the state machine has not accepted, before a redrive.
-	for _, nonsense := range []string{``, `{"Payload":"done"}`, `{"Payload":{}}`, `{"Payload":{"items":7,"generated":9}}`, `{"Payload":{"items":null,"generated":9}}`} {
+	for _, nonsense := range []string{``, `{"Payload":"done"}`, `{"Payload":{}}`, `{"Payload":{"items":7,"generated":9}}`, `{"Payload":{"items":null,"generated":9}}`, `{"Payload":{"plan":{}}}`} {
 		h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": nonsense})
 	}
 	h.start(7, 2)

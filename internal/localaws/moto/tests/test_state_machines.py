@@ -255,7 +255,7 @@ class TestDistributed(unittest.TestCase):
         good = {"inserted": 2, "returned": 0, "buried": 0, "failed": []}
         for express in (False, True):
             for answer in [*NONSENSE, CRASHED, good | {"inserted": 1}, good | {"inserted": 3}, good | {"inserted": -1, "returned": 3}, good | {"inserted": 3, "returned": -1},
-                           good | {"inserted": 3, "buried": -1}, good | {"inserted": "2"}, good | {"inserted": 1.5, "returned": 0.5}, good | {"returned": None}, [good],
+                           good | {"inserted": 3, "buried": -1}, good | {"inserted": "2"}, good | {"inserted": 1.5, "returned": 0.5}, good | {"inserted": 1.5, "buried": 0.5}, good | {"returned": 0.5, "buried": 1.5, "inserted": 0}, good | {"returned": None}, [good],
                            {"inserted": 2}, good | {"inserted": True, "returned": 1}, good | {"inserted": [2]} | {"returned": []}]:
                 self.redriven(express, Insert=lambda request, answer=answer: answer if request["items"][0]["event"]["sequence_no"] == 3 else insert_all(request))
 
