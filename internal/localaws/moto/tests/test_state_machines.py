@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import pathlib
+import threading
 import time
 import types
 import unittest
@@ -276,6 +277,25 @@ class TestDistributed(unittest.TestCase):
                 return insert_all(request)
             run = Run("distributed", distributed(Insert=flaky), {"start_seq": 1, "end_seq": 6})
             self.assertEqual((run.output, len(calls)), ({"inserted": want, "failed": 0}, failures + 1))
+
+    def test_what_a_stopped_shard_still_does_does_not_end_its_redrive(self) -> None:
+        goes_on = threading.Event()
+
+        def until_stopped(request: dict[str, Any]) -> Any:
+            number = request["items"][0]["event"]["sequence_no"]
+            if number == 1:
+                goes_on.wait(10)
+            return CRASHED if number == 3 else insert_all(request)
+
+        def slowly(request: dict[str, Any]) -> Any:
+            if request["items"][0]["event"]["sequence_no"] == 1:
+                goes_on.set()
+                time.sleep(0.5)  # meanwhile the task of the stopped shard ends
+            return insert_all(request)
+        run = Run("distributed", distributed(Insert=until_stopped), {"start_seq": 1, "end_seq": 6})
+        self.assertEqual(run.error, "States.ExceedToleratedFailureThreshold")
+        run.redrive(distributed(Insert=slowly))
+        self.assertEqual((run.output, run.error), ({"inserted": 8, "failed": 0}, None))
 
     def test_claims_of_failed_invocations_are_buried_or_come_back(self) -> None:
         for answer, error in ((CRASHED, "Runtime.ExitError"), (RuntimeError("two words"), "Carnation.InvalidAnswer"), ({"inserted": 9}, "States.QueryEvaluationError")):
