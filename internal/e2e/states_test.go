@@ -231,6 +231,12 @@ func TestStateMachinesDoWhatAWSDocuments(t *testing.T) {
 		return *made.StateMachineArn, nil
 	}
 	t.Cleanup(func() {
+		// The stack has published this version, and cannot delete it while an alias refers to it.
+		if _, err := s.lambda.DeleteAlias(context.Background(), &lambda.DeleteAliasInput{
+			FunctionName: aws.String(s.outputs["GenerateDataFunctionArn"]), Name: aws.String("small"),
+		}); err != nil {
+			t.Error(err)
+		}
 		for _, arn := range arns {
 			if _, err := s.sfn.DeleteStateMachine(context.Background(), &sfn.DeleteStateMachineInput{StateMachineArn: aws.String(arn)}); err != nil {
 				t.Error(err)
