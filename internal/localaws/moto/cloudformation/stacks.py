@@ -441,6 +441,10 @@ class Stack:
         self.pauses = False
         self.adopt(*self.before[:2])
         self.tags = self.before[2]
+        for name, record in self.records.items():
+            declared = self.template_dict["Resources"].get(name)
+            if declared is not None:
+                record.deletion_policy = self.scope.resolve(declared.get("DeletionPolicy", "Delete"))
         self.end_rollback(self.undo)
 
     def resume_rollback(self) -> None:

@@ -283,6 +283,13 @@ class TestUpdate(StackTest):
         self.assertEqual((self.status(), self.status(child)), ("UPDATE_COMPLETE", "UPDATE_COMPLETE"))
         self.assertEqual(self.physical_id("N"), child)
 
+    def test_a_deletion_policy_is_rolled_back(self) -> None:
+        stack_id = self.create(body(A=queue(QueueName="rolled-back-policy")))
+        self.update(body(A=dict(queue(QueueName="rolled-back-policy"), DeletionPolicy="Retain"), R=dict(BAD, DependsOn="A")))
+        self.cfn.delete_stack(StackName=self.name)
+        self.assertEqual(self.status(stack_id), "DELETE_COMPLETE")
+        self.assertEqual(client("sqs").list_queues(QueueNamePrefix="rolled-back-policy").get("QueueUrls", []), [])
+
     def test_what_a_failed_update_created_in_nested_stacks_goes(self) -> None:
         self.create(body(A=queue()))
         inner = self.put("inner", body(K=dict(queue(QueueName="created-only"), DeletionPolicy="RetainExceptOnCreate")))
