@@ -27,6 +27,7 @@ const (
 	table         = "nested-stacks/dynamodb-stack.yaml"
 	queues        = "nested-stacks/sqs-stack.yaml"
 	topic         = "nested-stacks/sns-stack.yaml"
+	access        = "carnation-access-stack.yaml"
 )
 
 // texts are the templates by their path in this folder.
@@ -249,7 +250,7 @@ var encryption = map[string]struct {
 		map[string]string{"EncryptionConfiguration.Type": "CUSTOMER_MANAGED_KMS_KEY"}},
 	"AWS::S3::Bucket": {[][]string{{"BucketEncryption", "ServerSideEncryptionConfiguration", "0", "ServerSideEncryptionByDefault", "KMSMasterKeyID"}},
 		map[string]string{"BucketEncryption.ServerSideEncryptionConfiguration.0.ServerSideEncryptionByDefault.SSEAlgorithm": "aws:kms"}},
-	"AWS::CloudFormation::Stack": {}, "AWS::CloudWatch::Alarm": {}, "AWS::CloudWatch::Dashboard": {}, "AWS::IAM::Role": {}, "AWS::KMS::Alias": {},
+	"AWS::CloudFormation::Stack": {}, "AWS::CloudWatch::Alarm": {}, "AWS::CloudWatch::Dashboard": {}, "AWS::IAM::ManagedPolicy": {}, "AWS::IAM::Role": {}, "AWS::KMS::Alias": {},
 	"AWS::KMS::Key": {}, "AWS::Lambda::Alias": {}, "AWS::Lambda::Version": {}, "AWS::S3::BucketPolicy": {}, "AWS::SNS::Subscription": {}, "AWS::SNS::TopicPolicy": {}, "AWS::SQS::QueuePolicy": {},
 }
 
@@ -429,7 +430,7 @@ func described(ts templates, complain report) {
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
-var longest = map[string]int{"RoleName": 64, "FunctionName": 64, "QueueName": 80, "TopicName": 256, "TableName": 255, "AlarmName": 255,
+var longest = map[string]int{"RoleName": 64, "ManagedPolicyName": 128, "FunctionName": 64, "QueueName": 80, "TopicName": 256, "TableName": 255, "AlarmName": 255,
 	"AlarmDescription": 1024, "DashboardName": 255, "StateMachineName": 80, "LogGroupName": 512}
 
 func named(ts templates, complain report) {
@@ -587,6 +588,9 @@ func plainStatements(ts templates, complain report) {
 func noOtherPolicies(ts templates, complain report) {
 	want := []string{roles + ": GenerateDataRole", roles + ": InsertDataRole", roles + ": PlanShardsRole", roles + ": StateMachineRole",
 		topic + ": TopicPolicy", queues + ": DeadLetterQueuePolicy", queues + ": RetryQueuePolicy", prerequisites + ": BucketPolicy"}
+	for _, policy := range []string{"Prerequisites", "Deploy", "DeployResources", "Reader", "Operator", "Verifier"} {
+		want = append(want, access+": "+policy+"Policy")
+	}
 	var got []string
 	for _, r := range ts.resources() {
 		if strings.HasPrefix(r.kind, "AWS::IAM::") || strings.HasSuffix(r.kind, "Policy") || strings.HasSuffix(r.kind, "Permission") || r.get("ResourcePolicy") != nil {
@@ -602,7 +606,7 @@ func noOtherPolicies(ts templates, complain report) {
 
 // Service principals are the same in every partition, except that of CloudWatch Logs.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-services
-var principals = []string{"cloudwatch.amazonaws.com", "delivery.logs.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"}
+var principals = []string{"cloudformation.amazonaws.com", "cloudwatch.amazonaws.com", "delivery.logs.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"}
 
 var (
 	partitionName = regexp.MustCompile(`\barn:aws\b`)
@@ -613,7 +617,7 @@ var (
 func portable(ts templates, complain report) {
 	for file, template := range ts {
 		each(template, file+": ", func(path, text string) {
-			isPrincipal := strings.HasSuffix(path, "Principal.Service") && slices.Contains(principals, text)
+			isPrincipal := slices.Contains(principals, text) && (strings.HasSuffix(path, "Principal.Service") || strings.Contains(path, ".iam:PassedToService"))
 			if strings.Contains(text, "amazonaws.") && !isPrincipal {
 				complain("%s has the domain of one partition, want ${AWS::URLSuffix}: %s", path, text)
 			}

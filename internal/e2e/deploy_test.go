@@ -258,7 +258,9 @@ func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
 	p := newCloud(t).newProject(t, "PROJECT=green", "ENVIRONMENT=test", "SERVICE_ROLE_ARN="+role, "TAGS=team=blue cost=7")
 	p.run(t, "aws", "iam", "create-role", "--role-name", "cloudformation", "--assume-role-policy-document",
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"cloudformation.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	users := p.users()
 	p.make(t, "prerequisites", 0, "create-stack green-prerequisites-test", "CREATE_COMPLETE")
+	preparing := users.next()
 	p.make(t, "deploy", 0, "create-stack green-test", "CREATE_COMPLETE", "StateMachineArn")
 	made := outputs(p.describe(t, "green-prerequisites-test"))
 	stack := p.describe(t, "green-test")
@@ -280,18 +282,28 @@ func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
 	if got := p.count("UpdateStack", ""); got != updates {
 		t.Error("a deployment of nothing new asked CloudFormation for an update, which may update nested stacks")
 	}
+	deploying := users.next()
 	p.make(t, "run START=1 END=4", 0, "3 inserted, 0 failed")
 	p.make(t, "status", 0, "3 rows")
 
 	p.run(t, "aws", "s3", "cp", "go.mod", "s3://"+made["BucketName"]+"/mine")
+	users.next()
 	p.make(t, "destroy", 2, "there is no terminal to ask whether to delete stack green-test: set YES=1")
 	if got := p.describe(t, "green-test").StackStatus; got != cfntypes.StackStatusCreateComplete {
 		t.Errorf("after a refused destroy the stack is %s", got)
 	}
 	p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE", "kept: the templates and the code", made["BucketName"]+"/carnation", "KMS key")
 	p.make(t, "destroy", 0, "there is no stack green-test")
+	maps.Copy(deploying, users.next())
 	p.run(t, "aws", "s3", "ls", "s3://"+made["BucketName"]+"/mine")
+	users.next()
 	p.make(t, "prerequisites", 0, "stack green-prerequisites-test is up to date")
+	maps.Copy(preparing, users.next())
+	at := places{"green", "test", made["BucketName"], made["KmsKeyId"]}
+	held := p.accessPolicies(t, "ProjectName=green", "Environment=test", "BucketName="+at.bucket, "KmsKeyId="+at.key)
+	at.expectPreparerAccess(t, held, preparing)
+	at.expectDeployerAccess(t, held, deploying)
+	at.expectOptions(t, p.cloud)
 }
 
 func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {

@@ -115,7 +115,7 @@ func identify(r *http.Request) (Call, error) {
 		// A body may only claim to be a form: that is curl's default type.
 		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
 			call.Operation = form.Get("Action")
-			call.Resource = resourceNames{QueueURL: form.Get("QueueUrl"), TopicARN: form.Get("TopicArn")}.arn(call)
+			call.Resource = resourceNames{QueueURL: form.Get("QueueUrl"), TopicARN: form.Get("TopicArn"), StackName: form.Get("StackName")}.arn(call)
 		}
 	}
 	return call, nil
@@ -168,6 +168,9 @@ type resourceNames struct {
 	TopicARN        string `json:"TopicArn"`
 	AlarmName       string `json:"AlarmName"`
 	KeyID           string `json:"KeyId"` // or its ARN
+	StackName       string // or its ARN
+	SourceARN       string `json:"SourceArn"` // of a message move task
+	MapRunARN       string `json:"mapRunArn"`
 }
 
 // arn returns the ARN of what a call names, or "".
@@ -177,6 +180,12 @@ func (n resourceNames) arn(call Call) string {
 		if name := cmp.Or(n.QueueURL[strings.LastIndex(n.QueueURL, "/")+1:], n.QueueName); name != "" {
 			return arn(call, "sqs", name)
 		}
+		return n.SourceARN
+	case "cloudformation":
+		if n.StackName != "" && !strings.HasPrefix(n.StackName, "arn:") {
+			return arn(call, "cloudformation", "stack/"+n.StackName+"/*") // the ID of the stack is not in the request
+		}
+		return n.StackName
 	case "dynamodb":
 		return orARN(call, n.TableName, "table/")
 	case "logs":
@@ -185,7 +194,7 @@ func (n resourceNames) arn(call Call) string {
 		}
 		return orARN(call, n.LogGroupName, "log-group:")
 	case "states":
-		return cmp.Or(n.ExecutionARN, n.StateMachineARN)
+		return cmp.Or(n.ExecutionARN, n.StateMachineARN, n.MapRunARN)
 	case "sns":
 		return n.TopicARN
 	case "monitoring":

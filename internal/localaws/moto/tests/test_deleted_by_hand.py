@@ -15,6 +15,11 @@ MACHINE = {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}
 ALARM = {"Namespace": "N", "MetricName": "M", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1,
          "ComparisonOperator": "GreaterThanThreshold"}
 
+
+def allow(action: str) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": "*"}}
+
+
 # One resource of each type that can be deleted by hand: properties, a changed property, and the call that deletes it.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
     "AWS::CloudWatch::Alarm": (ALARM, {"Threshold": 2}, "cloudwatch", "delete_alarms", "AlarmNames"),
@@ -22,6 +27,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
     "AWS::DynamoDB::Table": (
         {"KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}], "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
          "BillingMode": "PAY_PER_REQUEST"}, {"DeletionProtectionEnabled": True}, "dynamodb", "delete_table", "TableName"),
+    "AWS::IAM::ManagedPolicy": ({"PolicyDocument": allow("s3:GetObject")}, {"PolicyDocument": allow("s3:PutObject")}, "iam", "delete_policy", "PolicyArn"),
     "AWS::IAM::Role": ({"AssumeRolePolicyDocument": ASSUME}, {"Description": "d"}, "iam", "delete_role", "RoleName"),
     "AWS::KMS::Key": ({"KeyPolicy": ASSUME}, {"Description": "d"}, "kms", "schedule_key_deletion", "KeyId"),
     "AWS::Lambda::Function": (

@@ -1,10 +1,10 @@
-"""IAM roles and their policies."""
+"""IAM roles and their policies, and managed policies."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cloudformation.resource_handler import Handler, resource_type, tag_list
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_list
 
 
 @resource_type("AWS::IAM::Role")
@@ -70,3 +70,37 @@ class Role(Handler):
         for policy in self.call("list_attached_role_policies", RoleName=physical_id)["AttachedPolicies"]:
             self.call("detach_role_policy", RoleName=physical_id, PolicyArn=policy["PolicyArn"])
         self.call("delete_role", RoleName=physical_id)
+
+
+@resource_type("AWS::IAM::ManagedPolicy")
+class ManagedPolicy(Handler):
+    service = "iam"
+    name_property = "ManagedPolicyName"
+    replaced_by = ("ManagedPolicyName", "Description", "Path")
+
+    def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        refuse_attachments(properties)
+        settings = {n: v for n, v in properties.items() if n != "ManagedPolicyName"}
+        arn = self.call("create_policy", PolicyName=self.name(properties, 128), **settings)["Policy"]["Arn"]
+        return arn, {"PolicyArn": arn}
+
+    def update(self, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        refuse_attachments(new)
+        self.delete_old_versions(physical_id)  # a policy has at most five
+        self.call("create_policy_version", PolicyArn=physical_id, PolicyDocument=new["PolicyDocument"], SetAsDefault=True)
+        return {"PolicyArn": physical_id}
+
+    def delete_old_versions(self, arn: str) -> None:
+        for version in self.call("list_policy_versions", PolicyArn=arn)["Versions"]:
+            if not version["IsDefaultVersion"]:
+                self.call("delete_policy_version", PolicyArn=arn, VersionId=version["VersionId"])
+
+    def delete(self, physical_id: str, properties: dict[str, Any]) -> None:
+        self.delete_old_versions(physical_id)
+        self.call("delete_policy", PolicyArn=physical_id)
+
+
+def refuse_attachments(properties: dict[str, Any]) -> None:
+    for name in ("Groups", "Roles", "Users"):
+        if name in properties:
+            raise Failure(f"local AWS does not attach a managed policy to {name} here: attach it with the IAM API")
