@@ -72,7 +72,7 @@ for_here    = GOOS="$$(go env GOHOSTOS)" GOARCH="$$(go env GOHOSTARCH)"
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package prerequisites upload deploy run status destroy local demo test deploy-tests chaos load bench check vulncheck fmt clean go-build need-aws upload-package deploy-package
+.PHONY: help tools build package prerequisites upload deploy run status verify destroy local demo test deploy-tests chaos load bench check vulncheck fmt clean go-build need-aws upload-package deploy-package
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
@@ -128,6 +128,9 @@ run: build/carnation ## Start an execution and follow it (START=1 END=21 RATE=0.
 
 status: build/carnation ## Show the table, the queues and the last executions
 	@build/carnation status --stack-name "$$STACK_NAME"
+
+verify: build/carnation ## Try everything that a devl or test stack does, and print what held (CHECKS=insert,alarm)
+	@build/carnation verify --stack-name "$$STACK_NAME" $${CHECKS:+--checks "$$CHECKS"}
 
 destroy: need-aws ## Delete the stack and follow it until it is gone (YES=1: without asking)
 	@scripts/destroy

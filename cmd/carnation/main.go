@@ -20,20 +20,21 @@ Usage:
   carnation run     [flags]   start an execution of a deployed stack and follow it
   carnation status  [flags]   show the table, the queues and the last executions
   carnation redrive [flags]   move the messages of the dead-letter queue back to the retry queue
+  carnation verify  [flags]   try everything that a devl or test stack does, and print what held
   carnation cost    [flags]   estimate what a run costs on AWS
   carnation version [flags]   show the version, the commit and the Go version of this command
   carnation COMMAND -h        show the flags of a command
 
-run, status and redrive use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
+run, status, redrive and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
 
 Exit codes:
-  0  success; for run: every event is in the table
-  1  for run: some events failed
+  0  success; for run: every event is in the table; for verify: all that was checked held
+  1  for run: some events failed; for verify: something did not hold
   2  any other error
 `
 
 // errFailed ends the program with code 1. The command has already reported the failure.
-var errFailed = errors.New("events failed")
+var errFailed = errors.New("failed")
 
 // An action is what a command does once its flags are parsed.
 type action func(ctx context.Context, stdout, stderr io.Writer) error
@@ -50,6 +51,7 @@ var commands = []command{
 	{"run", runExamples, setupRun},
 	{"status", statusExamples, setupStatus},
 	{"redrive", redriveExamples, setupRedrive},
+	{"verify", verifyExamples, setupVerify},
 	{"cost", costExamples, setupCost},
 	{"version", versionExamples, setupVersion},
 }

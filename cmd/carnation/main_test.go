@@ -58,7 +58,7 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 	const integer = "must be an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": must be local, run, status, redrive, cost or version`},
+		{"deploy", `command is "deploy": must be local, run, status, redrive, verify, cost or version`},
 		{"run now", `run: unexpected argument "now": only flags are allowed; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
@@ -85,6 +85,8 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"status all", `status: unexpected argument "all": only flags are allowed; see: carnation status -h`},
 		{"redrive --timeout 0s", "redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"redrive --output yaml", `redrive: invalid value "yaml" for flag -output: must be text or json; see: carnation redrive -h`},
+		{"verify --checks insert,x", `verify: invalid value "insert,x" for flag -checks: must be insert, retry, receives, dead-letter, redrive, logs, state-machine-log, actions, alarm, subscription or metrics; see: carnation verify -h`},
+		{"verify --timeout 0s", "verify: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"version --output yaml", `version: invalid value "yaml" for flag -output: must be text or json; see: carnation version -h`},
 		{"version now", `version: unexpected argument "now": only flags are allowed; see: carnation version -h`},
 		{"redrive all", `redrive: unexpected argument "all": only flags are allowed; see: carnation redrive -h`},
@@ -112,7 +114,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, redrive, cost or version\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, redrive, verify, cost or version\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
 }
