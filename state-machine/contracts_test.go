@@ -32,6 +32,7 @@ const (
 	rootTemplate    = "../cft/carnation-root-stack.yaml"
 	rolesTemplate   = "../cft/nested-stacks/iam-role-stack.yaml"
 	designPage      = "../docs/design.md"
+	operationsPage  = "../docs/operations.md"
 )
 
 // files are the texts that the tests compare, by the paths above.
@@ -40,7 +41,7 @@ type files map[string]string
 func read(t *testing.T) files {
 	t.Helper()
 	f := files{}
-	for _, path := range []string{inlineFile, distributedFile, rootTemplate, rolesTemplate, designPage} {
+	for _, path := range []string{inlineFile, distributedFile, rootTemplate, rolesTemplate, designPage, operationsPage} {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -261,6 +262,20 @@ func checkErrors(t *testing.T, f files) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s does not name %s", designPage, name))
 		}
 	}
+	// An operator looks up the error that a run ended with.
+	ends := slices.Concat(inGo, []string{"States.QueryEvaluationError", "States.ExceedToleratedFailureThreshold", "States.DataLimitExceeded"})
+	for _, m := range f.machines(t) {
+		m.each(func(_ string, s state) {
+			if s.Type == "Fail" {
+				ends = append(ends, s.Error)
+			}
+		})
+	}
+	for _, name := range ends {
+		if !strings.Contains(f[operationsPage], "`"+name+"`") {
+			wrong = append(wrong, fmt.Sprintf("%s does not say what to do after %s", operationsPage, name))
+		}
+	}
 	for file, m := range f.machines(t) {
 		m.each(func(state string, s state) {
 			handled := [][]string{}
@@ -352,6 +367,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"errors", inlineFile, `"Error": "Carnation.EventsFailed"`, `"Error": "Carnation.Failed"`, "does not name Carnation.Failed"},
 		{"errors", designPage, "`ClaimError`", "`ClaimFailedError`", "does not name ClaimError"},
 		{"errors", designPage, "`ClaimError`", "`ClaimFailedError`", "names ClaimFailedError, which no function returns"},
+		{"errors", operationsPage, "`UnaccountedError`", "`Unaccounted`", "does not say what to do after UnaccountedError"},
 		{"partitions", inlineFile, "arn:${Partition}:states", "arn:aws:states", "names a partition"},
 		{"partitions", distributedFile, "arn:${Partition}:states:", "arn:${Partition}:states:eu-central-1", "names a region"},
 	} {
