@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -230,6 +231,17 @@ func (v verified) expectSabotageNamed(t *testing.T) {
 		must(v.put("liar.zip", zip))
 		v.update(t, "InsertDataS3Key=liar.zip")
 	}, func() { v.update(t, "InsertDataS3Key=insert-data.zip") })
+
+	const silent = "nobody gets them: the e-mail subscription is not confirmed"
+	v.expectNamed(t, "subscription", silent, func() {
+		_, err := sns.NewFromConfig(v.config).Subscribe(ctx, &sns.SubscribeInput{
+			TopicArn: aws.String(v.outputs["TopicArn"]), Protocol: aws.String("email"), Endpoint: aws.String("ops@example.com"),
+		})
+		must(err)
+	}, nothing) // it is deleted with the topic
+	if got := v.run(t, carnation, "status"); !strings.Contains(got, "alarms             "+silent) {
+		t.Errorf("carnation status printed %s, want %q", got, silent)
+	}
 
 	group := aws.String("/aws/lambda/" + functionName("insert-data"))
 	v.expectNamed(t, "logs", fmt.Sprintf("the log group %s does not exist", *group), func() {
