@@ -195,9 +195,9 @@ func (r result) inOrder(t *testing.T, words ...string) {
 // An AWS CLI that does not know AWS_ENDPOINT_URL would call the real AWS.
 func TestEveryCallNamesTheEndpointOfLocalAWS(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("../../scripts/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d scripts: %v", len(files), err)
 	}
 	uses := regexp.MustCompile(`(^|[(;&|!{] *|(if|do|then|exec) +|^ *)(aws|ask|command aws) [a-z0-9]`)
 	for _, file := range files {
@@ -205,7 +205,7 @@ func TestEveryCallNamesTheEndpointOfLocalAWS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if file == "aws.sh" || strings.HasSuffix(file, ".go") {
+		if filepath.Base(file) == "aws.sh" {
 			continue
 		}
 		for line := range strings.Lines(string(content)) {
