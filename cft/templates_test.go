@@ -312,8 +312,8 @@ func outlives(ts templates, complain report) {
 			deletion, replacement = "Delete", "Delete"
 		case "AWS::KMS::Key", "AWS::S3::Bucket": // they serve all environments
 			deletion, replacement = "RetainExceptOnCreate", "Retain"
-		case "AWS::Lambda::Version": // runs that began before an update still invoke the old one
-			deletion, replacement = "Delete", "Retain"
+		case "AWS::Lambda::Version", "AWS::Lambda::Alias": // runs that began before an update still invoke the old ones
+			deletion, replacement = "RetainExceptOnCreate", "Retain"
 		case "AWS::DynamoDB::Table", "AWS::SQS::Queue":
 			deletion, replacement = inProd("RetainExceptOnCreate", "Delete"), "Retain"
 			if got := get(ts[r.file], "Conditions", "IsProd"); !reflect.DeepEqual(got, object{"!Equals": []any{"!Ref Environment", "prod"}}) {

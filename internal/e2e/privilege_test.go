@@ -71,7 +71,7 @@ type expectation struct {
 	other  map[string][]statement
 }
 
-// allVersions is whether the resource of a use is all versions of one function, and nothing else. No policy can name the one version
+// allVersions is whether the resource of a use is all versions and aliases of one function, and nothing else. No policy can name the one version
 // that is needed: a run that goes on, and a redrive of a run of another day, invoke the versions that were there when it started.
 func allVersions(u use) bool {
 	function, ok := strings.CutSuffix(u.resource, ":*")
