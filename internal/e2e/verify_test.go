@@ -224,7 +224,8 @@ func (v verified) expectSabotageNamed(t *testing.T) {
 		_, err := alarms.EnableAlarmActions(ctx, &cloudwatch.EnableAlarmActionsInput{AlarmNames: name})
 		must(err)
 	}
-	v.expectNamed(t, "actions", "alarms do not notify the topic: "+name[0], disable, enable)
+	v.expectNamed(t, "actions", "alarms do not notify the topic: "+name[0], disable, nothing)
+	v.expectNamed(t, "alarm", "alarm "+name[0]+" does not notify the topic", nothing, enable)
 
 	zip := v.buildZip(t, "./internal/e2e/testdata/liar")
 	v.expectNamed(t, "insert", "5 of 5 events have no row, although their run says that they were inserted", func() {

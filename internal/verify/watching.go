@@ -205,6 +205,9 @@ func (v *verifier) alarm(ctx context.Context) (string, error) {
 		return "", notChecked("every alarm of the stack is in alarm")
 	}
 	name := aws.ToString(chosen.AlarmName)
+	if !v.notifies(*chosen) {
+		return "", fmt.Errorf("alarm %s does not notify the topic", name)
+	}
 	set := func(ctx context.Context, state cloudwatchtypes.StateValue) error {
 		_, err := v.alarms.SetAlarmState(ctx, &cloudwatch.SetAlarmStateInput{
 			AlarmName: chosen.AlarmName, StateValue: state, StateReason: aws.String("carnation verify tries this alarm. Nothing happened."),
