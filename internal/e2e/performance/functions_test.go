@@ -97,6 +97,7 @@ func prepare(b testing.TB, name string, services *httptest.Server, memoryMB int)
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(memoryMB), "AWS_LAMBDA_LOG_FORMAT": "JSON",
 		"AWS_REGION": "eu-central-2", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token",
 		"AWS_ENDPOINT_URL": services.URL, "RETRY_QUEUE_URL": services.URL + "/123456789012/retry",
+		"DEAD_LETTER_QUEUE_URL": services.URL + "/123456789012/dead", "MAX_RECEIVE_COUNT": "3",
 		"TABLE_NAME": "events", "MAP_MAX_CONCURRENCY": "10", "SHARD_SIZE": "1000", "SHARD_CONCURRENCY": "10",
 		"PROJECT_NAME": "carnation", "ENVIRONMENT": "devl", "FAILURE_INJECTION": "enabled",
 	}}}
