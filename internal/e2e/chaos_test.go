@@ -742,10 +742,7 @@ func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 		if e.buried > 0 {
 			want = fmt.Sprintf("%d of %d events failed: %d are in the retry queue, %d in the dead-letter queue", failed, len(e.items), failed-e.buried, e.buried)
 		}
-		// Tasks that still ran when a run was stopped may enter states in its history after its redrive began, so the history of a
-		// redriven run does not say which of an item's states counted.
-		redriven := aws.ToInt32(e.out.RedriveCount) > 0
-		if failed == 0 || !redriven && aws.ToString(e.out.Cause) != want {
+		if failed == 0 || aws.ToString(e.out.Cause) != want {
 			wrong = append(wrong, fmt.Sprintf("run %s FAILED with %q, want %q", name, aws.ToString(e.out.Cause), want))
 		}
 	}
