@@ -60,7 +60,7 @@ def fill_events() -> None:
         names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
         if names and prefix:
             raise invalid("Only one of logStreamNames and logStreamNamePrefix can be given")
-        Pattern(request.get("filterPattern"))  # also where there is no event that it could match
+        Pattern(request.get("filterPattern"))  # refuses a wrong pattern even if there are no events
         if prefix:
             streams = self.logs_backend.groups[request["logGroupName"]].streams
             # A name that no stream can have finds nothing. An empty list would find everything.

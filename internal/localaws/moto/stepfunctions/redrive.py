@@ -97,18 +97,20 @@ def resume_execution(worker: ExecutionWorker, journey: Journey) -> None:
 class ResumedJobs(job.JobPool):
     """The items of a Map. A redrive leaves out those that have a result."""
 
-    mine = threading.local()  # mine.finished: results of the Map that this thread is about to run
+    mine = threading.local()  # finished: results of the Map that this thread is about to run; manager: of its execution's history
 
     def __init__(self, job_program: Any, job_inputs: list[Any]) -> None:
         super().__init__(job_program, job_inputs)
-        self.finished = getattr(self.mine, "finished", {})
+        self.finished, self.manager = getattr(self.mine, "finished", {}), getattr(self.mine, "manager", None)
         self._closed_jobs.update(job.JobClosed(index, output) for index, output in self.finished.items())
         self._open_jobs[:] = [one for one in self._open_jobs if one.job_index not in self.finished]
 
     def close_job(self, job: job.Job) -> None:
         with self._mutex:
-            # Once the Map has failed, its other items are cut off, and what they return is not a result.
-            if not self._is_terminated() and not isinstance(job.job_output, Exception):
+            # Once the Map has failed or the execution was stopped, its other items are cut off, and what they return is not a
+            # result: the history does not have it, and a redrive runs them again.
+            ended = self._is_terminated() or getattr(self.manager, "closed", False)
+            if not ended and not isinstance(job.job_output, Exception):
                 self.finished[job.job_index] = job.job_output
         super().close_job(job)
 
@@ -118,7 +120,9 @@ def fill_redrive() -> None:
 
     def enter_state(self: CommonStateField, env: Environment) -> None:
         journey = env.event_manager.journey
-        if not env.is_frame() and not (journey.redriven and journey.state_name == self.name):
+        # What a stopped execution still does is not part of its journey.
+        ended = getattr(env.event_manager, "closed", False)
+        if not env.is_frame() and not ended and not (journey.redriven and journey.state_name == self.name):
             journey.state_name, journey.input, journey.finished = self.name, env.states.get_input(), {}
         enter(self, env)
 
@@ -127,7 +131,7 @@ def fill_redrive() -> None:
         outermost = name == journey.state_name
         if outermost and not journey.redriven:
             journey.finished = {}
-        ResumedJobs.mine.finished = journey.finished if outermost else {}
+        ResumedJobs.mine.finished, ResumedJobs.mine.manager = journey.finished if outermost else {}, env.event_manager
         journey.redriven = journey.redriven and not outermost
         run_map(self, env)
 

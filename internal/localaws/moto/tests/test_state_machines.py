@@ -20,7 +20,7 @@ import clients
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from patching import replace_in_engine
-from stepfunctions import integrations, redrive
+from stepfunctions import executions, integrations, redrive
 from tests import service
 
 FOLDER = pathlib.Path(__file__).resolve().parents[4] / "state-machine"
@@ -80,6 +80,10 @@ class AWS:
         return {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
 
+def run_backend() -> Any:
+    return stepfunctions_parser_backends[clients.ACCOUNT_ID][clients.USUAL_REGION]
+
+
 class Run:
     """A run of a state machine, to its end."""
 
@@ -91,7 +95,7 @@ class Run:
             "RetryQueueUrl": "retry", "DeadLetterQueueUrl": "dead", "MaxReceiveCount": "3", "ShardExecutionType": "EXPRESS" if express else "STANDARD",
         }.items():
             definition = definition.replace("${%s}" % name, value)
-        self.backend = stepfunctions_parser_backends[clients.ACCOUNT_ID][clients.USUAL_REGION]
+        self.backend = run_backend()
         name = f"m{time.time_ns()}"
         self.backend.create_state_machine(name=name, definition=definition, roleArn=f"arn:aws:iam::{clients.ACCOUNT_ID}:role/r", tags=None, publish=None,
                                           loggingConfiguration=None, tracingConfiguration=None, encryptionConfiguration=None, version_description=None)
@@ -222,6 +226,31 @@ class TestInline(unittest.TestCase):
         aws.refused = set()
         run.redrive(aws)
         self.assertEqual((run.cause, len(aws.parked)), ("3 of 3 events failed and are in the retry queue", 3))
+
+
+    def test_what_an_item_does_after_its_run_was_stopped_is_no_result_for_a_redrive(self) -> None:
+        def stop_at_the_first(request: dict[str, Any]) -> Any:
+            if request["items"][0]["event"]["sequence_no"] == 1:
+                execution, = [e for machine in run_backend().state_machines for e in machine.executions if e.exec_status.value == "RUNNING"]
+                env = execution.exec_worker.env
+                stop = env.set_stop  # the items notice the end only after this
+                env.set_stop = lambda **details: (time.sleep(0.3), stop(**details))
+                threading.Thread(target=executions.stop_now, args=(execution, None, None)).start()
+                while execution.exec_status.value == "RUNNING":
+                    time.sleep(0.005)
+                return CRASHED
+            return insert_all(request)
+        run = Run("state-machine", inline(Insert=stop_at_the_first), RANGE)
+        self.assertEqual(run.execution.exec_status.value, "ABORTED")
+        time.sleep(0.5)  # meanwhile the items of the stopped run end
+        inserted = []
+
+        def keep(request: dict[str, Any]) -> Any:
+            inserted.append(request["items"][0]["event"]["sequence_no"])
+            return insert_all(request)
+        run.redrive(inline(Insert=keep))
+        self.assertEqual((run.output, run.error), ({"inserted": 3, "failed": 0}, None))
+        self.assertIn(1, inserted)
 
 
 class TestDistributed(unittest.TestCase):
