@@ -18,13 +18,14 @@ type awsError struct {
 }
 
 // serviceErrors are codes of errors that each service has a name of its own for.
-type serviceErrors struct{ throttled, failed, unavailable awsError }
+type serviceErrors struct{ throttled, invalid, failed, unavailable awsError }
 
-// errorsOf returns how a service says that there are too many calls, that it has failed, and that it is not available. The codes of
+// errorsOf returns how a service says that there are too many calls, that a call is invalid, that it has failed, and that it is not available. The codes of
 // throttling are those that the service documents; clients know them and try again.
 func errorsOf(service string) serviceErrors {
 	e := serviceErrors{
 		throttled:   awsError{http.StatusBadRequest, "ThrottlingException", "Rate exceeded"},
+		invalid:     awsError{http.StatusBadRequest, "ValidationException", "invalid on purpose"},
 		failed:      awsError{http.StatusInternalServerError, "InternalFailure", "failed on purpose"},
 		unavailable: awsError{http.StatusServiceUnavailable, "ServiceUnavailable", "unavailable on purpose"},
 	}
@@ -45,6 +46,13 @@ func errorsOf(service string) serviceErrors {
 		"logs": "InternalServerException", "monitoring": "InternalServiceError", "s3": "InternalError", "sns": "InternalError", "sqs": "InternalError",
 	}[service]; code != "" {
 		e.failed.code = code
+	}
+	if code := map[string]string{
+		"cloudformation": "ValidationError", "cloudwatch": "InvalidParameterValue", "iam": "ValidationError", "lambda": "InvalidParameterValueException",
+		"logs": "InvalidParameterException", "monitoring": "InvalidParameterValue", "s3": "InvalidRequest", "sns": "InvalidParameter",
+		"sqs": "InvalidParameterValue", "sts": "ValidationError",
+	}[service]; code != "" {
+		e.invalid.code = code
 	}
 	if service == "logs" {
 		e.unavailable.code = "ServiceUnavailableException"

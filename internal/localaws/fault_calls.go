@@ -21,6 +21,8 @@ func serveFaulty(w http.ResponseWriter, r *http.Request, call Call, rule Rule, s
 	switch rule.Fault {
 	case FaultThrottle:
 		writeError(w, r, call.Service, errorsOf(call.Service).throttled)
+	case FaultInvalid:
+		writeError(w, r, call.Service, errorsOf(call.Service).invalid)
 	case FaultError:
 		writeError(w, r, call.Service, errorsOf(call.Service).failed)
 	case FaultUnavailable:

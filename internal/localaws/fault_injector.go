@@ -2,17 +2,22 @@ package localaws
 
 import (
 	"math/rand/v2"
+	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
+
+	"carnation/internal/localaws/runtimeapi"
 )
 
 // faultInjector decides which calls fail.
 type faultInjector struct {
 	mu     sync.Mutex
 	faults Faults
-	tried  []int // by rule: calls that matched
-	fired  []int // by rule
+	bodies []*regexp.Regexp // by rule, nil without one
+	tried  []int            // by rule: calls that matched
+	fired  []int            // by rule
 	outage time.Time
 	counts map[string]int // by kind, since the endpoint started
 }
@@ -22,10 +27,18 @@ func (f *faultInjector) set(faults Faults) {
 	defer f.mu.Unlock()
 	f.faults, f.outage = faults, time.Time{}
 	f.tried, f.fired = make([]int, len(faults.Rules)), make([]int, len(faults.Rules))
+	f.bodies = make([]*regexp.Regexp, len(faults.Rules))
+	for i, rule := range faults.Rules {
+		if rule.Body != "" {
+			f.bodies[i] = regexp.MustCompile(rule.Body) // check has compiled it
+		}
+	}
 }
 
-// pick returns the rule that fires for a call. Its Fault is "" if none does.
-func (f *faultInjector) pick(call Call) Rule {
+// pick returns the rule that fires for a call. Its Fault is "" if none does. The body of the request can still be read afterwards.
+func (f *faultInjector) pick(call Call, r *http.Request) Rule {
+	body := f.bodyFor(call, r)
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Now().Before(f.outage) {
@@ -33,7 +46,7 @@ func (f *faultInjector) pick(call Call) Rule {
 		return Rule{Fault: FaultOutage}
 	}
 	for i, rule := range f.faults.Rules {
-		if !rule.matches(call) || rule.Times > 0 && f.fired[i] >= rule.Times {
+		if !rule.matches(call) || f.bodies[i] != nil && !f.bodies[i].Match(body) || rule.Times > 0 && f.fired[i] >= rule.Times {
 			continue
 		}
 		f.tried[i]++
@@ -48,6 +61,24 @@ func (f *faultInjector) pick(call Call) Rule {
 		return rule
 	}
 	return Rule{}
+}
+
+// bodyFor returns the body of a request that a rule wants to see, or nil. That of a larger one, such as an upload, is not read.
+func (f *faultInjector) bodyFor(call Call, r *http.Request) []byte {
+	f.mu.Lock()
+	wanted := false
+	for i, rule := range f.faults.Rules {
+		wanted = wanted || f.bodies[i] != nil && rule.matches(call)
+	}
+	f.mu.Unlock()
+	if !wanted || r.ContentLength < 0 || r.ContentLength > runtimeapi.MaxPayload {
+		return nil
+	}
+	body, err := peek(r)
+	if err != nil {
+		return nil // the service says what is wrong
+	}
+	return body
 }
 
 // draw returns a number from 0 to 1 for the call that a rule is tried on.

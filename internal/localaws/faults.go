@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Rule struct {
 	Operation string   `json:"operation,omitempty"` // UpdateItem, SendMessage, Invoke, ...
 	Function  string   `json:"function,omitempty"`  // part of the name of an invoked function
 	Caller    string   `json:"caller,omitempty"`    // part of the access key ID: a role's name, or EngineKeyID
+	Body      string   `json:"body,omitempty"`      // regular expression for part of the request's body: picks events, whatever the order of the calls
 	Share     float64  `json:"share,omitempty"`     // of the calls that match, above 0 to 1; 0 for all of them
 	Nth       int      `json:"nth,omitempty"`       // only the n-th call that matches, from 1
 	Times     int      `json:"times,omitempty"`     // fires at most this often
@@ -57,6 +59,7 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 // The kinds of faults.
 const (
 	FaultThrottle    = "throttle"     // refused because there are too many
+	FaultInvalid     = "invalid"      // refused as invalid, which clients do not retry: ValidationException, InvalidParameterValue, ...
 	FaultError       = "error"        // 500
 	FaultUnavailable = "unavailable"  // 503
 	FaultResetBefore = "reset-before" // the connection breaks, and nothing is done
@@ -74,6 +77,7 @@ const (
 // faultKinds says which calls each kind of fault is for.
 var faultKinds = map[string]func(Call) bool{
 	FaultThrottle:    anyCall,
+	FaultInvalid:     anyCall,
 	FaultError:       anyCall,
 	FaultUnavailable: anyCall,
 	FaultResetBefore: anyCall,
@@ -142,7 +146,10 @@ func (f Faults) check() error {
 }
 
 func (r Rule) check() error {
+	_, err := regexp.Compile(r.Body)
 	switch {
+	case err != nil:
+		return fmt.Errorf("body is %q: must be a regular expression: %w", r.Body, err)
 	case faultKinds[r.Fault] == nil:
 		return fmt.Errorf("fault is %q: must be one of %s", r.Fault, strings.Join(FaultKinds(), ", "))
 	case !(r.Share >= 0 && r.Share <= 1):

@@ -3,6 +3,9 @@ package localaws
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -22,6 +25,7 @@ func TestParseFaultsNamesWhatIsWrong(t *testing.T) {
 	for _, test := range []struct{ file, want string }{
 		{`{"rules":[{"fault":"earthquake"}]}`, `rules[0].fault is "earthquake": must be one of batch, delay, duplicate`},
 		{`{"rules":[{"fault":"throttle"},{"fault":"error","share":1.5}]}`, `rules[1].share is 1.5: must be a number from 0 to 1`},
+		{`{"rules":[{"fault":"error","body":"("}]}`, `rules[0].body is "(": must be a regular expression: `},
 		{`{"rules":[{"fault":"error","nth":-1}]}`, `rules[0].nth is -1: must be an integer from 1`},
 		{`{"rules":[{"fault":"error","times":-2}]}`, `rules[0].times is -2: must be an integer from 1`},
 		{`{"rules":[{"fault":"delay"}]}`, `rules[0].for is "0s": must be a duration above 0 for delay and outage`},
@@ -37,13 +41,13 @@ func TestParseFaultsNamesWhatIsWrong(t *testing.T) {
 			t.Errorf("ParseFaults(%s) = %v, want an error with %s", test.file, err, test.want)
 		}
 	}
-	if _, err := ParseFaults([]byte(`{"seed":7,"rules":[{"fault":"delay","service":"sqs","for":"1.5s","share":0.5}]}`)); err != nil {
+	if _, err := ParseFaults([]byte(`{"seed":7,"rules":[{"fault":"delay","service":"sqs","body":"a+","for":"1.5s","share":0.5}]}`)); err != nil {
 		t.Error(err)
 	}
 }
 
 func FuzzParseFaults(f *testing.F) {
-	f.Add([]byte(`{"seed":7,"rules":[{"fault":"delay","service":"sqs","operation":"SendMessage","for":"1.5s","share":0.5,"nth":2,"times":3}]}`))
+	f.Add([]byte(`{"seed":7,"rules":[{"fault":"delay","service":"sqs","operation":"SendMessage","body":"a+","for":"1.5s","share":0.5,"nth":2,"times":3}]}`))
 	f.Add([]byte(`{"rules":[{"fault":"outage","for":"-1s"}]}`))
 	f.Add([]byte(`[`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -55,7 +59,7 @@ func FuzzParseFaults(f *testing.F) {
 		if err := e.SetFaults(faults); err != nil {
 			t.Fatalf("SetFaults refuses what ParseFaults accepts: %v", err)
 		}
-		e.faults.pick(Call{Service: "sqs", Operation: "ReceiveMessage"})
+		e.faults.pick(Call{Service: "sqs", Operation: "ReceiveMessage"}, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")))
 	})
 }
 
@@ -65,7 +69,7 @@ func TestPickFollowsTheRule(t *testing.T) {
 		f := &faultInjector{counts: map[string]int{}}
 		f.set(Faults{Seed: 1, Rules: rules})
 		for i := range calls {
-			if f.pick(call).Fault != "" {
+			if f.pick(call, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fmt.Sprintf(`{"call":%d}`, i+1)))).Fault != "" {
 				which = append(which, i+1)
 			}
 		}
@@ -82,6 +86,9 @@ func TestPickFollowsTheRule(t *testing.T) {
 		{Rule{Fault: FaultError, Service: "sqs", Operation: "SendMessage", Caller: "states"}, []int{1, 2, 3, 4, 5}},
 		{Rule{Fault: FaultError, Caller: "insert-data"}, nil},
 		{Rule{Fault: FaultError, Service: "cloudwatch"}, nil},
+		{Rule{Fault: FaultInvalid, Body: `"call":[24]}`}, []int{2, 4}},
+		{Rule{Fault: FaultInvalid, Body: `"call":[24]}`, Nth: 2}, []int{4}},
+		{Rule{Fault: FaultInvalid, Body: `"call":[24]}`, Service: "dynamodb"}, nil},
 		{Rule{Fault: FaultReceive}, nil},
 		{Rule{Fault: FaultKill}, nil},
 	} {
@@ -162,6 +169,7 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 		sent int    // messages that are in the queue nevertheless
 	}{
 		{Rule{Fault: FaultThrottle}, "RequestThrottled", 0},
+		{Rule{Fault: FaultInvalid, Body: `"MessageBody":"hel+o"`}, "InvalidParameterValue", 0},
 		{Rule{Fault: FaultError}, "InternalError", 0},
 		{Rule{Fault: FaultUnavailable}, "ServiceUnavailable", 0},
 		{Rule{Fault: FaultResetBefore}, "", 0},
