@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"carnation/internal/function/environment"
@@ -18,15 +17,15 @@ import (
 func main() {
 	logger := environment.NewLogger()
 	s, err := environment.Load()
-	table, tableErr := environment.Require("TABLE_NAME")
+	insertEvent, workErr := work.New(s.AWS)
 	deadLetters, queueErr := environment.RequireURL("DEAD_LETTER_QUEUE_URL")
 	receives, receivesErr := environment.RequireInt("MAX_RECEIVE_COUNT", 1000)
-	if err := errors.Join(err, tableErr, queueErr, receivesErr); err != nil {
+	if err := errors.Join(err, workErr, queueErr, receivesErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
 	handler := &insert.Handler{
-		Work:             work.Table{API: dynamodb.NewFromConfig(s.AWS), Name: table}.Insert,
+		Work:             insertEvent,
 		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, DeadLetterURL: deadLetters, Logger: logger},
 		Metrics:          environment.Metrics{Logger: logger, ProjectName: s.ProjectName, Environment: s.Environment},
 		Logger:           logger,

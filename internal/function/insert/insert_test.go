@@ -31,7 +31,6 @@ import (
 	"carnation/internal/event"
 	"carnation/internal/function/environment"
 	"carnation/internal/function/retryqueue"
-	"carnation/internal/function/work"
 )
 
 // fakeWork records the events that it gets, and answers as told.
@@ -515,7 +514,7 @@ func TestErrorNamesOfTheRealClient(t *testing.T) {
 					Region: "eu-central-2", HTTPClient: tc.do, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), Retryer: aws.NopRetryer{},
 				})
 				h, _ := handlerOf(&fakeWork{}, &fakeQueue{})
-				h.Work = work.Table{API: client, Name: "events"}.Insert
+				h.Work = writeTo(client)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				answer := handle(t, h, ctx, 0, newItem(1))

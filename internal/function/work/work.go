@@ -11,7 +11,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"carnation/internal/event"
+	"carnation/internal/function/environment"
 )
+
+// New returns the work of insert-data, with the clients and the settings that it needs: here the table that TABLE_NAME names. It runs
+// once, when the function starts, and calls nothing. An error names the setting.
+func New(cfg aws.Config) (func(ctx context.Context, e event.Event) error, error) {
+	name, err := environment.Require("TABLE_NAME")
+	if err != nil {
+		return nil, err
+	}
+	return Table{API: dynamodb.NewFromConfig(cfg), Name: name}.Insert, nil
+}
 
 // API is the operation of DynamoDB that a Table uses. *dynamodb.Client has it.
 type API interface {

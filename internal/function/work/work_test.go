@@ -55,3 +55,14 @@ func TestAFailedUpdateIsTheErrorOfTheInsert(t *testing.T) {
 		t.Errorf("Insert() error = %v, want %v", err, fake.err)
 	}
 }
+
+func TestTheTableComesFromTheEnvironment(t *testing.T) {
+	t.Setenv("TABLE_NAME", "")
+	if _, err := New(aws.Config{}); err == nil || err.Error() != "environment variable TABLE_NAME is not set" {
+		t.Errorf("New() without TABLE_NAME: error = %v", err)
+	}
+	t.Setenv("TABLE_NAME", "carnation-events")
+	if insert, err := New(aws.Config{}); err != nil || insert == nil {
+		t.Errorf("New() with TABLE_NAME: error = %v", err)
+	}
+}
