@@ -377,7 +377,7 @@ func (p *player) redrive(ctx context.Context, r *report, arns []string, dead dea
 		stopped = true
 		alone := 0
 		for _, item := range e.items {
-			if item.ReceiptHandle == "" && len(rows[item.Event.SequenceNo]) == 0 && len(dead[item.Event]) == 0 {
+			if item.ReceiptHandle == "" && len(rows[item.Event.SequenceNo]) == 0 && len(dead[item.Event.Identity()]) == 0 {
 				alone++
 			}
 		}
@@ -403,7 +403,7 @@ func (p *player) redrive(ctx context.Context, r *report, arns []string, dead dea
 }
 
 // deadLetters are the events of the dead-letter queue, with the executions in their messages.
-type deadLetters map[event.Event][]string
+type deadLetters map[event.Identity][]string
 
 // takeDead empties the dead-letter queue.
 func (p *player) takeDead(ctx context.Context, dead deadLetters) error {
@@ -413,7 +413,7 @@ func (p *player) takeDead(ctx context.Context, dead deadLetters) error {
 		if err != nil {
 			return fmt.Errorf("dead letter %s: %w", *message.Body, err)
 		}
-		dead[e] = append(dead[e], aws.ToString(message.MessageAttributes["ExecutionArn"].StringValue))
+		dead[e.Identity()] = append(dead[e.Identity()], aws.ToString(message.MessageAttributes["ExecutionArn"].StringValue))
 	}
 	return err
 }
@@ -466,13 +466,23 @@ func (p *player) waitForEnd(ctx context.Context, arn string) error {
 	}
 }
 
+// itemKey tells the items of a run apart.
+type itemKey struct {
+	event.Identity
+	receiptHandle string
+}
+
+func keyOf(item event.Item) itemKey {
+	return itemKey{item.Event.Identity(), item.ReceiptHandle}
+}
+
 // execution is an execution, as its history shows it.
 type execution struct {
 	out      *sfn.DescribeExecutionOutput
-	items    []event.Item             // that generate-data answered
-	inserted map[event.Item]time.Time // when the Map took them for inserted
-	failed   map[event.Item]bool      // that the Map took for failed
-	parking  bool                     // it came to return failed events
+	items    []event.Item          // that generate-data answered
+	inserted map[itemKey]time.Time // when the Map took them for inserted
+	failed   map[itemKey]bool      // that the Map took for failed
+	parking  bool                  // it came to return failed events
 
 	claimed  time.Time // when generate-data had answered
 	released time.Time // when it came to return failed events, or ended
@@ -484,7 +494,7 @@ type execution struct {
 }
 
 func (p *player) read(ctx context.Context, arn string) (execution, error) {
-	e := execution{inserted: map[event.Item]time.Time{}, failed: map[event.Item]bool{}}
+	e := execution{inserted: map[itemKey]time.Time{}, failed: map[itemKey]bool{}}
 	var err error
 	if e.out, err = p.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
 		return e, err
@@ -516,10 +526,10 @@ func (p *player) read(ctx context.Context, arn string) (execution, error) {
 			}
 			switch *h.StateEnteredEventDetails.Name {
 			case operate.EventFailed, operate.InvocationFailed:
-				e.failed[input.Item] = true
+				e.failed[keyOf(input.Item)] = true
 			case "Event Inserted":
-				e.inserted[input.Item] = *h.Timestamp
-				delete(e.failed, input.Item) // it had failed before the redrive
+				e.inserted[keyOf(input.Item)] = *h.Timestamp
+				delete(e.failed, keyOf(input.Item)) // it had failed before the redrive
 			}
 		}
 		return nil
@@ -633,8 +643,8 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 	for _, e := range executions {
 		name := *e.out.Name
 		for item, at := range e.inserted {
-			if first, ok := firstInserted[item.Event.SequenceNo]; !ok || at.Before(first) {
-				firstInserted[item.Event.SequenceNo] = at
+			if first, ok := firstInserted[item.SequenceNo]; !ok || at.Before(first) {
+				firstInserted[item.SequenceNo] = at
 			}
 		}
 		for _, item := range e.items {
@@ -653,7 +663,7 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 				if row := found[0]; row.RandomStringValue != item.Event.RandomValue || row.GeneratedUnixTime != item.Event.CurrentTime {
 					r.wrong = append(r.wrong, fmt.Sprintf("event %+v has the row %+v", item.Event, row))
 				}
-			case len(dead[item.Event]) > 0:
+			case len(dead[item.Event.Identity()]) > 0:
 				r.dead++
 			default:
 				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s (%s) after %d redrives, is nowhere",

@@ -159,7 +159,7 @@ func TestParkedMessageOfAShardIsTheEventWithItsErrorAndRun(t *testing.T) {
 	if len(messages) != 1 {
 		t.Fatalf("%d messages parked, want 1", len(messages))
 	}
-	if parked, err := event.Parse([]byte(*messages[0].Body), ""); err != nil || parked != s.sharded(t, *out.ExecutionArn)[0] {
+	if parked, err := event.Parse([]byte(*messages[0].Body), ""); err != nil || !parked.Equal(s.sharded(t, *out.ExecutionArn)[0]) {
 		t.Errorf("parked %+v, %v, want %+v", parked, err, s.sharded(t, *out.ExecutionArn)[0])
 	}
 	for name, want := range map[string]string{"Error": "SimulatedFailure", "ExecutionArn": *out.ExecutionArn} {

@@ -107,7 +107,7 @@ func TestParkedMessageIsTheEventWithItsErrorAndExecution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if generated := s.generated(t, *out.ExecutionArn); parked != generated[0] {
+	if generated := s.generated(t, *out.ExecutionArn); !parked.Equal(generated[0]) {
 		t.Errorf("parked %+v, generated %+v", parked, generated[0])
 	}
 	for name, want := range map[string]string{"Error": "SimulatedFailure", "ExecutionArn": *out.ExecutionArn} {
@@ -146,7 +146,7 @@ func TestEventThatFailsEveryTimeReachesTheDeadLetterQueueAfterItsThirdRetry(t *t
 			t.Errorf("message attribute %s is %q, want %q", name, got, want)
 		}
 	}
-	if e, err := event.Parse([]byte(*dead[0].Body), ""); err != nil || e != s.generated(t, *out.ExecutionArn)[0] {
+	if e, err := event.Parse([]byte(*dead[0].Body), ""); err != nil || !e.Equal(s.generated(t, *out.ExecutionArn)[0]) {
 		t.Errorf("dead letter is %s (%v)", *dead[0].Body, err)
 	}
 	s.expectInserted(t, 200, 201, nil)

@@ -3,10 +3,13 @@
 package event
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,14 +19,57 @@ import (
 // MaxSequenceNo is the largest sequence number, 2^53-1. Every JSON implementation can represent it exactly.
 const MaxSequenceNo = 1<<53 - 1
 
-// Event is one record to insert. It is also the body of its message in the retry queue.
+// Event is one record to insert. It is also the body of its message in the retry queue. A generated event has StartSeq and EndSeq. An
+// event made from a record of yours has Source and Payload instead.
 type Event struct {
-	SequenceNo   int64  `json:"sequence_no"`
-	RandomValue  string `json:"random_value"` // UUID version 4
-	CurrentTime  int64  `json:"current_time"` // when it was generated, Unix seconds
-	StartSeq     int64  `json:"start_seq"`    // of the range that the event belongs to
-	EndSeq       int64  `json:"end_seq"`      // exclusive
-	RetryAttempt int    `json:"retry_attempt"`
+	SequenceNo   int64           `json:"sequence_no"`  // in the range, or the position of the record, from 1
+	RandomValue  string          `json:"random_value"` // UUID version 4
+	CurrentTime  int64           `json:"current_time"` // when it was generated, Unix seconds
+	StartSeq     int64           `json:"start_seq"`    // of the range that the event belongs to
+	EndSeq       int64           `json:"end_seq"`      // exclusive; at least 1
+	Source       string          `json:"source"`       // "input" or "s3://bucket/key"
+	RetryAttempt int             `json:"retry_attempt"`
+	Payload      json.RawMessage `json:"payload"` // the record, a JSON object
+}
+
+// MarshalJSON writes the fields that the kind of the event has.
+func (e Event) MarshalJSON() ([]byte, error) {
+	if e.Source == "" && e.Payload == nil {
+		return json.Marshal(struct {
+			SequenceNo   int64  `json:"sequence_no"`
+			RandomValue  string `json:"random_value"`
+			CurrentTime  int64  `json:"current_time"`
+			StartSeq     int64  `json:"start_seq"`
+			EndSeq       int64  `json:"end_seq"`
+			RetryAttempt int    `json:"retry_attempt"`
+		}{e.SequenceNo, e.RandomValue, e.CurrentTime, e.StartSeq, e.EndSeq, e.RetryAttempt})
+	}
+	return Encode(struct {
+		SequenceNo   int64           `json:"sequence_no"`
+		RandomValue  string          `json:"random_value"`
+		CurrentTime  int64           `json:"current_time"`
+		Source       string          `json:"source"`
+		RetryAttempt int             `json:"retry_attempt"`
+		Payload      json.RawMessage `json:"payload"`
+	}{e.SequenceNo, e.RandomValue, e.CurrentTime, e.Source, e.RetryAttempt, e.Payload})
+}
+
+// Identity is what makes an event the same event. The messages and the row of an event have the same identity.
+type Identity struct {
+	SequenceNo  int64
+	RandomValue string
+}
+
+// Identity is the identity of the event.
+func (e Event) Identity() Identity {
+	return Identity{e.SequenceNo, e.RandomValue}
+}
+
+// Equal tells whether two events are the same in every field. Payloads must be the same bytes.
+func (e Event) Equal(other Event) bool {
+	same := bytes.Equal(e.Payload, other.Payload)
+	e.Payload, other.Payload = nil, nil
+	return same && reflect.DeepEqual(e, other)
 }
 
 // Item is an event on its way through a Map state. Only a claimed event has a ReceiptHandle.
@@ -32,9 +78,14 @@ type Item struct {
 	ReceiptHandle string `json:"receipt_handle,omitempty"`
 }
 
+// Equal tells whether two items are the same in every field.
+func (i Item) Equal(other Item) bool {
+	return i.ReceiptHandle == other.ReceiptHandle && i.Event.Equal(other.Event)
+}
+
 // Size is the size of the item as JSON, in bytes.
 func (i Item) Size() (int, error) {
-	data, err := json.Marshal(i)
+	data, err := Encode(i)
 	if err != nil {
 		return 0, fmt.Errorf("measure event %d: %w", i.Event.SequenceNo, err)
 	}
@@ -179,38 +230,81 @@ func isUUIDv4(s string) bool {
 // Parse reads an event and checks every field of it. path is where the event stands in an input. The error is an
 // *InvalidInputError.
 func Parse(data []byte, path string) (Event, error) {
-	var e Event
-	o, err := ReadObject(data, path, "sequence_no", "random_value", "current_time", "start_seq", "end_seq", "retry_attempt")
+	e, o, err := parse(data, path)
+	if err == nil && e.Payload != nil {
+		if reason, ok := errors.AsType[*RecordError](CheckRecord(e.Payload)); ok {
+			return e, o.Invalid("payload", "a record, but "+reason.Error())
+		}
+	}
+	return e, err
+}
+
+// parse is Parse, without the checks of a payload that is a JSON object.
+func parse(data []byte, path string) (e Event, o Object, err error) {
+	o, err = ReadObject(data, path, "sequence_no", "random_value", "current_time", "start_seq", "end_seq", "retry_attempt", "source", "payload")
 	if err != nil {
-		return e, err
+		return e, o, err
 	}
-	if e.EndSeq, err = o.Int("end_seq", 1, MaxSequenceNo); err != nil {
-		return e, err
+	if o.Has("source") || o.Has("payload") {
+		err = e.readRecord(o)
+	} else {
+		err = e.readRange(o)
 	}
-	if e.StartSeq, err = o.Int("start_seq", 0, e.EndSeq-1); err != nil {
-		return e, err
-	}
-	if e.SequenceNo, err = o.Int("sequence_no", e.StartSeq, e.EndSeq-1); err != nil {
-		return e, err
+	if err != nil {
+		return e, o, err
 	}
 	if e.CurrentTime, err = o.Int("current_time", 0, MaxSequenceNo); err != nil {
-		return e, err
+		return e, o, err
 	}
 	attempt, err := o.Int("retry_attempt", 0, 1<<31-1)
 	if err != nil {
-		return e, err
+		return e, o, err
 	}
 	e.RetryAttempt = int(attempt)
 	if e.RandomValue, err = o.String("random_value", "a UUID version 4 in lower case"); err != nil {
-		return e, err
+		return e, o, err
 	}
 	if !isUUIDv4(e.RandomValue) {
-		return e, o.Invalid("random_value", "a UUID version 4 in lower case")
+		return e, o, o.Invalid("random_value", "a UUID version 4 in lower case")
 	}
-	return e, nil
+	return e, o, nil
 }
 
-// ParseItems reads the field name of o as a list of items. The error is an *InvalidInputError.
+// readRange reads the fields that only a generated event has, and its number.
+func (e *Event) readRange(o Object) (err error) {
+	if e.EndSeq, err = o.Int("end_seq", 1, MaxSequenceNo); err != nil {
+		return err
+	}
+	if e.StartSeq, err = o.Int("start_seq", 0, e.EndSeq-1); err != nil {
+		return err
+	}
+	e.SequenceNo, err = o.Int("sequence_no", e.StartSeq, e.EndSeq-1)
+	return err
+}
+
+// readRecord reads the fields that only an event made from a record has, and its number.
+func (e *Event) readRecord(o Object) (err error) {
+	for _, name := range []string{"start_seq", "end_seq"} {
+		if o.Has(name) {
+			return o.Invalid(name, "left out of an event with a source and a payload")
+		}
+	}
+	const mustBe = InputSource + ", or s3:// with a bucket and a key"
+	if e.Source, err = o.String("source", mustBe); err != nil {
+		return err
+	}
+	if e.Source != InputSource && !isS3(e.Source) {
+		return o.Invalid("source", mustBe)
+	}
+	if e.Payload = o.Raw("payload"); len(e.Payload) == 0 || e.Payload[0] != '{' {
+		return o.Invalid("payload", "a JSON object")
+	}
+	e.SequenceNo, err = o.Int("sequence_no", 1, MaxSequenceNo)
+	return err
+}
+
+// ParseItems reads the field name of o as a list of items. It does not check what is in a payload: a state may have changed its
+// numbers, and one bad payload must not make the others fail. The error is an *InvalidInputError.
 func ParseItems(o Object, name string) ([]Item, error) {
 	var raws []json.RawMessage
 	if raw := o.Raw(name); json.Unmarshal(raw, &raws) != nil || raws == nil {
@@ -226,7 +320,7 @@ func ParseItems(o Object, name string) ([]Item, error) {
 		if !item.Has("event") {
 			return nil, item.Invalid("event", "an event")
 		}
-		if items[i].Event, err = Parse(item.Raw("event"), path+".event"); err != nil {
+		if items[i].Event, _, err = parse(item.Raw("event"), path+".event"); err != nil {
 			return nil, err
 		}
 		if item.Has("receipt_handle") {

@@ -186,7 +186,7 @@ func TestTheRangeIsHalfOpenAndEveryEventIsNew(t *testing.T) {
 			}
 			seen[random] = true
 			want := event.Item{Event: event.Event{SequenceNo: int64(i) + 1, RandomValue: random, CurrentTime: time.Now().Unix(), StartSeq: 1, EndSeq: 21}}
-			if item != want {
+			if !item.Equal(want) {
 				t.Errorf("item %d = %+v, want %+v", i, item, want)
 			}
 		}
@@ -213,7 +213,7 @@ func TestAnEmptyRangeOnlyClaims(t *testing.T) {
 			queue := &fakeQueue{claimed: claimed}
 			h, _ := handlerOf(queue)
 			answer, err := h.Handle(t.Context(), runOf(input))
-			if err != nil || !slices.Equal(answer.Items, claimed) || answer.Generated != 0 || answer.Claimed != len(claimed) {
+			if err != nil || !slices.EqualFunc(answer.Items, claimed, event.Item.Equal) || answer.Generated != 0 || answer.Claimed != len(claimed) {
 				t.Errorf("Handle(%s) = %+v, %v, want the %d claimed", input, answer, err, len(claimed))
 			}
 			if len(queue.rooms) != 1 || queue.rooms[0].Items != 395 {
@@ -233,7 +233,7 @@ func TestNewEventsComeFirstAndTakeTheirRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.Generated != 100 || answer.Claimed != 1 || len(answer.Items) != 101 || answer.Items[100] != claimedItem {
+	if answer.Generated != 100 || answer.Claimed != 1 || len(answer.Items) != 101 || !answer.Items[100].Equal(claimedItem) {
 		t.Errorf("Handle() = %d generated, %d claimed, %d items, want 100 and 1, the claimed one last", answer.Generated, answer.Claimed, len(answer.Items))
 	}
 	if got := queue.rooms[0].Items; got != 322 {

@@ -163,7 +163,7 @@ func TestEachEventIsWorkedOnOnce(t *testing.T) {
 		t.Fatalf("Handle() = %+v, want 3 inserted", got)
 	}
 	slices.SortFunc(work.events, func(a, b event.Event) int { return cmp.Compare(a.SequenceNo, b.SequenceNo) })
-	if want := []event.Event{items[0].Event, items[1].Event, items[2].Event}; !slices.Equal(work.events, want) {
+	if want := []event.Event{items[0].Event, items[1].Event, items[2].Event}; !slices.EqualFunc(work.events, want, event.Event.Equal) {
 		t.Errorf("worked on %+v, want %+v", work.events, want)
 	}
 }
@@ -322,7 +322,7 @@ func TestEventsThatDoNotFitTheTimeAreAnsweredAsFailed(t *testing.T) {
 			t.Fatalf("Handle() = %d inserted, %d failed, want 1 and 100", answer.Inserted, len(answer.Failed))
 		}
 		for i, failed := range answer.Failed {
-			if failed.Error != "DeadlineExceeded" || failed.Item != items[i+1] {
+			if failed.Error != "DeadlineExceeded" || !failed.Item.Equal(items[i+1]) {
 				t.Errorf("failed[%d] = %+v, want event %d, DeadlineExceeded", i, failed, items[i+1].Event.SequenceNo)
 			}
 		}

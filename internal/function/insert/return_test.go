@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -45,7 +46,7 @@ func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T)
 	if data, err := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"buried":0,"failed":[]}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
-	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "ConnectionError"}}; queue.execution != "arn:run" || !slices.Equal(queue.parked, want) {
+	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "ConnectionError"}}; queue.execution != "arn:run" || !reflect.DeepEqual(queue.parked, want) {
 		t.Errorf("parked %+v in the name of %s, want %+v of arn:run", queue.parked, queue.execution, want)
 	}
 	if want := []string{claimed(4).ReceiptHandle}; !slices.Equal(queue.released, want) || queue.releaseAt.Unix() != 1795416829 {
@@ -73,7 +74,7 @@ func TestForAShardClaimedEventsWithoutRetriesLeftAreBuried(t *testing.T) {
 	for _, item := range items[3:] {
 		want = append(want, retryqueue.Parked{Event: item.Event, Error: "ConnectionError"})
 	}
-	if queue.execution != "arn:run" || !slices.Equal(queue.buried, want) || len(queue.parked) > 0 {
+	if queue.execution != "arn:run" || !reflect.DeepEqual(queue.buried, want) || len(queue.parked) > 0 {
 		t.Errorf("buried %+v in the name of %s, want %+v of arn:run", queue.buried, queue.execution, want)
 	}
 	if want := []string{"handle-3", "handle-5"}; !slices.Equal(queue.released, want) {

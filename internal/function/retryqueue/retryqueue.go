@@ -5,7 +5,6 @@ package retryqueue
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -285,7 +284,7 @@ func (q Queue) send(ctx context.Context, url, execution string, events []Parked)
 	messages := make([]types.SendMessageBatchRequestEntry, len(events))
 	for i, failed := range events {
 		failed.Event.RetryAttempt = 0 // SQS counts it: all messages of an event have the same body
-		body, err := json.Marshal(failed.Event)
+		body, err := event.Encode(failed.Event)
 		if err != nil {
 			return all(len(events)), fmt.Errorf("send event %d: %w", failed.Event.SequenceNo, err)
 		}

@@ -871,7 +871,7 @@ func TestClaimReadsTheContractsEvent(t *testing.T) {
 	want := event.Item{Event: event.Event{
 		SequenceNo: 7, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, StartSeq: 1, EndSeq: 21, RetryAttempt: 2,
 	}, ReceiptHandle: "handle"}
-	if err != nil || !slices.Equal(items, []event.Item{want}) {
+	if err != nil || !slices.EqualFunc(items, []event.Item{want}, event.Item.Equal) {
 		t.Errorf("Claim() = %+v, %v, want %+v", items, err, want)
 	}
 }

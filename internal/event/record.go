@@ -1,0 +1,280 @@
+package event
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// MaxRecord is the most bytes of a record, as compact JSON. Ten events of that size, with their receipt handles, fit in the 256
+	// KiB of a state, so that a receive of ten messages can always be claimed whole.
+	MaxRecord = 20 << 10
+	// MaxNesting is the most objects and lists inside each other, the record included. DynamoDB stores 32 levels, and the value in
+	// the innermost list is one.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-attributes
+	MaxNesting = 31
+	// MaxDigits is the most digits of a number, without zeros at its ends. minExponent and maxExponent are those of its first digit.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number
+	MaxDigits   = 38
+	minExponent = -130
+	maxExponent = 125
+	// InputSource is the source of events that the input of their run contains.
+	InputSource = "input"
+)
+
+// RecordError says why a record cannot become an event.
+type RecordError struct {
+	Position int64  // of the record in its file or list, from 1; 0 if it is not known
+	Reason   string // a phrase such as "has 20,481 bytes: must have at most 20,480"
+}
+
+func (e *RecordError) Error() string {
+	if e.Position == 0 {
+		return "the record " + e.Reason
+	}
+	return fmt.Sprintf("record %d %s", e.Position, e.Reason)
+}
+
+// CheckRecord tells whether a record can become an event: a JSON object that fits in a message, in a state and in a row. The error
+// is a *RecordError.
+func CheckRecord(record []byte) error {
+	_, err := compactRecord(record)
+	return err
+}
+
+// FromRecord makes the event of a record. The source is "input" or "s3://bucket/key", and the position is from 1. The same record at
+// the same position of the same source at the same time is the same event, whatever its white space and the order of its fields. The
+// error is a *RecordError.
+func FromRecord(source string, time, position int64, record json.RawMessage) (Event, error) {
+	payload, err := compactRecord(record)
+	if err != nil {
+		err.(*RecordError).Position = position
+		return Event{}, err
+	}
+	canonical, err := canonicalJSON(payload)
+	if err != nil {
+		return Event{}, &RecordError{position, "cannot be read: " + err.Error()}
+	}
+	identity := fmt.Appendf(nil, "%s\n%d\n%d\n%s", source, time, position, canonical)
+	return Event{
+		SequenceNo: position, RandomValue: uuid.NewHash(sha256.New(), uuid.Nil, identity, 4).String(), CurrentTime: time,
+		Source: source, Payload: payload,
+	}, nil
+}
+
+// Encode is the JSON of v. Unlike json.Marshal, it does not write <, > and & as six bytes each.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// canonicalJSON is the JSON of an object with its fields in order. Numbers stay as they are written.
+func canonicalJSON(object []byte) ([]byte, error) {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	decoder.UseNumber()
+	var value map[string]any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	return Encode(value)
+}
+
+// compactRecord is the record without white space. The error is a *RecordError.
+func compactRecord(record []byte) (json.RawMessage, error) {
+	if !utf8.Valid(record) {
+		return nil, &RecordError{Reason: "is not valid UTF-8"}
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, record) != nil {
+		reason := "is not JSON: must be a JSON object"
+		var value json.RawMessage // json.Unmarshal says where; json.Compact does not
+		if invalid, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(record, &value)); ok {
+			reason = fmt.Sprintf("is not JSON from its byte %s on: must be a JSON object", grouped(invalid.Offset))
+		}
+		return nil, &RecordError{Reason: reason}
+	}
+	compact := b.Bytes()
+	if compact[0] != '{' {
+		return nil, &RecordError{Reason: "is " + kind(compact[0]) + ": must be a JSON object"}
+	}
+	if len(compact) > MaxRecord {
+		return nil, &RecordError{Reason: fmt.Sprintf("has %s bytes: must have at most %s", grouped(int64(len(compact))), grouped(MaxRecord))}
+	}
+	if reason := checkCharacters(compact); reason != "" {
+		return nil, &RecordError{Reason: reason}
+	}
+	if reason := checkValues(compact); reason != "" {
+		return nil, &RecordError{Reason: reason}
+	}
+	return compact, nil
+}
+
+// kind is what a JSON value is that begins with this byte.
+func kind(first byte) string {
+	switch first {
+	case '[':
+		return "a list"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	default:
+		return "a number"
+	}
+}
+
+// checkCharacters says which character of a JSON value cannot be kept, or "". An escaped half of a surrogate pair is no character. And
+// SQS refuses a message with U+FFFE or U+FFFF:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func checkCharacters(value []byte) string {
+	const halfOfPair = "has half of a surrogate pair: must have valid Unicode characters only"
+	noMessage := func(r rune) string {
+		return fmt.Sprintf("has the character %U: must have characters that SQS accepts", r)
+	}
+	for i := 0; i < len(value); i++ {
+		if value[i] == 0xEF && (bytes.HasPrefix(value[i:], []byte("\uFFFE")) || bytes.HasPrefix(value[i:], []byte("\uFFFF"))) {
+			r, _ := utf8.DecodeRune(value[i:])
+			return noMessage(r)
+		}
+		if value[i] != '\\' {
+			continue
+		}
+		i++ // the escaped character; json.Compact has checked that the escape is whole
+		if value[i] != 'u' {
+			continue
+		}
+		r := escaped(value[i:])
+		switch {
+		case r == 0xFFFE || r == 0xFFFF:
+			return noMessage(r)
+		case r >= 0xDC00 && r <= 0xDFFF:
+			return halfOfPair
+		case r >= 0xD800 && r <= 0xDBFF:
+			if !bytes.HasPrefix(value[i+5:], []byte(`\u`)) {
+				return halfOfPair
+			}
+			if low := escaped(value[i+6:]); low < 0xDC00 || low > 0xDFFF {
+				return halfOfPair
+			}
+			i += 6
+		}
+		i += 4
+	}
+	return ""
+}
+
+// escaped is the code of an escape such as u00e4.
+func escaped(escape []byte) rune {
+	code, _ := strconv.ParseUint(string(escape[1:5]), 16, 16) // json.Compact has checked the digits
+	return rune(code)
+}
+
+// checkValues says what is wrong with the names, the numbers or the nesting of a JSON object, or "".
+func checkValues(object []byte) string {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	decoder.UseNumber()
+	type level struct {
+		names map[string]bool // nil for a list
+		value bool            // a value comes next, rather than a name
+	}
+	var levels []level
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return ""
+		}
+		if err != nil {
+			return "is not JSON: must be a JSON object"
+		}
+		if name, ok := token.(string); ok && len(levels) > 0 {
+			if top := &levels[len(levels)-1]; top.names != nil && !top.value {
+				switch {
+				case name == "":
+					return "has a field without a name: DynamoDB must have a name for each field"
+				case top.names[name]:
+					return fmt.Sprintf("has the field %s twice in one object: must have it once", shorten([]byte(strconv.Quote(name))))
+				}
+				top.names[name], top.value = true, true
+				continue
+			}
+		}
+		switch value := token.(type) {
+		case json.Delim:
+			if value == '}' || value == ']' {
+				levels = levels[:len(levels)-1]
+				break
+			}
+			if len(levels) == MaxNesting {
+				return fmt.Sprintf("has more than %d levels of nesting: must have at most %[1]d", MaxNesting)
+			}
+			if value == '{' {
+				levels = append(levels, level{names: map[string]bool{}})
+			} else {
+				levels = append(levels, level{})
+			}
+			continue
+		case json.Number:
+			if reason := checkNumber(value.String()); reason != "" {
+				return reason
+			}
+		}
+		if len(levels) > 0 {
+			levels[len(levels)-1].value = false
+		}
+	}
+}
+
+// checkNumber says why DynamoDB could not store a number as it is, or "".
+func checkNumber(number string) string {
+	digits, exponent, ok := Number(number)
+	switch {
+	case len(digits) > MaxDigits:
+		return fmt.Sprintf("has a number of %s digits: must have numbers of at most %d, or strings", grouped(int64(len(digits))), MaxDigits)
+	case !ok || digits != "" && (exponent < minExponent || exponent > maxExponent):
+		return fmt.Sprintf("has the number %s: must have numbers from 1E%d to 9.99E%d, or strings", shorten([]byte(number)), minExponent, maxExponent)
+	}
+	return ""
+}
+
+// Number splits a JSON number into its digits without the zeros at both ends, and the exponent of the first of them. Zero has no
+// digits. ok is false if the exponent is out of any range.
+func Number(number string) (digits string, exponent int, ok bool) {
+	mantissa, power, found := strings.Cut(strings.ToLower(strings.TrimPrefix(number, "-")), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits = strings.TrimLeft(whole+fraction, "0")
+	exponent = len(whole) - 1 - (len(whole) + len(fraction) - len(digits))
+	digits = strings.TrimRight(digits, "0")
+	if !found || digits == "" {
+		return digits, exponent, true
+	}
+	n, err := strconv.Atoi(power)
+	if err != nil || n < -1_000_000 || n > 1_000_000 {
+		return digits, 0, false
+	}
+	return digits, exponent + n, true
+}
+
+// grouped writes 20480 as 20,480.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
