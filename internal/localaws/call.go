@@ -38,6 +38,7 @@ const form = "application/x-www-form-urlencoded"
 var (
 	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request`)
 	invocation = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
+	schedules  = regexp.MustCompile(`^/schedules(?:/([^/]+))?$`)
 	rpcV2      = regexp.MustCompile(`^/service/\w+/operation/(\w+)$`)
 )
 
@@ -107,6 +108,11 @@ func identify(r *http.Request) (Call, error) {
 	} else if operation, object := objectCall(r); call.Service == "s3" && operation != "" {
 		call.Operation = operation
 		call.Resource = strings.Join([]string{"arn", partition(call.Region), "s3", "", "", object}, ":")
+	} else if operation, schedule := scheduleCall(r); call.Service == "scheduler" && operation != "" {
+		call.Operation = operation
+		if schedule != "" {
+			call.Resource = arn(call, "scheduler", "schedule/"+schedule)
+		}
 	} else if r.Method == http.MethodPost && call.Service != "s3" && strings.HasPrefix(r.Header.Get("Content-Type"), form) {
 		body, err := peek(r)
 		if err != nil {
@@ -141,6 +147,24 @@ func objectCall(r *http.Request) (operation, object string) {
 		operation += "Version"
 	}
 	return operation, bucket + "/" + key
+}
+
+// scheduleCall returns the operation of a call about schedules, "" for other calls, and the schedule as group/name. A group that only the
+// body names is left out.
+func scheduleCall(r *http.Request) (operation, schedule string) {
+	m := schedules.FindStringSubmatch(r.URL.Path)
+	switch {
+	case m == nil:
+		return "", ""
+	case m[1] == "" && r.Method == http.MethodGet:
+		return "ListSchedules", ""
+	case m[1] == "":
+		return "", ""
+	}
+	operation = map[string]string{
+		http.MethodGet: "GetSchedule", http.MethodPost: "CreateSchedule", http.MethodPut: "UpdateSchedule", http.MethodDelete: "DeleteSchedule",
+	}[r.Method]
+	return operation, cmp.Or(r.URL.Query().Get("groupName"), "default") + "/" + m[1]
 }
 
 // peek reads a request's body, which can still be read afterwards, from the same bytes.

@@ -99,7 +99,7 @@ func isReceive(c Call) bool { return c.Service == "sqs" && c.Operation == "Recei
 func isInvoke(c Call) bool  { return c.Operation == "Invoke" }
 
 // services are the names that a rule can have for a service: those of signatures, and cloudwatch, which signs as monitoring.
-var services = []string{"cloudformation", "cloudwatch", "dynamodb", "iam", "kms", "lambda", "logs", "monitoring", "s3", "sns", "sqs", "states", "sts"}
+var services = []string{"cloudformation", "cloudwatch", "dynamodb", "iam", "kms", "lambda", "logs", "monitoring", "s3", "scheduler", "sns", "sqs", "states", "sts"}
 
 // FaultKinds lists the kinds of faults.
 func FaultKinds() []string { return slices.Sorted(maps.Keys(faultKinds)) }

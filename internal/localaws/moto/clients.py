@@ -34,7 +34,7 @@ SESSION = boto3.session.Session()
 
 
 def client_for(service: str, region: str, endpoint_url: str, access_key: str) -> BaseClient:
-    key = (service, region, endpoint_url)
+    key = (service, region, endpoint_url, access_key)
     with CLIENTS_LOCK:
         if key not in CLIENTS:
             CLIENTS[key] = SESSION.client(

@@ -11,6 +11,7 @@ from cloudwatch import alarms, metrics
 from dynamodb import scan, update_item, values
 from logs import events
 from s3 import bucket_policies, checksums, uploads
+from scheduler import schedules
 from sns import subscriptions
 from sqs import message_move_tasks, messages, queues
 from stepfunctions import choices, engine, executions, history, integrations, jsonata, jsonpath, map_runs, redrive, state_errors, state_machines, task_errors
@@ -36,6 +37,7 @@ def fill_gaps() -> None:
     bucket_policies.fill_bucket_policies()
     uploads.fill_uploads()
     checksums.fill_checksums()
+    schedules.fill_schedules()
     engine.fill_engine()
     jsonpath.fill_jsonpath()
     jsonata.fill_jsonata()

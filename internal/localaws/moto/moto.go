@@ -22,7 +22,7 @@ import (
 
 // program is the folder that Python runs. It is embedded so that the carnation binary works anywhere.
 //
-//go:embed *.py awslambda/*.py cloudformation/*.py cloudformation/resource_types/*.py cloudwatch/*.py dynamodb/*.py logs/*.py s3/*.py sns/*.py sqs/*.py stepfunctions/*.py
+//go:embed *.py awslambda/*.py cloudformation/*.py cloudformation/resource_types/*.py cloudwatch/*.py dynamodb/*.py logs/*.py s3/*.py scheduler/*.py sns/*.py sqs/*.py stepfunctions/*.py
 var program embed.FS
 
 const (

@@ -12,6 +12,7 @@ from cloudformation.resource_types import (
     nested_stack,
     policies,
     s3,
+    scheduler,
     sns,
     sqs,
     stepfunctions,

@@ -1,0 +1,1 @@
+"""SQS: what moto lacks or does differently."""
