@@ -672,7 +672,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"publishes", function, "${Timeout} ${FailureInjection}", "${FailureInjection}", "Function uses Timeout, which is not in the description"},
 		{"publishes", function, "      Timeout: !Ref Timeout\n", "", "Function does not use Timeout"},
 		{"publishes", root, "MaxLength: 70", "MaxLength: 120", "can have 256"},
-		{"statement", roles, "Action: dynamodb:UpdateItem", "Action: dynamodb:*", "statement Insert allows dynamodb:*"},
+		{"statement", roles, "Action: sqs:GetQueueAttributes", "Action: sqs:*", "statement CountFailedEvents allows sqs:*"},
 		{"statement", roles, "                - !Ref AWS::NoValue\n", "                - Sid: Other\n                  Effect: Allow\n", "an !If has two statements: ParkAndRelease and Other"},
 		{"no policies", table, "\nOutputs:\n", "\n  User:\n    Type: AWS::IAM::User\n\nOutputs:\n", "dynamodb-stack.yaml: User"},
 		{"region", roles, "arn:${AWS::Partition}:lambda", "arn:aws:lambda", "names a partition"},
