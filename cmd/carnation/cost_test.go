@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -111,6 +112,40 @@ func TestExamplesOfCostRun(t *testing.T) {
 	for line := range strings.Lines(costExamples) {
 		if got := carnation(t, nil, strings.Fields(line)[1:]...); got.code != 0 || got.stderr != "" || got.stdout == "" {
 			t.Errorf("%s: %+v", line, got)
+		}
+	}
+}
+
+// The records of the file decide what it costs, however the file writes them.
+func TestCostOfAFileOfOwnEvents(t *testing.T) {
+	dir := t.TempDir()
+	const row = `{"order":"A-17","customer":"Ada, \"Countess\"","note":"one\ntwo"}`
+	for name, content := range map[string]string{
+		"orders.jsonl": strings.Repeat(row+"\r\n", 3), "orders.json": "[" + row + ", " + row + "," + row + "]\n",
+		"orders.csv": "order,customer,note\n" + strings.Repeat("A-17,\"Ada, \"\"Countess\"\"\",\"one\ntwo\"\n", 3),
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := carnation(t, nil, "cost", "--events", path, "--output", "json")
+		var out costResult
+		if err := json.Unmarshal([]byte(got.stdout), &out); err != nil || got.code != 0 {
+			t.Fatalf("%s: %+v", name, got)
+		}
+		if want := int64(3 * (len(row) + 1)); out.Events != 3 || out.Bytes != want || len(out.Bills) != 2 {
+			t.Errorf("%s: %d events of %d bytes in all, want 3 of %d", name, out.Events, out.Bytes, want)
+		}
+	}
+	path := filepath.Join(dir, "bad.jsonl")
+	for content, want := range map[string]string{
+		row + "\n\n[1]\n": path + ", line 3: the record ", "": path + " has no records", "\n\n": path + " has no records",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := carnation(t, nil, "cost", "--events", path); got.code != 1 && got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, want) {
+			t.Errorf("%q: %+v, want the error %s", content, got, want)
 		}
 	}
 }

@@ -45,7 +45,8 @@ func TestEveryPartOfABillHasAPriceAndEveryPriceIsUsed(t *testing.T) {
 	p := prices(t)
 	used := map[string]bool{}
 	for _, mode := range []string{Inline, Distributed} {
-		bill := p.Bill(Run{Mode: mode, Events: 1000, Failed: 10, ShardSize: 100, ChildType: Express})
+		own := ownRecords(t, 2000, 200, 100)
+		bill := p.Bill(Run{Mode: mode, Events: own.Count, Records: own, Failed: 10, ShardSize: 100, ChildType: Express, RetryEvery: time.Hour})
 		var sum float64
 		for i, l := range append(bill.Lines, bill.Monthly...) {
 			price, ok := p.Prices[l.Part]
