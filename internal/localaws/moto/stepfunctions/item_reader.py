@@ -7,9 +7,10 @@ https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.htm
 from __future__ import annotations
 
 import codecs
-import csv
+import functools
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,8 @@ def json_array(stream: Stream) -> Iterator[Any]:
                 # A value at the end of a chunk, such as 1 or 1., may continue in the next one.
                 if ended or len(text) - at > ITEM_LIMIT or text[end:end + 1] in tuple(",] \t\r\n"):
                     break
+            except RecursionError:
+                raise UnreadableItems("the JSON array has an element that is nested too deeply")
             except json.JSONDecodeError as error:
                 if ended or len(text) - at > ITEM_LIMIT:
                     raise UnreadableItems(f"the JSON array has an element that is not JSON: {error.msg}")
@@ -112,27 +115,100 @@ def json_lines(stream: Stream) -> Iterator[Any]:
                 yield json.loads(text)
         except ValueError:
             raise UnreadableItems(f"line {position} is not JSON")
+        except RecursionError:
+            raise UnreadableItems(f"line {position} is nested too deeply")
+
+
+@functools.cache
+def parts_of_rows(delimiter: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Returns what matches the next part of a field: outside of quotation marks, and within them. An escaped character has a group."""
+    escape = rf"\\([\\\"{re.escape(delimiter)}])?"
+    return re.compile(rf'[^\\"{re.escape(delimiter)}\r]+|{escape}|"|{re.escape(delimiter)}|\r'), re.compile(rf'[^\\"]+|{escape}|(?:"")|"')
+
+
+class Rows:
+    """The rows of a CSV file, each a list of texts, by the rules that Step Functions documents. What they leave open is refused: a
+    single quotation mark within a field, text after a closing one, and a carriage return that does not end a line.
+    https://docs.aws.amazon.com/step-functions/latest/dg/example-csv-parse-dist-map.html
+    """
+
+    def __init__(self, stream: Stream, delimiter: str) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.lines = (decoder.decode(line + b"\n") for line in lines(stream))
+        self.delimiter, self.number, self.ended_with_return = delimiter, 0, False
+
+    def without_end(self, line: str) -> str:
+        self.ended_with_return = line.endswith("\r\n")
+        return line[:-2] if self.ended_with_return else line[:-1]
+
+    def bad(self, number: int, why: str) -> UnreadableItems:
+        return UnreadableItems(f"line {number} is not CSV: {why}")
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for line in self.lines:
+            self.number += 1
+            text = self.without_end(line)
+            if not text:
+                continue
+            yield text.split(self.delimiter) if not any(mark in text for mark in '"\\\r') else self.fields(text)
+
+    def fields(self, text: str) -> list[str]:
+        """Returns the fields of a row that begins with this line."""
+        outside, inside = parts_of_rows(self.delimiter)
+        fields, field, at, first, closed = [], [], 0, self.number, False
+        while at < len(text):
+            part = outside.match(text, at)
+            found, at = part.group(), part.end()
+            if found == self.delimiter:
+                fields.append("".join(field))
+                field, closed = [], False
+            elif closed:
+                raise self.bad(self.number, f"{found[:20]!r} follows a closing quotation mark")
+            elif found == "\r":
+                raise self.bad(self.number, "a carriage return does not end the line")
+            elif found != '"':
+                field.append(part.group(1) or "" if found[0] == "\\" else found)
+            elif any(field):
+                if text[at:at + 1] != '"':
+                    raise self.bad(self.number, "a quotation mark is neither doubled nor at the beginning of a field")
+                field.append('"')
+                at += 1
+            else:
+                closed = True
+                text, at = self.quoted(text, at, field, inside, first)
+        return [*fields, "".join(field)]
+
+    def quoted(self, text: str, at: int, field: list[str], inside: re.Pattern[str], first: int) -> tuple[str, int]:
+        """Reads a field after its opening quotation mark, over as many lines as it has. Returns the line with its end, and the place after it."""
+        size = 0
+        while True:
+            while at < len(text):
+                part = inside.match(text, at)
+                found, at = part.group(), part.end()
+                if found == '"':
+                    return text, at
+                field.append('"' if found == '""' else part.group(1) or "" if found[0] == "\\" else found)
+                size += len(found)
+            line = next(self.lines, None)
+            if line is None or size > ITEM_LIMIT:
+                raise self.bad(first, "a quotation mark is not closed")
+            field.append("\r\n" if self.ended_with_return else "\n")
+            self.number += 1
+            text, at = self.without_end(line), 0
 
 
 def csv_rows(stream: Stream, config: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Yields an object of strings for each row. A row may be shorter or longer than the header."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    csv.field_size_limit(ITEM_LIMIT)
-    rows = csv.reader((decoder.decode(line + b"\n") for line in lines(stream)),
-                      delimiter=DELIMITERS[config.get("CSVDelimiter", "COMMA")], strict=True)
-    try:
-        header = config["CSVHeaders"] if config["CSVHeaderLocation"] == "GIVEN" else next(rows, None)
-        if header is None:
-            raise UnreadableItems("the object is empty: it must begin with a header row")
-        if sum(len(name.encode()) + 1 for name in header) > HEADER_LIMIT:
-            raise UnreadableItems("CSV headers cannot be larger than 10 KiB.")
-        if len(set(header)) < len(header):
-            raise UnreadableItems("CSV headers cannot contain duplicates.")
-        for row in rows:
-            if row:
-                yield dict(itertools.zip_longest(header, row[:len(header)], fillvalue=""))
-    except csv.Error as error:
-        raise UnreadableItems(f"line {rows.line_num} is not CSV: {error}")
+    rows = iter(Rows(stream, DELIMITERS[config.get("CSVDelimiter", "COMMA")]))
+    header = config["CSVHeaders"] if config["CSVHeaderLocation"] == "GIVEN" else next(rows, None)
+    if header is None:
+        raise UnreadableItems("the object is empty: it must begin with a header row")
+    if sum(len(name.encode()) + 1 for name in header) > HEADER_LIMIT:
+        raise UnreadableItems("CSV headers cannot be larger than 10 KiB.")
+    if len(set(header)) < len(header):
+        raise UnreadableItems("CSV headers cannot contain duplicates.")
+    for row in rows:
+        yield dict(itertools.zip_longest(header, row[:len(header)], fillvalue=""))
 
 
 def read_stream(stream: Stream, config: dict[str, Any]) -> Iterator[Any]:

@@ -47,6 +47,49 @@ class TestItemReader(unittest.TestCase):
             with self.subTest(chunk=chunk), mock.patch.object(item_reader, "CHUNK", chunk):
                 self.assertEqual(read(text, InputType="CSV", CSVHeaderLocation="FIRST_ROW"), want)
 
+    def test_csv_by_the_rules_of_the_page(self) -> None:
+        """https://docs.aws.amazon.com/step-functions/latest/dg/example-csv-parse-dist-map.html"""
+        for row, want in (
+            ('abc,123,"This string contains commas, a double quotation marks (""), and a newline (\n)",{""MyKey"":""MyValue""},"[1,2,3]"',
+             ["abc", "123", 'This string contains commas, a double quotation marks ("), and a newline (\n)', '{"MyKey":"MyValue"}', "[1,2,3]"]),
+            (r"C:\\Program Files\\MyApp.exe,6534512", [r"C:\Program Files\MyApp.exe", "6534512"]),  # backslashes are kept by repeating them
+            (r"a\bc,\n\,x,\"y\"", ["abc", "n,x", '"y"']),  # only with a backslash, a quotation mark and the delimiter; else they are removed
+            (r'"a\b\\c","\"\","', ["ab\\c", '"",']),
+            (r"end\,", ["end,"]), ("end\\", ["end"]),
+            ('"",,""', ["", "", ""]), ('"""",x""y', ['"', 'x"y']),
+            ('"Müller, ""Bär""","a\r\nb",c\r', ['Müller, "Bär"', "a\r\nb", "c"]),
+            (" a , b ", [" a ", " b "]),
+        ):
+            for chunk in (1, 1 << 20):
+                for end in ("\n", ""):
+                    if row.endswith("\r") and not end:
+                        continue
+                    with self.subTest(row, chunk=chunk, end=end), mock.patch.object(item_reader, "CHUNK", chunk):
+                        got = read(row + end, InputType="CSV", CSVHeaderLocation="GIVEN", CSVHeaders=list("abcdefg")[:len(want)])
+                        self.assertEqual([list(one.values()) for one in got], [want])
+
+    def test_csv_escapes_its_own_delimiter_only(self) -> None:
+        got = read('a\\|b|c\\,d|"e|f"\n', InputType="CSV", CSVHeaderLocation="GIVEN", CSVHeaders=["x", "y", "z"], CSVDelimiter="PIPE")
+        self.assertEqual(got, [{"x": "a|b", "y": "c,d", "z": "e|f"}])
+
+    def test_csv_of_a_header_alone(self) -> None:
+        for text in ("a,b", "a,b\n", "\ufeffa,b\r\n\r\n"):
+            self.assertEqual(read(text, InputType="CSV", CSVHeaderLocation="FIRST_ROW"), [])
+        self.assertEqual(read("", InputType="CSV", CSVHeaderLocation="GIVEN", CSVHeaders=["a"]), [])
+        self.assertEqual(read("\ufeff\"a\",b\n1,2", InputType="CSV", CSVHeaderLocation="FIRST_ROW"), [{"a": "1", "b": "2"}])
+
+    def test_an_object_without_lines(self) -> None:
+        for text in ("", "\n", "\ufeff", "\r\n \r\n"):
+            self.assertEqual(read(text, InputType="JSONL"), [])
+
+    def test_nesting(self) -> None:
+        for levels, kind in ((100, "JSONL"), (100, "JSON")):
+            nested = '{"a":' * levels + "1" + "}" * levels
+            self.assertEqual(len(read(f"[{nested}]" if kind == "JSON" else nested, InputType=kind)), 1)
+        for text, kind in (("[" * 100_000, "JSONL"), ("[" * 100_000, "JSON")):
+            with self.assertRaisesRegex(item_reader.UnreadableItems, "nested too deeply"):
+                read(text, InputType=kind)
+
     def test_csv_with_a_given_header_and_a_delimiter(self) -> None:
         for delimiter, mark in item_reader.DELIMITERS.items():
             with self.subTest(delimiter):
@@ -54,7 +97,9 @@ class TestItemReader(unittest.TestCase):
                 self.assertEqual(got, [{"x": "1", "y": "2"}])
 
     def test_csv_that_cannot_be_read(self) -> None:
-        for text, why in (("", "empty"), ("a,a\n1,2\n", "duplicates"), ("x" * 10240 + "\n1\n", "10 KiB"), ('a\n"b"c\n', "line 2 is not CSV")):
+        for text, why in (("", "empty"), ("a,a\n1,2\n", "duplicates"), ("x" * 10240 + "\n1\n", "10 KiB"), ('a\n"b"c\n', "line 2 is not CSV: 'c' follows"),
+                          ('a\n1\nb"c"\n', "line 3 is not CSV: a quotation mark is neither"), ('a\n"b\n\nc', "line 2 is not CSV: a quotation mark is not closed"),
+                          ("a\nb\rc\n", "line 2 is not CSV: a carriage return")):
             with self.subTest(why), self.assertRaisesRegex(item_reader.UnreadableItems, why):
                 read(text, InputType="CSV", CSVHeaderLocation="FIRST_ROW")
 
