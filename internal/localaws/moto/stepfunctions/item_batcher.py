@@ -60,7 +60,7 @@ def child_inputs(env: Environment, declared: dict[str, Any] | None, given: Any, 
         if declared is None:
             yield from single(items)
             return
-        most_items, most_bytes = (number(declared, name, env, given) for name in ("MaxItemsPerBatch", "MaxInputBytesPerBatch"))
+        most_items, most_bytes = (number(declared, name, env, given, whole_from=1) for name in ("MaxItemsPerBatch", "MaxInputBytesPerBatch"))
         batch_input = fill(declared["BatchInput"], env, given) if "BatchInput" in declared else None
         yield from batches(items, most_items and int(most_items), most_bytes and int(most_bytes), batch_input)
     except TooLarge as error:

@@ -229,7 +229,7 @@ def finish_map_run(env: Environment, run: MapRun, declared: dict[str, Any], give
     if "ItemReader" in declared:
         reader = declared["ItemReader"]
         place = fill(reader["Parameters"], env, given)
-        config = dict(reader["ReaderConfig"], MaxItems=number(reader["ReaderConfig"], "MaxItems", env, given))
+        config = dict(reader["ReaderConfig"], MaxItems=number(reader["ReaderConfig"], "MaxItems", env, given, whole_from=0))
         items, source = read_items(env, place, config), f"S3://{place.get('Bucket')}/{place.get('Key')}"
     template = declared.get("ItemSelector", declared.get("Parameters"))
     if template is not None:

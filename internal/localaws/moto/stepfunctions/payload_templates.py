@@ -118,8 +118,10 @@ def fill(template: Any, env: Environment, given: Any) -> Any:
     return copy_json(template_filler(template)(env, given, env.states.context_object.context_object_data))
 
 
-def number(declared: dict[str, Any], name: str, env: Environment, given: Any) -> float | None:
-    """Returns a number that a field gives, such as MaxItems, or that the field with Path after its name points to."""
+def number(declared: dict[str, Any], name: str, env: Environment, given: Any, whole_from: int | None = None) -> float | None:
+    """Returns a number that a field gives, such as MaxItems, or that the field with Path after its name points to. If there is a
+    whole_from, it must be an integer from there.
+    """
     if name in declared:
         return declared[name]
     field = name + "Path"
@@ -129,6 +131,7 @@ def number(declared: dict[str, Any], name: str, env: Environment, given: Any) ->
     value = expression_filler(field, path)(env, given, env.states.context_object.context_object_data)
     if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value):
         value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < (whole_from or 0) \
+            or whole_from is not None and value != int(value):
         raise failed(env, "States.Runtime", f'The {field} field refers to value "{to_json(value)}" which is not a valid number: {path}')
     return value

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import types
 import unittest
 from typing import Any
 from unittest import mock
 
+import clients
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEventException
 from stepfunctions import item_reader
+from tests import service
 
 
 def read(text: str | bytes, **config: Any) -> list[Any]:
@@ -111,3 +115,53 @@ class TestItemReader(unittest.TestCase):
         with mock.patch.object(item_reader, "CHUNK", 100):
             self.assertEqual(next(item_reader.read_stream(stream, {"InputType": "JSONL"})), {"n": 1})
         self.assertEqual(stream.tell(), 100)
+
+
+class TestObjects(unittest.TestCase):
+    """What S3 answers becomes items, or States.ItemReaderFailed with what S3 says."""
+
+    def setUp(self) -> None:
+        self.s3 = service.client("s3")
+        self.s3.create_bucket(Bucket="sources", CreateBucketConfiguration={"LocationConstraint": service.REGION})
+        self.addCleanup(self.remove)
+        patch = mock.patch.object(clients, "ENDPOINT_URL", f"http://127.0.0.1:{service.port()}")
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.env = types.SimpleNamespace(aws_execution_details=types.SimpleNamespace(region=service.REGION), next_state_name="Map",
+                                         event_history_context=types.SimpleNamespace(source_event_id=1))
+
+    def remove(self) -> None:
+        for one in self.s3.list_object_versions(Bucket="sources").get("Versions", []):
+            self.s3.delete_object(Bucket="sources", Key=one["Key"], VersionId=one["VersionId"])
+        self.s3.delete_bucket(Bucket="sources")
+
+    def read(self, **place: str) -> list[Any]:
+        return list(item_reader.read_items(self.env, {"Bucket": "sources", "Key": "k", **place}, {"InputType": "JSONL"}))
+
+    def failure(self, **place: str) -> tuple[str, str]:
+        with self.assertRaises(FailureEventException) as failed:
+            self.read(**place)
+        return failed.exception.extract_error_cause_pair()
+
+    def test_versions(self) -> None:
+        self.s3.put_bucket_versioning(Bucket="sources", VersioningConfiguration={"Status": "Enabled"})
+        old, new = (self.s3.put_object(Bucket="sources", Key="k", Body=body)["VersionId"] for body in (b"1\n", b"2\n3"))
+        self.assertEqual([self.read(VersionId=old), self.read(VersionId=new), self.read()], [[1], [2, 3], [2, 3]])
+        error, cause = self.failure(VersionId="0" * 32)
+        self.assertEqual(error, "States.ItemReaderFailed")
+        self.assertRegex(cause, r"Error Code: NoSuchVersion\)")
+
+    def test_what_is_not_there(self) -> None:
+        for place, code in (({}, "NoSuchKey"), ({"Bucket": "none"}, "NoSuchBucket")):
+            error, cause = self.failure(**place)
+            self.assertEqual(error, "States.ItemReaderFailed")
+            self.assertIn(f"(Service: Amazon S3; Status Code: 404; Error Code: {code})", cause)
+
+    def test_what_cannot_be_read(self) -> None:
+        for body, why in ((b'{}\n{"a"', "s3://sources/k: line 2 is not JSON"), (b"\xff", "line 1 is not JSON")):
+            self.s3.put_object(Bucket="sources", Key="k", Body=body)
+            error, cause = self.failure()
+            self.assertEqual(error, "States.ItemReaderFailed")
+            self.assertIn(why, cause)
+        self.s3.put_object(Bucket="sources", Key="k", Body=b"")
+        self.assertEqual(self.read(), [])
