@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from antlr4 import CommonTokenStream, InputStream, Token
 from moto.stepfunctions.parser import models as engine_models
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.json_manipulation.json_to_string import JsonToString
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker, job
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor import (
     inline_item_processor_worker,
@@ -27,6 +28,7 @@ from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import Intri
 from clients import engine_client
 from patching import replace_in_engine
 from stepfunctions.definition import InvalidDefinition, check_definition, for_grammar
+from stepfunctions.exact_json import ExactNumber, fill_exact_json, to_json
 
 if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.eval.environment import Environment
@@ -46,15 +48,9 @@ def copy_json(value: Any, memo: Any = None) -> Any:
         return {name: copy_json(one) for name, one in value.items()}
     if kind is list:
         return [copy_json(one) for one in value]
-    if kind in (str, int, float, bool, type(None)):
+    if kind in (str, int, float, bool, type(None), ExactNumber):
         return value
     return copy.deepcopy(value, memo)
-
-
-def to_json(value: Any, separators: Any = None) -> str:
-    """Returns JSON as AWS writes it into histories and strings: compact, without escapes for characters."""
-    return json.dumps(value, default=lambda o: o.isoformat() if hasattr(o, "isoformat") else str(o),
-                      ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_intrinsic(text: str) -> tuple[Any, Any]:
@@ -71,7 +67,15 @@ def parse_intrinsic(text: str) -> tuple[Any, Any]:
     return intrinsic_preprocessor.Preprocessor().visit(tree), tree
 
 
+def eval_json_to_string(self: Any, env: Environment) -> None:
+    """Replaces JsonToString._eval_body, which escapes characters."""
+    self.argument_list.eval(env=env)
+    env.stack.append(to_json(env.stack.pop().pop()))
+
+
 def fill_engine() -> None:
+    fill_exact_json()
+    JsonToString._eval_body = eval_json_to_string
     replace_in_engine("boto_client_for", engine_client)
     replace_in_engine("TMP_THREADS", Discarded())
     replace_in_engine("copy", types.SimpleNamespace(deepcopy=copy_json, copy=copy.copy))

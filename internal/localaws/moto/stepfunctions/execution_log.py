@@ -16,7 +16,7 @@ from moto.logs.models import logs_backends
 from moto.stepfunctions.parser.api import LogLevel
 from moto.stepfunctions.parser.asl.eval.event.logging import is_logging_enabled_for
 
-from stepfunctions.engine import to_json
+from stepfunctions.exact_json import to_json
 from stepfunctions.history import EXECUTION_DATA
 
 if TYPE_CHECKING:

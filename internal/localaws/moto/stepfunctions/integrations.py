@@ -28,7 +28,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task im
 from clients import engine_client
 from patching import take_over
 from stepfunctions.definition import sdk_name
-from stepfunctions.engine import to_json
+from stepfunctions.exact_json import to_json
 from stepfunctions.task_errors import NO_ANSWER, answer_error, function_error, task_failed
 
 if TYPE_CHECKING:

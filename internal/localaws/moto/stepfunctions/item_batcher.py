@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from stepfunctions.engine import to_json
+from stepfunctions.exact_json import to_json
 from stepfunctions.payload_templates import failed, fill, number
 
 if TYPE_CHECKING:

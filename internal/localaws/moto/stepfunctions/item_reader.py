@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 
 from clients import engine_client
+from stepfunctions.exact_json import DECODER
 from stepfunctions.payload_templates import failed
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class UnreadableItems(Exception):
 
 def json_array(stream: Stream) -> Iterator[Any]:
     """Yields the elements of a JSON array."""
-    decode, decoder, text, at, ended = codecs.getincrementaldecoder("utf-8-sig")().decode, json.JSONDecoder(), "", 0, False
+    decode, decoder, text, at, ended = codecs.getincrementaldecoder("utf-8-sig")().decode, DECODER, "", 0, False
     begun = False
 
     def more() -> None:

@@ -24,6 +24,8 @@ from moto.stepfunctions.parser.asl.component.common.string.string_expression imp
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
+from stepfunctions.exact_json import to_json
+
 if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.eval.environment import Environment
 
@@ -68,7 +70,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(whole(value), ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, str) else to_json(whole(value))
 
 
 def whole(value: Any) -> Any:
@@ -77,7 +79,7 @@ def whole(value: Any) -> Any:
         return [whole(one) for one in value]
     if isinstance(value, dict):
         return {name: whole(one) for name, one in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def expect(what: str, types: tuple[str, ...], *values: Any) -> None:

@@ -17,6 +17,7 @@ from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.g
 from moto.stepfunctions.parser.asl.utils import json_path
 
 from patching import replace_in_engine
+from stepfunctions.exact_json import ExactNumber, to_json
 
 if TYPE_CHECKING:
     from jsonpath_ng import JSONPath
@@ -73,7 +74,7 @@ def eval_format(self: StringFormat, env: Environment) -> None:
     parts = [re.sub(r"\\+([{}'])", r"\1", part) for part in text.split("{}")]
     if len(parts) != len(values) + 1:
         raise ValueError(f"States.Format has {len(values)} values for the {len(parts) - 1} places of {text!r}")
-    written = map(self._to_str_repr, values)
+    written = (to_json(value) if isinstance(value, ExactNumber) else self._to_str_repr(value) for value in values)
     env.stack.append(parts[0] + "".join(value + part for value, part in zip(written, parts[1:])))
 
 

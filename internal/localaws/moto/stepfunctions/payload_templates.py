@@ -16,7 +16,8 @@ from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
 from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 
-from stepfunctions.engine import copy_json, to_json
+from stepfunctions.engine import copy_json
+from stepfunctions.exact_json import to_json
 from stepfunctions.jsonpath import extract_json
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import botocore.exceptions
 from moto.stepfunctions.parser.api import ExecutionStatus
 
 from clients import engine_client
-from stepfunctions.engine import to_json
+from stepfunctions.exact_json import to_json
 from stepfunctions.payload_templates import failed, fill
 from stepfunctions.redrive import redrive_answer
 

@@ -21,7 +21,7 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import HeartbeatTimeou
 from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 
 from patching import replace_in_engine
-from stepfunctions.engine import to_json
+from stepfunctions.exact_json import to_json
 from stepfunctions.jsonpath import parsed_path
 from stepfunctions.payload_templates import failed
 

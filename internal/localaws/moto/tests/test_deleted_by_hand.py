@@ -10,6 +10,8 @@ from cloudformation.resource_handler import RESOURCE_TYPES
 from tests.service import REGION, client
 
 ASSUME = {"Version": "2012-10-17", "Statement": []}
+TRUSTS_THE_SCHEDULER = {"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 ROLE = "arn:aws:iam::123456789012:role/r"
 MACHINE = {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}
 ALARM = {"Namespace": "N", "MetricName": "M", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1,
@@ -35,6 +37,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
         {"Timeout": 9}, "lambda", "delete_function", "FunctionName"),
     "AWS::Logs::LogGroup": ({}, {"RetentionInDays": 7}, "logs", "delete_log_group", "logGroupName"),
     "AWS::S3::Bucket": ({}, {"VersioningConfiguration": {"Status": "Enabled"}}, "s3", "delete_bucket", "Bucket"),
+    "AWS::Scheduler::Schedule": (
+        {"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "DISABLED",
+         "Target": {"Arn": "arn:aws:states:eu-central-2:123456789012:stateMachine:m", "RoleArn": ROLE}},
+        {"Description": "d"}, "scheduler", "delete_schedule", "Name"),
     "AWS::SNS::Topic": ({}, {"DisplayName": "d"}, "sns", "delete_topic", "TopicArn"),
     "AWS::SQS::Queue": ({}, {"DelaySeconds": 1}, "sqs", "delete_queue", "QueueUrl"),
     "AWS::StepFunctions::StateMachine": (
@@ -54,7 +60,7 @@ class TestDeletedByHand(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.cloudformation = client("cloudformation")
         client("s3").create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
-        client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(ASSUME))
+        client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUSTS_THE_SCHEDULER))
         client("s3").put_object(Bucket="code", Key="f.zip", Body=b"PK\x05\x06" + bytes(18))
 
     def create(self, name: str, text: str) -> str:
