@@ -19,17 +19,17 @@ Usage:
   carnation local   [flags]   run a local AWS in the foreground
   carnation run     [flags]   start an execution of a deployed stack and follow it
   carnation status  [flags]   show the table, the queues and the last executions
-  carnation redrive [flags]   move the messages of the dead-letter queue back to the retry queue
+  carnation dlq     COMMAND   list, show, redrive, drop or export dead letters: the events that failed for good
   carnation verify  [flags]   try everything that a devl or test stack does, and print what held
   carnation cost    [flags]   estimate what a run costs on AWS
   carnation version [flags]   show the version, the commit and the Go version of this command
   carnation COMMAND -h        show the flags of a command
 
-run, status, redrive and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
+run, status, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
 
 Exit codes:
   0  success; for run: every event is in the table; for verify: all that was checked held
-  1  for run: some events failed; for verify: something did not hold
+  1  for run: some events failed; for dlq: nothing matched, or something was left; for verify: something did not hold
   2  any other error
 `
 
@@ -44,16 +44,19 @@ type command struct {
 	examples string
 	// setup defines the flags of the command.
 	setup func(flags *flag.FlagSet) action
+	// A command with subcommands has a usage instead of examples and flags.
+	usage       string
+	subcommands []command
 }
 
 var commands = []command{
-	{"local", localExamples, setupLocal},
-	{"run", runExamples, setupRun},
-	{"status", statusExamples, setupStatus},
-	{"redrive", redriveExamples, setupRedrive},
-	{"verify", verifyExamples, setupVerify},
-	{"cost", costExamples, setupCost},
-	{"version", versionExamples, setupVersion},
+	{name: "local", examples: localExamples, setup: setupLocal},
+	{name: "run", examples: runExamples, setup: setupRun},
+	{name: "status", examples: statusExamples, setup: setupStatus},
+	{name: "dlq", usage: dlqUsage, subcommands: dlqCommands},
+	{name: "verify", examples: verifyExamples, setup: setupVerify},
+	{name: "cost", examples: costExamples, setup: setupCost},
+	{name: "version", examples: versionExamples, setup: setupVersion},
 }
 
 func main() {
@@ -80,20 +83,36 @@ func endSignals() []os.Signal {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	return choose(ctx, "", usage, commands, args, stdout, stderr)
+}
+
+// choose runs the command that the first argument names. of is the command that these are the subcommands of, or empty.
+func choose(ctx context.Context, of, usage string, commands []command, args []string, stdout, stderr io.Writer) error {
+	what, prefix := "command", ""
+	if of != "" {
+		what, prefix = "subcommand", of+": "
+	}
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
-		return fmt.Errorf("command is missing: must be %s", commandNames())
+		return fmt.Errorf("%s%s is missing: must be %s", prefix, what, namesOf(commands))
 	}
 	if args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		_, err := fmt.Fprint(stdout, usage)
 		return err
 	}
 	for _, c := range commands {
-		if c.name == args[0] {
-			return c.run(ctx, args[1:], stdout, stderr)
+		if c.name != args[0] {
+			continue
 		}
+		if c.subcommands != nil {
+			return choose(ctx, c.name, c.usage, c.subcommands, args[1:], stdout, stderr)
+		}
+		if of != "" {
+			c.name = of + " " + c.name
+		}
+		return c.run(ctx, args[1:], stdout, stderr)
 	}
-	return fmt.Errorf("command is %q: must be %s", args[0], commandNames())
+	return fmt.Errorf("%s%s is %q: must be %s", prefix, what, args[0], namesOf(commands))
 }
 
 func (c command) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -124,7 +143,7 @@ func (c command) help(flags *flag.FlagSet, stdout io.Writer) error {
 	return err
 }
 
-func commandNames() string {
+func namesOf(commands []command) string {
 	names := make([]string, len(commands))
 	for i, c := range commands {
 		names[i] = c.name

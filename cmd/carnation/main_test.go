@@ -58,7 +58,7 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 	const integer = "must be an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": must be local, run, status, redrive, verify, cost or version`},
+		{"deploy", `command is "deploy": must be local, run, status, dlq, verify, cost or version`},
 		{"run now", `run: unexpected argument "now": only flags are allowed; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
@@ -83,13 +83,28 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"status --timeout 0s", "status: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"status --output xml", `status: invalid value "xml" for flag -output: must be text or json; see: carnation status -h`},
 		{"status all", `status: unexpected argument "all": only flags are allowed; see: carnation status -h`},
-		{"redrive --timeout 0s", "redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
-		{"redrive --output yaml", `redrive: invalid value "yaml" for flag -output: must be text or json; see: carnation redrive -h`},
+		{"redrive", `command is "redrive": must be local, run, status, dlq, verify, cost or version`},
+		{"dlq redrive --all --timeout 0s", "dlq redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
+		{"dlq redrive --output yaml", `dlq redrive: invalid value "yaml" for flag -output: must be text or json; see: carnation dlq redrive -h`},
+		{"dlq purge", `dlq: subcommand is "purge": must be list, show, redrive, drop or export`},
+		{"dlq list --sequence 7,12-9", `dlq list: invalid value "7,12-9" for flag -sequence: must be sequence numbers and ranges of them, such as 7,9-12, from 0 to 9007199254740991; see: carnation dlq list -h`},
+		{"dlq list --sequence 9007199254740992", `dlq list: invalid value "9007199254740992" for flag -sequence: must be sequence numbers and ranges of them, such as 7,9-12, from 0 to 9007199254740991; see: carnation dlq list -h`},
+		{"dlq list --by error,stack", `dlq list: invalid value "error,stack" for flag -by: must be error, run or age; see: carnation dlq list -h`},
+		{"dlq list --error ", `dlq list: flag needs an argument: -error; see: carnation dlq list -h`},
+		{"dlq list --max 0", `dlq list: invalid value "0" for flag -max: must be an integer from 1 to 120000; see: carnation dlq list -h`},
+		{"dlq list --timeout 12h", "dlq list: --timeout is 12h0m0s: must be at most 11h0m0s, because SQS hides a message for 12 hours at most"},
+		{"dlq show --all --error A", "dlq show: --all selects every dead letter: leave out --error, --sequence, --execution and --message"},
+		{"dlq redrive", "dlq redrive: nothing is selected: use --error, --sequence, --execution, --message or --all"},
+		{"dlq redrive --max 5", "dlq redrive: nothing is selected: use --error, --sequence, --execution, --message or --all"},
+		{"dlq drop --yes", "dlq drop: nothing is selected: use --error, --sequence, --execution, --message or --all"},
+		{"dlq drop --all --file main.go", "dlq drop: main.go exists: must be a new file"},
+		{"dlq drop --all", "dlq drop: there is no terminal to ask whether to drop dead letters: use --yes or set YES=1"},
+		{"dlq export --file main.go", "dlq export: main.go exists: must be a new file"},
 		{"verify --checks insert,x", `verify: invalid value "insert,x" for flag -checks: must be insert, retry, receives, dead-letter, redrive, logs, state-machine-log, actions, alarm, subscription or metrics; see: carnation verify -h`},
 		{"verify --timeout 0s", "verify: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"version --output yaml", `version: invalid value "yaml" for flag -output: must be text or json; see: carnation version -h`},
 		{"version now", `version: unexpected argument "now": only flags are allowed; see: carnation version -h`},
-		{"redrive all", `redrive: unexpected argument "all": only flags are allowed; see: carnation redrive -h`},
+		{"dlq redrive all", `dlq redrive: unexpected argument "all": only flags are allowed; see: carnation dlq redrive -h`},
 		{"cost", "cost: --events is missing: must be an integer from 1 to 10000000, or the name of a file"},
 		{"cost --events 0", "cost: invalid value \"0\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
 		{"cost --events -5", "cost: invalid value \"-5\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
@@ -120,15 +135,24 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, redrive, verify, cost or version\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, dlq, verify, cost or version\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
+	got = carnation(t, nil, "dlq")
+	if want := (result{stderr: dlqUsage + "carnation: dlq: subcommand is missing: must be list, show, redrive, drop or export\n", code: 2}); got != want {
+		t.Errorf("carnation dlq = %+v, want %+v", got, want)
+	}
 }
+
+var dlqFlagNames = []string{"-stack-name", "-error", "-sequence", "-execution", "-message", "-all", "-max", "-timeout", "-output"}
 
 func TestHelpSucceeds(t *testing.T) {
 	for _, args := range []string{"-h", "--help", "help"} {
 		if got, want := carnation(t, nil, args), (result{stdout: usage}); got != want {
 			t.Errorf("carnation %s = %+v, want %+v", args, got, want)
+		}
+		if got, want := carnation(t, nil, "dlq", args), (result{stdout: dlqUsage}); got != want {
+			t.Errorf("carnation dlq %s = %+v, want %+v", args, got, want)
 		}
 	}
 	for _, tc := range []struct {
@@ -138,12 +162,16 @@ func TestHelpSucceeds(t *testing.T) {
 		{"local", localExamples, []string{"-port", "-python", "-env-file", "-until-eof"}},
 		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
-		{"redrive", redriveExamples, []string{"-stack-name", "-timeout", "-output"}},
+		{"dlq list", dlqListExamples, append([]string{"-by"}, dlqFlagNames...)},
+		{"dlq show", dlqShowExamples, append([]string{"-edit"}, dlqFlagNames...)},
+		{"dlq redrive", dlqRedriveExamples, append([]string{"-dry-run"}, dlqFlagNames...)},
+		{"dlq drop", dlqDropExamples, append([]string{"-dry-run", "-yes", "-file"}, dlqFlagNames...)},
+		{"dlq export", dlqExportExamples, append([]string{"-dry-run", "-file"}, dlqFlagNames...)},
 		{"cost", costExamples, []string{"-events", "-record-size", "-format", "-failure-rate", "-mode", "-shard-size", "-child-type", "-retry-every", "-output"}},
 		{"version", versionExamples, []string{"-output"}},
 	} {
 		for _, flag := range []string{"-h", "--help"} {
-			got := carnation(t, nil, tc.command, flag)
+			got := carnation(t, nil, append(strings.Fields(tc.command), flag)...)
 			if got.code != 0 || got.stderr != "" || !strings.HasPrefix(got.stdout, "Usage: carnation "+tc.command+" [flags]\n") || !strings.HasSuffix(got.stdout, tc.examples) {
 				t.Errorf("carnation %s %s = %+v, want usage, flags and examples", tc.command, flag, got)
 			}
@@ -157,13 +185,18 @@ func TestHelpSucceeds(t *testing.T) {
 }
 
 // The examples work up to the first call of AWS.
-func TestExamplesOfRunStatusAndRedriveParse(t *testing.T) {
-	for line := range strings.Lines(runExamples + statusExamples + redriveExamples) {
+func TestExamplesParse(t *testing.T) {
+	for line := range strings.Lines(runExamples + statusExamples + dlqListExamples + dlqShowExamples + dlqRedriveExamples + dlqDropExamples + dlqExportExamples) {
 		words, _, _ := strings.Cut(line, "#")
 		words, _, _ = strings.Cut(words, "&&")
+		words, _, _ = strings.Cut(words, ">")
 		args := strings.Fields(words)[1:]
-		got := carnation(t, nil, args...)
-		if want := "carnation: " + args[0] + ": AWS region is missing: set AWS_REGION, or a region in your profile\n"; got.code != 2 || got.stderr != want {
+		name := args[0]
+		if name == "dlq" {
+			name += " " + args[1]
+		}
+		got := carnation(t, []string{"YES=1"}, args...)
+		if want := "carnation: " + name + ": AWS region is missing: set AWS_REGION, or a region in your profile\n"; got.code != 2 || got.stderr != want {
 			t.Errorf("carnation %v = %+v, want code 2 and %s", args, got, want)
 		}
 	}
@@ -193,7 +226,7 @@ func TestMissingOrIncompleteStack(t *testing.T) {
 			[]string{"stack carnation-devl is CREATE_COMPLETE and has no output DeadLetterQueueUrl: "}},
 	} {
 		defer tc.server.Close()
-		for _, args := range []string{"status", "redrive", "run --start-seq 0 --end-seq 0"} {
+		for _, args := range []string{"status", "dlq list", "dlq redrive --all", "run --start-seq 0 --end-seq 0"} {
 			got := carnation(t, []string{"AWS_REGION=eu-central-2", "AWS_ENDPOINT_URL=" + tc.server.URL}, strings.Fields(args)...)
 			if got.code != 2 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
 				t.Errorf("%s: carnation %s = %+v, want code 2 and one line", tc.name, args, got)

@@ -16,5 +16,6 @@ func printQueues(w io.Writer, q operate.Queues) error {
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false) // of payloads, too
 	return encoder.Encode(value)
 }

@@ -557,16 +557,11 @@ func (p places) expectOperatorAccess(t *testing.T, held map[string][]statement, 
 }
 
 func (p places) operatorNeeds() []need {
-	const (
-		byHand = "docs/operations.md has a command for it"
-		moves  = "SQS moves messages in the permissions of whoever starts it: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html"
-	)
+	const byHand = "docs/operations.md has a command for it"
 	return slices.Concat(p.readerNeeds(), []need{
 		{"FollowRuns", "states:RedriveExecution states:ListMapRuns", p.runs("execution", ":*"), byHand},
 		{"ListShards", "states:ListExecutions", p.runs("mapRun", "/Shard:*"), byHand},
 		{"ReadShards", "states:DescribeExecution states:GetExecutionHistory", p.runs("execution", "/Shard:*"), byHand},
-		{"RedriveDeadLetters", "sqs:ReceiveMessage sqs:DeleteMessage", p.queue("dead-letter"), moves},
-		{"ReturnDeadLetters", "sqs:SendMessage", p.queue("retry"), moves},
 		{"EncryptMessages", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"ReadQueries", "logs:GetQueryResults", "*", byHand},
 	}, needsOn("QueryLogs", "logs:FilterLogEvents logs:StartQuery", byHand, p.logGroups(":*")...))

@@ -443,7 +443,8 @@ func TestOperationsPage(t *testing.T) {
 	printed := s.run(t, "bash", "-euo", "pipefail", "-c", script.String())
 	expectInOrder(t, printed,
 		aws.ToString(stopped.Error), aws.ToString(stopped.Error), // of the execution, then in its history
-		`\"sequence_no\":3000`, `"SimulatedFailure"`, *last.ExecutionArn,
+		"SimulatedFailure", " 3 ", "3000-3002", // of dlq list
+		`"error":"SimulatedFailure","execution_arn":"`+*last.ExecutionArn+`"`,
 		"3 messages moved to the retry queue\nretry queue: 3 waiting, 0 in flight; dead-letter queue: 0\n",
 		"3 claimed events, 3 inserted, 0 failed", "retry queue: 0 waiting")
 	expectEventsFailed(t, s.wait(t, *stopped.ExecutionArn))
@@ -463,9 +464,9 @@ func TestOperationsPage(t *testing.T) {
 		t.Errorf("event 3001 has the rows %+v, want one that was inserted at retry 1", got)
 	}
 
-	const none = "{\n  \"moved\": 0,\n  \"queues\": {\n    \"retry_queue\": 0,\n    \"in_flight\": 0,\n    \"dead_letter_queue\": 0\n  }\n}"
-	out := s.command(nil, carnation, "redrive", "--output", "json")
+	const none = "{\n  \"matched\": 0,\n  \"moved\": 0,\n  \"queues\": {\n    \"retry_queue\": 0,\n    \"in_flight\": 0,\n    \"dead_letter_queue\": 0\n  }\n}"
+	out := s.command(nil, carnation, "dlq", "redrive", "--all", "--output", "json")
 	if strings.TrimSpace(out.stdout) != none || out.code != 0 || out.stderr != "" {
-		t.Errorf("redrive of an empty queue says %s, want %s and nothing else", out, none)
+		t.Errorf("dlq redrive --all of an empty queue says %s, want %s and nothing else", out, none)
 	}
 }

@@ -46,7 +46,7 @@ func TestVerify(t *testing.T) {
 				}
 				status := v.statusDuringARun(t)
 				v.run(t, carnation, "run", "--start-seq", "0", "--end-seq", "0")
-				v.run(t, carnation, "redrive")
+				v.handleDeadLetters(t)
 				operate := users.next()
 				mu.Lock()
 				maps.Copy(reading, status)

@@ -255,7 +255,7 @@ func (v *verifier) deadLetter(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the dead letter has the attribute %s %q, want %q; its event was new in %s", name, got, want, nameOf(arn))
 		}
 	}
-	moved, err := v.stack.Redrive(ctx, func(now operate.Move) {
+	moved, err := v.stack.RedriveAll(ctx, func(now operate.Move) {
 		v.progress(fmt.Sprintf("%d of about %d dead letters moved", now.Moved, now.ToMove))
 	})
 	if err != nil {

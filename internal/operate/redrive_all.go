@@ -23,10 +23,10 @@ type Move struct {
 	ToMove int // 0 until SQS has counted
 }
 
-// Redrive moves the messages of the dead-letter queue to the retry queue, and returns the number of messages moved. SQS does
-// this in a message move task, which Redrive follows to its end. SQS allows one task at a time: if one is already running,
-// Redrive follows that one. It calls report about twice a second. If ctx ends, the task continues.
-func (s *Stack) Redrive(ctx context.Context, report func(Move)) (int, error) {
+// RedriveAll moves the messages of the dead-letter queue to the retry queue, and returns the number of messages moved. SQS does
+// this in a message move task, which RedriveAll follows to its end. SQS allows one task at a time: if one is already running,
+// RedriveAll follows that one. It calls report about twice a second. If ctx ends, the task continues.
+func (s *Stack) RedriveAll(ctx context.Context, report func(Move)) (int, error) {
 	var from, to string
 	var group errgroup.Group
 	group.Go(func() (err error) { from, err = s.queueARN(ctx, s.DeadLetterQueueURL); return err })

@@ -43,7 +43,7 @@ func (f *fakeAWS) moving(tasks ...moveTask) {
 	}
 }
 
-func TestRedriveFollowsAMoveToItsEnd(t *testing.T) {
+func TestRedriveAllFollowsAMoveToItsEnd(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		tasks  []moveTask
@@ -61,9 +61,9 @@ func TestRedriveFollowsAMoveToItsEnd(t *testing.T) {
 				f, s := newFakeAWS(t)
 				f.moving(tc.tasks...)
 				var got []Move
-				moved, err := s.Redrive(t.Context(), func(m Move) { got = append(got, m) })
+				moved, err := s.RedriveAll(t.Context(), func(m Move) { got = append(got, m) })
 				if moved != 30 || err != nil {
-					t.Errorf("Redrive() = %d, %v, want 30", moved, err)
+					t.Errorf("RedriveAll() = %d, %v, want 30", moved, err)
 				}
 				if !reflect.DeepEqual(got, tc.want) {
 					t.Errorf("reported %v, want %v", got, tc.want)
@@ -76,7 +76,7 @@ func TestRedriveFollowsAMoveToItsEnd(t *testing.T) {
 	}
 }
 
-func TestRedriveSaysWhyAMoveFailed(t *testing.T) {
+func TestRedriveAllSaysWhyAMoveFailed(t *testing.T) {
 	failed := task("FAILED", 2, 10, 30)
 	failed["FailureReason"] = "CouldNotDetermineMessageSource"
 	refused := func(f *fakeAWS, operation string) {
@@ -99,13 +99,13 @@ func TestRedriveSaysWhyAMoveFailed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, s := newFakeAWS(t)
 				tc.setUp(f)
-				moved, err := s.Redrive(t.Context(), func(Move) {})
+				moved, err := s.RedriveAll(t.Context(), func(Move) {})
 				if moved != tc.moved {
-					t.Errorf("Redrive() = %d, want %d", moved, tc.moved)
+					t.Errorf("RedriveAll() = %d, want %d", moved, tc.moved)
 				}
 				for _, want := range tc.want {
 					if !strings.Contains(fmt.Sprint(err), want) {
-						t.Errorf("Redrive() error = %v, want %s", err, want)
+						t.Errorf("RedriveAll() error = %v, want %s", err, want)
 					}
 				}
 			})
@@ -113,18 +113,18 @@ func TestRedriveSaysWhyAMoveFailed(t *testing.T) {
 	}
 }
 
-func TestRedriveThatIsNotFollowedToTheEndSaysThatItGoesOn(t *testing.T) {
+func TestRedriveAllThatIsNotFollowedToTheEndSaysThatItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newFakeAWS(t)
 		f.moving(nil, task("RUNNING", 2, 10, 30))
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("--timeout of 1m0s is over"))
 		defer cancel()
-		moved, err := s.Redrive(ctx, func(Move) {})
+		moved, err := s.RedriveAll(ctx, func(Move) {})
 		if moved != 10 {
-			t.Errorf("Redrive() = %d, want the 10 that are moved by now", moved)
+			t.Errorf("RedriveAll() = %d, want the 10 that are moved by now", moved)
 		}
 		if want := "stopped following the move, which continues: --timeout of 1m0s is over"; fmt.Sprint(err) != want {
-			t.Errorf("Redrive() error = %v, want %s", err, want)
+			t.Errorf("RedriveAll() error = %v, want %s", err, want)
 		}
 		if n := f.count("ListMessageMoveTasks"); n < 100 || n > 130 {
 			t.Errorf("%d looks at it in a minute, want about two a second", n)
