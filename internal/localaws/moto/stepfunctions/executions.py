@@ -24,6 +24,7 @@ from moto.stepfunctions.parser.asl.eval.event import event_manager
 from moto.stepfunctions.parser.backend import execution as engine_execution
 from moto.stepfunctions.parser.backend import execution_worker
 
+from stepfunctions.archive import fill_archive, keep
 from stepfunctions.execution_log import write_line
 from stepfunctions.history import EXECUTION_DATA, now, page
 from patching import take_over
@@ -108,17 +109,19 @@ def end_execution(
         execution.output, execution.error, execution.cause = output, error, cause
         execution.stop_date = now()
         execution.exec_status = status
-    if execution.on_end:
-        execution.on_end(execution)
     if status == ExecutionStatus.SUCCEEDED:
         execution.journey.end()
-        if execution.map_run is not None and execution.map_run.express:
-            forget_history(execution)
+        if execution.map_run is not None:
+            archive_child(execution)
+    if execution.on_end:
+        execution.on_end(execution)
 
 
-def forget_history(execution: Execution) -> None:
-    """AWS keeps no history of an Express child. Here, those of a million records would take gigabytes. A child that failed keeps it."""
-    execution.exec_worker, execution.input_data = types.SimpleNamespace(env=None), None
+def archive_child(execution: Execution) -> None:
+    """Takes from memory what only a redrive would need. AWS keeps no history of an Express child."""
+    events = [] if execution.map_run.express else execution.exec_worker.env.event_manager._history_event_list
+    keep(execution, events)
+    execution.exec_worker = types.SimpleNamespace(env=None)
 
 
 def run_execution(self: ExecutionWorker) -> None:
@@ -238,6 +241,7 @@ def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
 
 
 def fill_executions() -> None:
+    fill_archive()
     backend = engine_models.StepFunctionsParserBackend
     backend.start_execution, backend.delete_state_machine = start_execution, delete_state_machine
     backend._get_executions = running_executions

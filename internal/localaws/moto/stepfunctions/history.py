@@ -15,6 +15,8 @@ from moto.stepfunctions.exceptions import InvalidToken, ValidationException
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.eval.event import event_manager
 
+from stepfunctions.archive import history
+
 if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext, EventManager
     from moto.stepfunctions.responses import StepFunctionResponse
@@ -89,7 +91,7 @@ def without_data(event: dict[str, Any]) -> dict[str, Any]:
 def get_execution_history(self: StepFunctionResponse) -> str:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     env = execution.exec_worker.env
-    events = list(env.event_manager._history_event_list) if env is not None else []
+    events = list(env.event_manager._history_event_list) if env is not None else history(execution)
     if self._get_bool_param("reverseOrder", False):
         events.reverse()
     events, token = page(self, events)
