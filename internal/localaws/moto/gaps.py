@@ -10,7 +10,7 @@ from cloudformation import api
 from cloudwatch import alarms, metrics
 from dynamodb import scan, update_item, values
 from logs import events
-from s3 import bucket_policies, checksums, uploads
+from s3 import bucket_policies, checksums, large_objects, uploads
 from scheduler import schedules
 from sns import subscriptions
 from sqs import message_move_tasks, messages, queues
@@ -37,6 +37,7 @@ def fill_gaps() -> None:
     bucket_policies.fill_bucket_policies()
     uploads.fill_uploads()
     checksums.fill_checksums()
+    large_objects.fill_large_objects()
     schedules.fill_schedules()
     engine.fill_engine()
     jsonpath.fill_jsonpath()

@@ -22,6 +22,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from awslambda.functions import CODE_PATH, function_code
 from cloudwatch import cbor
 from dynamodb.update_item import TARGET, answer_update
+from s3 import large_objects
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
@@ -61,6 +62,8 @@ class Handler(WSGIRequestHandler):
             elif body is None:
                 body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
+            if self.send_large_object(environ):
+                return
             answer = answer_in_its_protocol(self.server.app, environ, body)
         status, headers, answer = answer
         code, _, reason = status.partition(" ")
@@ -76,6 +79,27 @@ class Handler(WSGIRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer)
         self.wfile.flush()
+
+
+    def send_large_object(self, environ: dict[str, Any]) -> bool:
+        """Answers a request for a large object piece by piece. Returns whether it was one."""
+        key = large_objects.large_object(environ)
+        head = key and large_objects.answer_head(self.server.app, environ, answer_to, key)
+        if not head:
+            return False
+        status, headers, begin, end = head
+        code, _, reason = status.partition(" ")
+        self.send_response_only(int(code), reason)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            for piece in large_objects.pieces(key, begin, end):
+                self.wfile.write(piece)
+            self.wfile.flush()
+        except OSError:
+            self.close_connection = True  # the client has read enough
+        return True
 
 
 def answer_in_its_protocol(
