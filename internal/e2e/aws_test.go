@@ -2,30 +2,26 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // The tests start hundreds of aws commands, and each would spend a second of processor time on loading its own code. So a few
 // processes load the installed aws, and each runs one command after the other: testdata/aws_server.py. On PATH there is instead of aws
-// a link to this test binary, which passes its arguments, environment and files on to one of them.
+// the program of testdata/aws, which passes its arguments, environment and files on to one of them.
 
 // awsSocket is the environment variable that names the socket of the processes.
 const awsSocket = "CARNATION_E2E_AWS_SOCKET"
 
 // awsServer is the processes that run the aws commands. Its zero value is that none runs, and aws is the installed one.
 type awsServer struct {
-	dir     string    // has the link and the socket
+	dir     string    // has the program and the socket
 	process *exec.Cmd // their parent
 	input   io.Closer // of the parent, which ends when it closes, even if the tests are killed
 }
@@ -51,17 +47,15 @@ func startAWSServer(installed string) (awsServer, error) {
 	if err != nil {
 		return s, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return s, err
-	}
-	if err := os.Symlink(self, dir+"/aws"); err != nil {
-		return s, err
-	}
 	if err := process.Start(); err != nil {
 		return s, err
 	}
 	s.process = process
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", dir+"/aws", "./testdata/aws")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return s, fmt.Errorf("%v: %w\n%s", build.Args, err, out)
+	}
 	if _, err := bufio.NewReader(ready).ReadString('\n'); err != nil {
 		return s, fmt.Errorf("load aws: %w", err)
 	}
@@ -98,39 +92,4 @@ func (s awsServer) stop() error {
 		_ = s.process.Wait() // it kills its group, and itself
 	}
 	return os.RemoveAll(s.dir)
-}
-
-// forwardAWS has one of the processes run an aws command for this one, and returns its exit code.
-func forwardAWS(arguments []string) (int, error) {
-	connection, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: os.Getenv(awsSocket), Net: "unix"})
-	if err != nil {
-		return 0, err
-	}
-	defer connection.Close()
-	folder, err := os.Getwd()
-	if err != nil {
-		return 0, err
-	}
-	environment := map[string]string{}
-	for _, entry := range os.Environ() {
-		name, value, _ := strings.Cut(entry, "=")
-		environment[name] = value
-	}
-	request, err := json.Marshal(map[string]any{"arguments": arguments, "environment": environment, "folder": folder})
-	if err != nil {
-		return 0, err
-	}
-	message := append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)
-	sent, _, err := connection.WriteMsgUnix(message, syscall.UnixRights(0, 1, 2), nil)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := connection.Write(message[sent:]); err != nil {
-		return 0, err
-	}
-	var code [1]byte
-	if _, err := connection.Read(code[:]); err != nil {
-		return 0, fmt.Errorf("aws ended early: %w", err)
-	}
-	return int(code[0]), nil
 }

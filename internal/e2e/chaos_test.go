@@ -455,9 +455,9 @@ func (p *player) runPlanned(ctx context.Context, planned plannedRun) (string, er
 	return arn, p.waitForEnd(ctx, arn)
 }
 
-// wait waits for an execution to end.
+// wait waits for an execution to end. It asks often at first, and then twice a second.
 func (p *player) waitForEnd(ctx context.Context, arn string) error {
-	for {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		out, err := p.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
 		if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
 			return err

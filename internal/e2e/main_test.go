@@ -81,14 +81,6 @@ func absolute(path string) string {
 }
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "aws" {
-		code, err := forwardAWS(os.Args[1:])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "e2e: aws:", err)
-			code = 255
-		}
-		os.Exit(code)
-	}
 	flag.Parse()
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -435,6 +427,9 @@ func (c *cloud) command(extra []string, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	if args[0] == "aws" && awsCommands.process != nil { // exec looks on the PATH of this process, not on that of the command
+		cmd = exec.CommandContext(ctx, filepath.Join(awsCommands.dir, "aws"), args[1:]...)
+	}
 	cmd.Dir = root
 	cmd.Env = c.environment(extra...)
 	var stdout, stderr bytes.Buffer

@@ -86,6 +86,7 @@ def fill_engine() -> None:
     parse = AmazonStateLanguageParser.parse
     IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
+    @functools.lru_cache(maxsize=20)  # takes 50 ms; errors are not kept
     def validate_definition(definition: str) -> None:
         check_definition(definition)
         try:
