@@ -14,7 +14,8 @@
 #   ENVIRONMENT     template parameter Environment: devl if not set, test or prod; make prerequisites makes a key and a bucket
 #                   for this environment alone if it is set, and for all if not
 #   EMAIL           template parameter SNSSubscriptionEmail: the address that gets the alarms
-#   PARAMETERS      "Key=Value Key=Value": any other template parameters
+#   PARAMETERS      "Key=Value Key=Value": any other template parameters; a value can have spaces within parentheses, as in
+#                   PARAMETERS="RetrySchedule=rate(1 hour)"
 #   STACK_NAME      PROJECT-ENVIRONMENT if not set
 #   PREFIX          folder in the bucket, carnation if not set
 #   ARCH            arm64 or x86_64; if not set, arm64 on AWS, and the architecture of this machine on local AWS

@@ -27,6 +27,7 @@ const (
 	table         = "nested-stacks/dynamodb-stack.yaml"
 	queues        = "nested-stacks/sqs-stack.yaml"
 	topic         = "nested-stacks/sns-stack.yaml"
+	schedule      = "nested-stacks/schedule-stack.yaml"
 	access        = "carnation-access-stack.yaml"
 )
 
@@ -250,6 +251,7 @@ var encryption = map[string]struct {
 		map[string]string{"EncryptionConfiguration.Type": "CUSTOMER_MANAGED_KMS_KEY"}},
 	"AWS::S3::Bucket": {[][]string{{"BucketEncryption", "ServerSideEncryptionConfiguration", "0", "ServerSideEncryptionByDefault", "KMSMasterKeyID"}},
 		map[string]string{"BucketEncryption.ServerSideEncryptionConfiguration.0.ServerSideEncryptionByDefault.SSEAlgorithm": "aws:kms"}},
+	"AWS::Scheduler::Schedule": {keys: [][]string{{"KmsKeyArn"}}}, "AWS::Scheduler::ScheduleGroup": {},
 	"AWS::CloudFormation::Stack": {}, "AWS::CloudWatch::Alarm": {}, "AWS::CloudWatch::Dashboard": {}, "AWS::IAM::ManagedPolicy": {}, "AWS::IAM::Role": {}, "AWS::KMS::Alias": {},
 	"AWS::KMS::Key": {}, "AWS::Lambda::Alias": {}, "AWS::Lambda::Version": {}, "AWS::S3::BucketPolicy": {}, "AWS::SNS::Subscription": {}, "AWS::SNS::TopicPolicy": {}, "AWS::SQS::QueuePolicy": {},
 }
@@ -430,8 +432,9 @@ func described(ts templates, complain report) {
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+// https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
 var longest = map[string]int{"RoleName": 64, "ManagedPolicyName": 128, "FunctionName": 64, "QueueName": 80, "TopicName": 256, "TableName": 255, "AlarmName": 255,
-	"AlarmDescription": 1024, "DashboardName": 255, "StateMachineName": 80, "LogGroupName": 512}
+	"AlarmDescription": 1024, "DashboardName": 255, "StateMachineName": 80, "LogGroupName": 512, "Name": 64}
 
 func named(ts templates, complain report) {
 	longestOf := func(values []any) (longest string) {
@@ -463,7 +466,7 @@ func named(ts templates, complain report) {
 			name, isText := value.(string)
 			limit, limited := longest[property]
 			if !limited || !isText || r.kind == "AWS::CloudFormation::Stack" {
-				if strings.HasSuffix(property, "Name") && isText && r.kind != "AWS::KMS::Alias" && property != "MetricName" {
+				if strings.HasSuffix(property, "Name") && isText && r.kind != "AWS::KMS::Alias" && property != "MetricName" && property != "GroupName" {
 					complain("%s: add how long the %s can be", r, property)
 				}
 				continue
@@ -587,8 +590,8 @@ func plainStatements(ts templates, complain report) {
 
 func noOtherPolicies(ts templates, complain report) {
 	want := []string{roles + ": GenerateDataRole", roles + ": InsertDataRole", roles + ": PlanShardsRole", roles + ": StateMachineRole",
-		topic + ": TopicPolicy", queues + ": DeadLetterQueuePolicy", queues + ": RetryQueuePolicy", prerequisites + ": BucketPolicy"}
-	for _, policy := range []string{"Prerequisites", "Deploy", "DeployResources", "Reader", "Operator", "Verifier"} {
+		schedule + ": Role", topic + ": TopicPolicy", queues + ": DeadLetterQueuePolicy", queues + ": RetryQueuePolicy", prerequisites + ": BucketPolicy"}
+	for _, policy := range []string{"Prerequisites", "Deploy", "DeployResources", "DeploySchedule", "Reader", "Operator", "Verifier"} {
 		want = append(want, access+": "+policy+"Policy")
 	}
 	var got []string
@@ -606,7 +609,8 @@ func noOtherPolicies(ts templates, complain report) {
 
 // Service principals are the same in every partition, except that of CloudWatch Logs.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-services
-var principals = []string{"cloudformation.amazonaws.com", "cloudwatch.amazonaws.com", "delivery.logs.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"}
+var principals = []string{"cloudformation.amazonaws.com", "cloudwatch.amazonaws.com", "delivery.logs.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com",
+	"states.amazonaws.com"}
 
 var (
 	partitionName = regexp.MustCompile(`\barn:aws\b`)
@@ -639,6 +643,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"encrypted", root, "KmsKeyId: !Ref KmsMasterKeyId", "KmsKeyId: !Ref AWS::NoValue", "EncryptionConfiguration.KmsKeyId"},
 		{"encrypted", root, "KmsMasterKeyId: !Ref KmsMasterKeyId", "KmsMasterKeyId: alias/aws/sqs", "DynamoDBStack: KmsMasterKeyId"},
 		{"encrypted", topic, "Type: AWS::SNS::Topic\n", "Type: AWS::Kinesis::Stream\n", "add how it is encrypted"},
+		{"encrypted", schedule, "      KmsKeyArn: !Ref KmsKeyArn\n", "", `Schedule: KmsKeyArn is "", want the key`},
 		{"encrypted", prerequisites, "SSEAlgorithm: aws:kms", "SSEAlgorithm: AES256", "SSEAlgorithm"},
 		{"log groups", function, "      RetentionInDays: !Ref LogRetentionDays\n", "", "RetentionInDays"},
 		{"log groups", function, "LogGroup: !Ref LogGroup", "LogGroup: /aws/lambda/x", "want !Ref LogGroup"},
@@ -667,6 +672,7 @@ func TestEachRuleNoticesWhatBreaksIt(t *testing.T) {
 		{"names fit", queues, "QueueName: !Sub ${ProjectName}-retry-queue-", "QueueName: !Sub ${ProjectName}-a-queue-with-a-name-that-is-far-too-long-for-it-", "can have 80"},
 		{"names fit", topic, "TopicName: !Sub ${ProjectName}-alarms-${Environment}-${AWS::Region}", "TopicName: alarms", "want <project>-<part>"},
 		{"names fit", root, "Name: insert-data", "Name: insert-all-of-the-data-that-there-is", "FunctionName has up to"},
+		{"names fit", schedule, "Name: !Sub ${ProjectName}-retries-", "Name: !Sub ${ProjectName}-retries-of-failed-events-", "can have 64"},
 		{"time enough", root, "MaxValue: 1123200", "MaxValue: 1209600", "DeadLetterQueue keeps messages"},
 		{"time enough", dashboard, "(1209600 - ", "(1036800 - ", "but the dead-letter queue keeps messages for 1209600 seconds"},
 		{"publishes", function, "${Timeout} ${FailureInjection}", "${FailureInjection}", "Function uses Timeout, which is not in the description"},

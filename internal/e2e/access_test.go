@@ -389,6 +389,8 @@ func (p places) stackNeeds(t *testing.T) []need {
 	t.Helper()
 	function := p.arn("lambda", "function:"+p.named("*"))
 	topic, alarms := p.arn("sns", p.named("alarms")), p.arn("cloudwatch", "alarm:"+p.named("*"))
+	schedules := []string{p.arn("scheduler", "schedule-group/"+p.named("schedules")), p.arn("scheduler", "schedule/"+p.named("schedules")+"/*")}
+	code := []string{"arn:aws:s3:::" + p.bucket + "/carnation/cft-*", "arn:aws:s3:::" + p.bucket + "/carnation/code/*"}
 	where := map[string]allowedAt{
 		"AWS::CloudFormation::Stack":       {"NestedStacks", []string{p.stack(p.project + "-" + p.environment + "-*")}},
 		"AWS::CloudWatch::Alarm":           {"Alarms", []string{alarms}},
@@ -399,6 +401,8 @@ func (p places) stackNeeds(t *testing.T) []need {
 		"AWS::Lambda::Function":            {"Functions", []string{function, function + ":*"}},
 		"AWS::Lambda::Version":             {"Functions", []string{function, function + ":*"}},
 		"AWS::Logs::LogGroup":              {"LogGroups", slices.Concat(p.logGroups(""), p.logGroups(":*"))},
+		"AWS::Scheduler::Schedule":         {"Schedule", schedules},
+		"AWS::Scheduler::ScheduleGroup":    {"Schedule", schedules},
 		"AWS::SNS::Subscription":           {"Topic", []string{topic}},
 		"AWS::SNS::Topic":                  {"Topic", []string{topic}},
 		"AWS::SNS::TopicPolicy":            {"Topic", []string{topic}},
@@ -409,13 +413,15 @@ func (p places) stackNeeds(t *testing.T) []need {
 	// Actions that are allowed elsewhere.
 	elsewhere := map[string]allowedAt{
 		"iam:PassRole":                  {"PassRoles", []string{p.roles()}},
-		"s3:GetObject":                  {"TemplatesAndCode", []string{"arn:aws:s3:::" + p.bucket + "/carnation/*"}},
+		"s3:GetObject":                  {"TemplatesAndCode", code},
 		"logs:DescribeLogGroups":        {"FindLogGroups", []string{"*"}},
 		"logs:DescribeResourcePolicies": {"FindLogGroups", []string{"*"}},
 		"cloudwatch:DescribeAlarms":     {"FindAlarms", []string{p.arn("cloudwatch", "alarm:*")}},
 		"sns:GetSubscriptionAttributes": {"Subscription", []string{"*"}},
 		"sns:SetSubscriptionAttributes": {"Subscription", []string{"*"}},
 		"sns:Unsubscribe":               {"Subscription", []string{"*"}},
+
+		"AWS::Scheduler::Schedule iam:PassRole": {"PassScheduleRole", []string{"arn:aws:iam::123456789012:role/" + p.named("schedule-role")}},
 
 		"iam:DeleteRolePermissionsBoundary": {"RemoveBoundaries", []string{p.roles()}},
 	}
@@ -493,7 +499,7 @@ var resourceType = regexp.MustCompile(`(?m)^    Type: (AWS::\w+::\w+)$`)
 func stackTypes(t *testing.T) map[string]bool {
 	t.Helper()
 	return resourceTypes(t, "carnation-root", "nested-stacks/cloudwatch", "nested-stacks/dynamodb", "nested-stacks/iam-role", "nested-stacks/lambda-function",
-		"nested-stacks/sns", "nested-stacks/sqs")
+		"nested-stacks/schedule", "nested-stacks/sns", "nested-stacks/sqs")
 }
 
 // resourceTypes are the resource types of templates.
@@ -552,16 +558,21 @@ func (p places) readerConditions() map[string]string {
 func (p places) expectOperatorAccess(t *testing.T, held map[string][]statement, calls map[use]bool) {
 	t.Helper()
 	conditions := p.readerConditions()
-	conditions["EncryptMessages"] = viaServices("sqs")
+	conditions["EncryptMessages"], conditions["EncryptEvents"] = viaServices("sqs"), viaServices("s3")
 	expectAccess(t, "operator", p.policies(held, "reader", "operator"), calls, p.operatorNeeds(), conditions)
 }
 
 func (p places) operatorNeeds() []need {
-	const byHand = "docs/operations.md has a command for it"
+	const (
+		byHand  = "docs/operations.md has a command for it"
+		uploads = "carnation run --events uploads a large file, unless it is there"
+	)
 	return slices.Concat(p.readerNeeds(), []need{
 		{"FollowRuns", "states:RedriveExecution states:ListMapRuns", p.runs("execution", ":*"), byHand},
 		{"ListShards", "states:ListExecutions", p.runs("mapRun", "/Shard:*"), byHand},
 		{"ReadShards", "states:DescribeExecution states:GetExecutionHistory", p.runs("execution", "/Shard:*"), byHand},
+		{"UploadEvents", "s3:PutObject s3:GetObject s3:AbortMultipartUpload", "arn:aws:s3:::" + p.bucket + "/carnation/events/*", uploads},
+		{"EncryptEvents", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"EncryptMessages", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"ReadQueries", "logs:GetQueryResults", "*", byHand},
 	}, needsOn("QueryLogs", "logs:FilterLogEvents logs:StartQuery", byHand, p.logGroups(":*")...))
@@ -570,7 +581,7 @@ func (p places) operatorNeeds() []need {
 func (p places) expectVerifierAccess(t *testing.T, held map[string][]statement, calls map[use]bool) {
 	t.Helper()
 	conditions := p.readerConditions()
-	conditions["EncryptMessages"] = viaServices("sqs")
+	conditions["EncryptMessages"], conditions["EncryptEvents"] = viaServices("sqs"), viaServices("s3")
 	needs := append(p.operatorNeeds(),
 		need{"Metrics", "cloudwatch:GetMetricStatistics", "*", "local AWS does not turn log lines into metrics"},
 		need{"TakeMessages", "sqs:DeleteMessage", p.queue("retry"), "only after an interruption or a check that did not hold are there messages to delete"})
@@ -591,14 +602,18 @@ func (p places) expectDeployerAccess(t *testing.T, held map[string][]statement, 
 		{"EncryptTemplatesAndCode", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"EncryptTableAndFunctions", "kms:GenerateDataKeyWithoutPlaintext kms:ReEncryptFrom kms:ReEncryptTo", p.kms(), noService +
 			": https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html"},
+		{"EncryptSchedule", "kms:Decrypt kms:DescribeKey kms:GenerateDataKey", p.kms(), noService +
+			": https://docs.aws.amazon.com/scheduler/latest/UserGuide/encryption-rest.html"},
 		{"LookForEvents", "dynamodb:Scan", p.table(), afterAll},
 	}, needsOn("Prerequisites", "cloudformation:DescribeStacks", "with a stack of prerequisites for all environments, or for this one",
 		p.stack(p.project+"-prerequisites"), p.stack(p.project+"-prerequisites-"+p.environment)),
 		needsOn("Queues", "sqs:GetQueueUrl sqs:GetQueueAttributes sqs:DeleteQueue", afterAll, p.queue("retry"), p.queue("dead-letter")))
-	expectAccess(t, "deployer", p.policies(held, "deploy", "deploy-resources"), calls, needs, map[string]string{
+	expectAccess(t, "deployer", p.policies(held, "deploy", "deploy-resources", "deploy-schedule"), calls, needs, map[string]string{
 		"EncryptTemplatesAndCode":  viaServices("s3"),
 		"LookForEvents":            equals("dynamodb:Select", "COUNT"),
 		"PassRoles":                equals("iam:PassedToService", "lambda.amazonaws.com", "states.amazonaws.com"),
+		"PassScheduleRole":         equals("iam:PassedToService", "scheduler.amazonaws.com"),
+		"EncryptSchedule":          viaServices("scheduler"),
 		"EncryptTableAndFunctions": viaServices("dynamodb", "lambda"),
 		"EncryptStateMachine":      equals("kms:EncryptionContext:aws:states:stateMachineArn", p.machine()),
 	})
@@ -611,7 +626,7 @@ func (p places) expectOptions(t *testing.T, c *cloud) {
 	held := c.accessPolicies(t, "ProjectName="+p.project, "Environment="+p.environment, "BucketName="+p.bucket, "KmsKeyId="+p.key,
 		"PermissionsBoundaryArn="+boundary, "ServiceRoleArn="+role, "IamPath=/team/")
 	found := map[string]bool{}
-	for _, s := range p.policies(held, "prerequisites", "deploy", "deploy-resources") {
+	for _, s := range p.policies(held, "prerequisites", "deploy", "deploy-resources", "deploy-schedule") {
 		found[s.Sid] = true
 		switch s.Sid {
 		case "RolesWithinBoundary":
@@ -624,7 +639,8 @@ func (p places) expectOptions(t *testing.T, c *cloud) {
 			}
 		}
 		for _, resource := range s.Resource {
-			if strings.HasPrefix(resource, "arn:aws:iam:") && resource != role && resource != "arn:aws:iam::123456789012:role/team/"+p.named("*-role") {
+			name, inPath := strings.CutPrefix(resource, "arn:aws:iam::123456789012:role/team/")
+			if strings.HasPrefix(resource, "arn:aws:iam:") && resource != role && (!inPath || name != p.named("*-role") && name != p.named("schedule-role")) {
 				t.Errorf("with a path, %s is on %s", s.Sid, resource)
 			}
 		}
@@ -637,7 +653,7 @@ func (p places) expectOptions(t *testing.T, c *cloud) {
 		t.Errorf("without a bucket and a key there are the policies %v", names)
 	}
 	prod := c.accessPolicies(t, "ProjectName="+p.project, "Environment=prod", "BucketName="+p.bucket, "KmsKeyId="+p.key)
-	if len(prod) != 5 || prod[p.project+"-verifier-prod-"+localaws.Region] != nil {
-		t.Errorf("in prod there are the policies %v, want five and none for verify", slices.Sorted(maps.Keys(prod)))
+	if len(prod) != 6 || prod[p.project+"-verifier-prod-"+localaws.Region] != nil {
+		t.Errorf("in prod there are the policies %v, want six and none for verify", slices.Sorted(maps.Keys(prod)))
 	}
 }

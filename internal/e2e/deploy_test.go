@@ -230,6 +230,8 @@ func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 		"FunctionsDecryptTheirEnvironment": account + `kms:Decrypt {"ArnLike":{"kms:EncryptionContext:aws:lambda:FunctionArn":["arn:aws:lambda:` + region + `:123456789012:function:carnation-*-test-*"]}}`,
 		"StateMachinesUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
 			`{"ArnLike":{"kms:EncryptionContext:aws:states:stateMachineArn":["arn:aws:states:` + region + `:123456789012:stateMachine:carnation-*-test-*"]}}`,
+		"SchedulesUseIt": account + `kms:Decrypt kms:GenerateDataKey ` +
+			`{"ArnLike":{"kms:EncryptionContext:aws:scheduler:schedule:arn":["arn:aws:scheduler:` + region + `:123456789012:schedule/carnation-*-test-*"]}}`,
 		"StateMachinesEncryptTheirLogs": account + `kms:GenerateDataKey {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,
 		"StateMachineLogsAreDelivered": service("delivery.logs.amazonaws.com") +
 			`kms:Decrypt {"StringEquals":{"kms:EncryptionContext:SourceArn":[` + logs + `*"]}}`,

@@ -287,6 +287,7 @@ func (a audited) everyPath(t *testing.T) {
 
 // everyDistributedPath is everyPath in the distributed mode.
 func (a audited) everyDistributedPath(t *testing.T) {
+	expectStatus(t, a.scheduled(t, "rate(1 hour)"), sfntypes.ExecutionStatusSucceeded)
 	a.expectRun(t, `{"start_seq":8000,"end_seq":8005}`, sfntypes.ExecutionStatusSucceeded)
 	a.expectRun(t, `{"start_seq":8005,"end_seq":8020,"failure_rate":1}`, sfntypes.ExecutionStatusFailed) // all are parked
 
@@ -449,6 +450,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		logs     = "Lambda writes the output of a function as the function's role; here the endpoint does"
 		traces   = "Lambda and Step Functions send traces as the role; local AWS has no X-Ray"
 		runs     = "Step Functions itself starts, follows and redrives the children of a Map Run, as the role"
+		input    = "EventBridge Scheduler decrypts the input as the schedule's role; local AWS does not encrypt it"
 		delivers = "Step Functions sets up the delivery of its log as the role; local AWS has no log delivery"
 	)
 	key := a.resourceARN("kms", "key/"+a.keyID)
@@ -497,6 +499,8 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	}
 	if a.isDistributed {
 		needs = append(needs,
+			need{"schedule", "DecryptInput", "kms:Decrypt", key, context("aws:scheduler:schedule:arn",
+				a.resourceARN("scheduler", "schedule/carnation-schedules-devl-"+localaws.Region+"/carnation-retries-devl-"+localaws.Region)), input},
 			need{"insert-data", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, messages, encrypts},
 			need{"plan-shards", "ReadEnvironment", "kms:Decrypt", key, environmentOf("plan-shards"), starts},
 			need{"plan-shards", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("plan-shards"), "null", logs},
@@ -530,6 +534,8 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 	expect("trust in "+a.roleName("insert-data"), assumedBy("lambda.amazonaws.com", ""))
 	if a.isDistributed {
 		expect("trust in "+a.roleName("plan-shards"), assumedBy("lambda.amazonaws.com", ""))
+		expect("trust in "+a.roleName("schedule"), assumedBy("scheduler.amazonaws.com",
+			from(a.resourceARN("scheduler", "schedule-group/carnation-schedules-devl-"+localaws.Region))))
 	}
 	expect("trust in "+a.roleName("state-machine"), assumedBy("states.amazonaws.com", from(machine...)))
 	expect("RetryQueueUrl", overTLSOnly(a.queueARN("RetryQueueUrl"), `"sqs:*"`))

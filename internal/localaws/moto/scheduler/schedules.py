@@ -153,8 +153,9 @@ def timing(schedule: Schedule) -> tuple[Any, ...]:
 def begin(schedule: Schedule) -> None:
     """Starts the time of a new schedule, or of one whose timing has changed."""
     global running
-    schedule.begin = clock() if schedule.start_date is None else schedule.start_date
-    schedule.due = next_time(schedule, clock())
+    now = clock()  # once, or a schedule would not be due at its own beginning
+    schedule.begin = now if schedule.start_date is None else schedule.start_date
+    schedule.due = next_time(schedule, now)
     if running is None:
         running = threading.Thread(target=run, daemon=True, name="scheduler")
         running.start()

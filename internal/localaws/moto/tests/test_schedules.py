@@ -94,6 +94,13 @@ class TestFiring(ScheduleTest):
             self.fire()
             self.assertEqual(len(self.inputs()), runs, seconds)
 
+    def test_at_once_although_the_clock_goes_on(self) -> None:
+        ticks = iter(range(1000))
+        with mock.patch.object(schedules, "clock", lambda: START + 0.001 * next(ticks)):
+            self.create()
+            self.fire()
+        self.assertEqual(len(self.inputs()), 1)
+
     def test_start_end_and_state(self) -> None:
         self.create(StartDate=START + 600, EndDate=START + 5000)
         for seconds, runs in ((599, 0), (600, 1), (4200, 2), (7800, 2)):
@@ -287,3 +294,27 @@ class TestStack(ScheduleTest):
         self.now += 36000
         self.fire()
         self.assertEqual(len(self.inputs()), runs)
+
+    def test_a_group(self) -> None:
+        def template(name: str, tag: str) -> str:
+            group = {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Name": name, "Tags": [{"Key": tag, "Value": "1"}]}}
+            schedule = {"Type": "AWS::Scheduler::Schedule", "Properties": self.given(GroupName={"Ref": "G"})}
+            return json.dumps({"Resources": {"S": schedule, "G": group}, "Outputs": {"Arn": {"Value": {"Fn::GetAtt": ["G", "Arn"]}}}})
+
+        def tags(arn: str) -> list[dict[str, str]]:
+            return self.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"]
+
+        cfn = client("cloudformation")
+        self.addCleanup(cfn.delete_stack, StackName="scheduled")
+        cfn.create_stack(StackName="scheduled", TemplateBody=template("first", "a"))
+        arn = self.outputs()["Arn"]
+        self.assertTrue(arn.endswith(":schedule-group/first"))
+        self.assertEqual(tags(arn), [{"Key": "a", "Value": "1"}])
+        cfn.update_stack(StackName="scheduled", TemplateBody=template("first", "b"))
+        self.assertEqual(self.outputs()["Arn"], arn)
+        self.assertEqual(tags(arn), [{"Key": "b", "Value": "1"}])
+        cfn.update_stack(StackName="scheduled", TemplateBody=template("second", "b"))
+        self.assertEqual(self.scheduler.get_schedule(GroupName="second", Name="s")["GroupName"], "second")
+        self.assertEqual(refusal(self.scheduler.get_schedule_group, Name="first")[0], "ResourceNotFoundException")
+        cfn.delete_stack(StackName="scheduled")
+        self.assertEqual([one["Name"] for one in self.scheduler.list_schedule_groups()["ScheduleGroups"]], ["default"])
