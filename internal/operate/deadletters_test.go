@@ -16,6 +16,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
 	"carnation/internal/event"
 )
 
@@ -800,14 +803,16 @@ func TestReplaceKeepsWhoTheEventIs(t *testing.T) {
 		q, s := newFakeQueues(t)
 		attributes := map[string]any{"Error": stringAttribute("A"), "Permanent": stringAttribute("true")}
 		q.put(recordBody(7, `{"amount":"<1>"}`), time.Hour, attributes)
-		q.put(recordBody(7, `{"amount":"<1>"}`), time.Minute, attributes) // a duplicate, which would be the same row
-		q.put(recordBody(8, `{"amount":"<1>"}`), time.Minute, attributes)
-		q.putEvent(9, "A")
-		deleted, err := s.Replace(t.Context(), []string{"m1", "m2"}, json.RawMessage(`{"amount": 1.00, "note": "<&>"}`))
+		for range 20 {
+			q.put(recordBody(8, `{"amount":"<1>"}`), time.Minute, attributes)
+		}
+		duplicate := q.put(recordBody(7, `{"amount":"<1>"}`), time.Minute, attributes) // another receive gets it
+		generated := q.putEvent(9, "A")
+		deleted, err := s.Replace(t.Context(), []string{"m1", duplicate.id}, json.RawMessage(`{"amount": 1.00, "note": "<&>"}`))
 		if deleted != 2 || err != nil {
 			t.Errorf("Replace() = %d, %v, want 2", deleted, err)
 		}
-		q.expectReleased(t, 2)
+		q.expectReleased(t, 21)
 		if len(q.retry) != 1 {
 			t.Fatalf("%d messages sent, want 1", len(q.retry))
 		}
@@ -835,7 +840,7 @@ func TestReplaceKeepsWhoTheEventIs(t *testing.T) {
 			{[]string{"m1"}, `{}`, ErrGone.Error()},
 			{[]string{"m3"}, `[1]`, "must be a JSON object"},
 			{[]string{"m3"}, `{"a":"` + strings.Repeat("x", event.MaxRecord) + `"}`, "must have at most 20,480"},
-			{[]string{"m4"}, `{}`, "message m4 has no payload"},
+			{[]string{generated.id}, `{}`, "message " + generated.id + " has no payload"},
 		} {
 			if deleted, err := s.Replace(t.Context(), tc.ids, json.RawMessage(tc.payload)); deleted != 0 || err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("Replace(%s, %.20s) = %d, %v, want %s", tc.ids, tc.payload, deleted, err, tc.want)
@@ -844,11 +849,25 @@ func TestReplaceKeepsWhoTheEventIs(t *testing.T) {
 		if len(q.retry) != 1 {
 			t.Errorf("%d messages sent, want no more", len(q.retry))
 		}
-		q.expectReleased(t, 2)
+		q.expectReleased(t, 21)
 		q.failEntry = func(operation string) bool { return strings.HasPrefix(operation, "Send") }
 		if deleted, err := s.Replace(t.Context(), []string{"m3"}, json.RawMessage(`{}`)); deleted != 0 || err == nil {
 			t.Errorf("Replace() = %d, %v, want that nothing was sent", deleted, err)
 		}
-		q.expectReleased(t, 2)
+		q.expectReleased(t, 21)
 	})
+}
+
+// The answers to two receives of a message may come in any order.
+func TestLatestReceiptHandleCounts(t *testing.T) {
+	receive := func(n string) []types.Message {
+		return []types.Message{{MessageId: aws.String("m1"), ReceiptHandle: aws.String("handle " + n), Body: aws.String("{}"), Attributes: map[string]string{"ApproximateReceiveCount": n}}}
+	}
+	h := &holding{held: map[string]heldMessage{}, began: time.Now()}
+	for _, n := range []string{"1", "3", "2"} {
+		h.take(receive(n))
+	}
+	if got := h.held["m1"].handle; got != "handle 3" || h.received.Messages != 1 {
+		t.Errorf("%d messages with the handle %s, want one with handle 3", h.received.Messages, got)
+	}
 }

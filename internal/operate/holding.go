@@ -72,10 +72,16 @@ type holding struct {
 	mu       sync.Mutex
 	received Received
 	expected int
-	full     bool              // SQS holds no more messages
-	stop     bool              // as many as wanted are selected, or there was an error
-	held     map[string]string // receipt handles, by message id
-	deleted  map[string]bool   // message ids
+	full     bool                   // SQS holds no more messages
+	stop     bool                   // as many as wanted are selected, or there was an error
+	held     map[string]heldMessage // by message id
+	deleted  map[string]bool        // message ids
+}
+
+// heldMessage is the latest receive of a message. SQS may deliver a message twice, and only the latest receipt handle is sure to work.
+type heldMessage struct {
+	handle   string
+	receives int
 }
 
 // eachDeadLetter receives all messages of the dead-letter queue, gives the selected ones to handle, deletes those that it returns, and
@@ -90,7 +96,7 @@ func (s *Stack) eachDeadLetter(ctx context.Context, selection Selection, report 
 	deadline, _ := ctx.Deadline()
 	h := &holding{
 		stack: s, selection: selection, handle: handle, report: report, until: deadline.Add(lastCalls),
-		ids: map[string]bool{}, held: map[string]string{}, deleted: map[string]bool{},
+		ids: map[string]bool{}, held: map[string]heldMessage{}, deleted: map[string]bool{},
 	}
 	for _, id := range selection.MessageIDs {
 		h.ids[id] = true
@@ -219,9 +225,10 @@ func (h *holding) take(messages []types.Message) (selected, again []*DeadLetter)
 	for _, message := range messages {
 		letter := newDeadLetter(message)
 		id := letter.MessageID
-		// SQS may deliver a message twice. Only the latest receipt handle is sure to work.
-		_, known := h.held[id]
-		h.held[id] = aws.ToString(message.ReceiptHandle)
+		held, known := h.held[id]
+		if letter.Receives > held.receives { // the answers to two receives may come in any order
+			h.held[id] = heldMessage{aws.ToString(message.ReceiptHandle), letter.Receives}
+		}
 		if h.deleted[id] {
 			again = append(again, letter)
 			continue
@@ -255,7 +262,7 @@ func (h *holding) delete(ctx context.Context, letters []*DeadLetter) error {
 	h.mu.Lock()
 	handles := make([]string, len(letters))
 	for i, letter := range letters {
-		handles[i] = h.held[letter.MessageID]
+		handles[i] = h.held[letter.MessageID].handle
 	}
 	h.mu.Unlock()
 	left, err := h.stack.deleteMessages(ctx, handles)
@@ -321,8 +328,8 @@ func (h *holding) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	handles := make([]string, 0, len(h.held))
-	for _, handle := range h.held {
-		handles = append(handles, handle)
+	for _, held := range h.held {
+		handles = append(handles, held.handle)
 	}
 	var group errgroup.Group
 	group.SetLimit(receivers)
