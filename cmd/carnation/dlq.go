@@ -39,7 +39,7 @@ While a command works, nobody else sees the dead letters. If it is killed, they 
 
 Exit codes:
   0  done
-  1  nothing matched, or something that matched was left: messages that are not events, or what the answer to a question spared
+  1  nothing matched, or something that matched was left: messages that no run would take, or what the answer to a question spared
   2  any other error
 `
 

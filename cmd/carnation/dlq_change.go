@@ -23,7 +23,7 @@ type dlqResult struct {
 	Moved     *int                      `json:"moved,omitempty"`
 	Dropped   *int                      `json:"dropped,omitempty"`
 	Exported  *int                      `json:"exported,omitempty"`
-	NotEvents int                       `json:"not_events,omitempty"` // that redrive left, because only --all moves them
+	NotEvents int                       `json:"not_events,omitempty"` // that redrive left, because no run would take them
 	File      string                    `json:"file,omitempty"`
 	Groups    []operate.DeadLetterGroup `json:"groups,omitempty"` // of a dry run
 	Queues    *operate.Queues           `json:"queues,omitempty"` // after redrive; missing if they could not be counted
@@ -60,7 +60,7 @@ func (f *dlqFlags) left(r operate.Received, done int) error {
 
 func printNotEvents(w io.Writer, n int) {
 	if n > 0 {
-		fmt.Fprintf(w, "carnation: dlq: %d messages are not events and stay: only redrive --all moves them; export or drop them\n", n)
+		fmt.Fprintf(w, "carnation: dlq: %d messages stay, because no run would take them: they are not events, or need another payload; drop them, or show --edit\n", n)
 	}
 }
 

@@ -80,7 +80,7 @@ func printLetter(w io.Writer, found operate.Found) error {
 	d := found.Letter
 	var out strings.Builder
 	line := func(name, format string, values ...any) {
-		fmt.Fprintf(&out, "%-12s  %s\n", name, oneLine(fmt.Sprintf(format, values...)))
+		fmt.Fprintf(&out, "%-13s  %s\n", name, oneLine(fmt.Sprintf(format, values...)))
 	}
 	line("message", "%s", d.MessageID)
 	if d.Permanent {
@@ -108,6 +108,9 @@ func printLetter(w io.Writer, found operate.Found) error {
 		if value, ok := rest[name]; ok {
 			line(strings.ReplaceAll(name, "_", " "), "%s", strings.Trim(string(value), `"`))
 		}
+	}
+	if d.BadPayload != "" {
+		line("not retriable", "%s", d.BadPayload)
 	}
 	if payload := d.Payload(); payload == nil {
 		line("payload", "none: the event was generated")

@@ -145,9 +145,9 @@ func TestDeadLetters(t *testing.T) {
 	if e, err := event.Parse(letter.Event, ""); letter.Error != "OrderRefused" || !strings.HasSuffix(letter.ExecutionArn, ":b") || compact(t, e.Payload) != string(events[17].Payload) || err != nil {
 		t.Errorf("dlq show has %+v, %v, want event 17", letter, err)
 	}
-	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "17"), "OrderRefused", "sequence no   17\n", "random value  "+events[17].RandomValue, `  "note": "before <&>"`, "12345678901234567890.123456789")
-	expectInOrder(t, s.dlq(t, 0, nil, "show", "--error", "NotAnEvent"), "body          <nonsense>\n")
-	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "21"), "payload       none: the event was generated\n")
+	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "17"), "OrderRefused", "sequence no    17\n", "random value   "+events[17].RandomValue, `  "note": "before <&>"`, "12345678901234567890.123456789")
+	expectInOrder(t, s.dlq(t, 0, nil, "show", "--error", "NotAnEvent"), "body           <nonsense>\n")
+	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "21"), "payload        none: the event was generated\n")
 	s.dlq(t, 1, nil, "show", "--sequence", "15")
 
 	// Exactly those of the error are moved.

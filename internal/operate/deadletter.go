@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,8 @@ type DeadLetter struct {
 	Attributes   map[string]string `json:"attributes,omitempty"` // all others; Base64 if they are binary
 	Event        json.RawMessage   `json:"event,omitempty"`      // the body, if it is an event
 	Body         string            `json:"body,omitempty"`       // the body otherwise
+	// BadPayload says why no run takes the payload of the event, such as "the record has 20,481 bytes: must have at most 20,480".
+	BadPayload string `json:"bad_payload,omitempty"`
 
 	event   *event.Event
 	message types.Message
@@ -48,6 +51,9 @@ type DeadLetter struct {
 
 // IsEvent tells whether the message is an event.
 func (d *DeadLetter) IsEvent() bool { return d.event != nil }
+
+// retriable tells whether a run would take the message. If not, a redrive is of no use: SQS moves it back.
+func (d *DeadLetter) retriable() bool { return d.event != nil && d.BadPayload == "" }
 
 // SequenceNo is the sequence number of the event.
 func (d *DeadLetter) SequenceNo() (n int64, ok bool) {
@@ -100,15 +106,43 @@ func newDeadLetter(message types.Message) *DeadLetter {
 		}
 	}
 	body := aws.ToString(message.Body)
-	if e, err := event.Parse([]byte(body), ""); err != nil {
+	if e, bad, err := readEvent([]byte(body)); err != nil {
 		d.Error, d.Body = NotAnEvent, body
 	} else {
-		d.event, d.Event = &e, json.RawMessage(body)
+		d.event, d.Event, d.BadPayload = &e, json.RawMessage(body), bad
 	}
 	if d.Error == "" {
 		d.Error = UnknownError
 	}
 	return d
+}
+
+// readEvent reads an event. An event that was buried because of its payload is one, too: its payload can be edited. bad says what is wrong
+// with the payload.
+func readEvent(body []byte) (e event.Event, bad string, err error) {
+	e, err = event.Parse(body, "")
+	if err == nil {
+		return e, "", nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil || !bytes.HasPrefix(fields["payload"], []byte("{")) {
+		return e, "", err
+	}
+	invalid := event.CheckRecord(fields["payload"])
+	if invalid == nil {
+		return e, "", err
+	}
+	payload := fields["payload"]
+	fields["payload"] = json.RawMessage("{}")
+	without, err := event.Encode(fields)
+	if err != nil {
+		return e, "", err
+	}
+	if e, err = event.Parse(without, ""); err != nil {
+		return e, "", err
+	}
+	e.Payload = payload
+	return e, invalid.Error(), nil
 }
 
 // SequenceRange is a range of sequence numbers, both ends included.
@@ -159,7 +193,7 @@ type Selection struct {
 	Sequences  []SequenceRange // one of which must contain its sequence number
 	Execution  string          // ARN or name of the run in which it failed
 	MessageIDs []string        // one of which it must have
-	EventsOnly bool            // leave out messages that are not events
+	EventsOnly bool            // leave out messages that no run would take: those that are not events, and events with a bad payload
 	Max        int             // number of messages at most; 0 for no limit
 }
 

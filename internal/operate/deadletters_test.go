@@ -798,6 +798,35 @@ func TestFindDeadLetter(t *testing.T) {
 	})
 }
 
+// An event that was buried because of its payload can be selected and edited, and is redriven only with the others.
+func TestEventWithABadPayload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newFakeQueues(t)
+		q.put(recordBody(7, `{"n":1e126}`), time.Minute, map[string]any{"Error": stringAttribute("InvalidRecord")})
+		for _, body := range []string{`{"payload":{"n":1e126}}`, `{"payload":[1]}`, strings.Replace(recordBody(7, `{"n":1e126}`), `"source"`, `"sauce"`, 1)} {
+			q.put(body, time.Minute, nil)
+		}
+		selection := Selection{Sequences: []SequenceRange{{7, 7}}, EventsOnly: true}
+		if moved, received, err := s.Redrive(t.Context(), selection, nil); moved != 0 || received.NotEvents != 1 || err != nil {
+			t.Errorf("Redrive() = %d, %+v, %v, want that it stays", moved, received, err)
+		}
+		found, err := s.FindDeadLetter(t.Context(), Selection{Errors: []string{"InvalidRecord"}}, nil)
+		if err != nil || found.Letter == nil || string(found.Letter.Payload()) != `{"n":1e126}` || !strings.HasPrefix(found.Letter.BadPayload, "the record ") {
+			t.Fatalf("FindDeadLetter() = %+v, %v, want the event with its payload, and what is wrong with it", found.Letter, err)
+		}
+		if list, err := s.DeadLetters(t.Context(), Selection{Errors: []string{NotAnEvent}}, byAll, nil); list.Matched != 3 || err != nil {
+			t.Errorf("%d messages are not events, %v, want 3", list.Matched, err)
+		}
+		if deleted, err := s.Replace(t.Context(), found.IDs, json.RawMessage(`{"n":1}`)); deleted != 1 || err != nil {
+			t.Errorf("Replace() = %d, %v, want 1", deleted, err)
+		}
+		if len(q.retry) != 1 || q.retry[0].body != recordBody(7, `{"n":1}`) {
+			t.Errorf("sent %+v, want the event with its new payload", q.retry)
+		}
+		q.expectReleased(t, 3)
+	})
+}
+
 func TestReplaceKeepsWhoTheEventIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, s := newFakeQueues(t)

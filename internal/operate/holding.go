@@ -42,7 +42,7 @@ const (
 type Received struct {
 	Messages int // seen
 	Matched  int // of these, selected
-	// NotEvents is how many were selected and left out, because they are not events.
+	// NotEvents is how many were selected and left out, because no run would take them: they are not events, or have a bad payload.
 	NotEvents int
 	// Unseen is about how many more SQS counts. Somebody else may hold them, or the count may be a minute old.
 	Unseen int
@@ -240,7 +240,7 @@ func (h *holding) take(messages []types.Message) (selected, again []*DeadLetter)
 		if h.stop || len(h.ids) > 0 && !h.ids[id] || !h.selection.matches(letter) {
 			continue
 		}
-		if h.selection.EventsOnly && !letter.IsEvent() {
+		if h.selection.EventsOnly && !letter.retriable() {
 			h.received.NotEvents++
 			continue
 		}
