@@ -313,7 +313,14 @@ func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {
 	p := newDeployment(t, "PROJECT=green", "ENVIRONMENT=test")
 	p.make(t, "deploy", 0, "create-stack green-test", "CREATE_COMPLETE")
 	updates := p.count("UpdateStack", "")
-	p.make(t, "deploy PARAMETERS=LambdaMemorySize=512", 0, "update-stack green-test", "UPDATE_COMPLETE")
+	out := p.command(p.settings, "make", "--no-print-directory", "-C", p.dir, "deploy", "PARAMETERS=RetrySchedule=rate(1 hour) LambdaMemorySize=512")
+	if out.code != 0 {
+		t.Fatalf("make deploy with a space in a parameter: %s", out)
+	}
+	expectInOrder(t, out.stdout+out.stderr, "update-stack green-test", "UPDATE_COMPLETE")
+	if got := parameter(p.describe(t, "green-test"), "RetrySchedule"); got != "rate(1 hour)" {
+		t.Errorf("RetrySchedule is %q, want rate(1 hour)", got)
+	}
 	if got := p.count("UpdateStack", "") - updates; got != 1 {
 		t.Errorf("%d updates are counted, want 1", got)
 	}
@@ -326,7 +333,10 @@ func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {
 			t.Errorf("%s has %d MB of memory, want 512", *f.FunctionName, *f.MemorySize)
 		}
 	}
-	p.make(t, "deploy", 0, "stack green-test is up to date") // keeps the 512
+	p.make(t, "deploy", 0, "stack green-test is up to date") // keeps the 512 and the schedule
+	if out := p.command(p.settings, "make", "--no-print-directory", "-C", p.dir, "deploy", "PARAMETERS=RetrySchedule=rate(1 hour)"); !strings.Contains(out.stdout, "is up to date") {
+		t.Errorf("make deploy with the schedule that the stack has: %s, want nothing to do", out)
+	}
 	p.make(t, "deploy PARAMETERS=LambdaMemorySize=9", 2, "LambdaMemorySize")
 }
 
