@@ -727,3 +727,30 @@ func TestWildcardResourceHasALinkThatSaysWhy(t *testing.T) {
 		t.Errorf("%d of %d wildcards are resources of a statement", wildcards, all)
 	}
 }
+
+func TestEventsAreInTheCodeBucketUnlessAnotherOneIsGiven(t *testing.T) {
+	all := templates{}
+	for file, content := range texts(t) {
+		template, err := parse(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[file] = template
+	}
+	for _, test := range []struct {
+		given          map[string]string
+		bucket, prefix string
+	}{
+		{nil, "bucket", "carnation/events/"},
+		{map[string]string{"EventsBucket": "other", "EventsPrefix": "in/"}, "other", "in/"},
+	} {
+		s := rootStack(all, test.given)
+		output := func(name string) any { return s.value(get(all[root], "Outputs", name, "Value")) }
+		if bucket, prefix := output("EventsBucketName"), output("EventsPrefix"); bucket != test.bucket || prefix != test.prefix {
+			t.Errorf("with %v, the events are in %v below %v, want %s and %s", test.given, bucket, prefix, test.bucket, test.prefix)
+		}
+		if s.exists("ScheduleStack") {
+			t.Error("without RetrySchedule, there is a schedule")
+		}
+	}
+}

@@ -44,6 +44,10 @@ func TestWrongParameterIsRefusedByItsName(t *testing.T) {
 		{"MapMaxConcurrency=0", "MapMaxConcurrency"},
 		{"MapMaxConcurrency=41", "MapMaxConcurrency"},
 		{"MapMaxConcurrency=2.5", "must be an integer from 1 to 40"},
+		{"EventsBucket=s3://events", "EventsBucket"},
+		{"EventsPrefix=carnation/events", "must be folders that each end with a slash"},
+		{"EventsPrefix=/events/", "EventsPrefix"},
+		{"EventsPrefix=a/../b/", "EventsPrefix"},
 	} {
 		_, err := c.createStack("carnation-refused", test.parameter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
