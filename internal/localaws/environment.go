@@ -67,7 +67,8 @@ const runtimeDir = "/var/runtime"
 // motoEnvironment is this process's environment without what would change the moto server or lead it to AWS: the user's AWS
 // configuration, proxies, and moto's own settings.
 func motoEnvironment(more ...string) []string {
-	env := []string{"NO_PROXY=*"}
+	// Python gives large buffers, such as the parts of an upload, back to the system. By itself, glibc would keep up to 32 MB of each thread's.
+	env := []string{"NO_PROXY=*", "MALLOC_MMAP_THRESHOLD_=1048576"}
 	for name, value := range noConfiguration {
 		env = append(env, name+"="+value)
 	}

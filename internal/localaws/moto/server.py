@@ -5,6 +5,7 @@ keeps connections open. When moto fails, it writes one line to stderr and answer
 from __future__ import annotations
 
 import functools
+import gc
 import html
 import http.client
 import http.server
@@ -27,6 +28,10 @@ from s3 import large_objects
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
     from wsgiref.types import WSGIApplication
+
+LARGE_BODY = 1 << 20
+MOST_UNCOLLECTED = 64 << 20
+uncollected: list[int] = []  # sizes of large bodies since the last collection
 
 log = logging.getLogger("carnation.moto")
 
@@ -65,6 +70,14 @@ class Handler(WSGIRequestHandler):
             if self.send_large_object(environ):
                 return
             answer = answer_in_its_protocol(self.server.app, environ, body)
+            if len(body) >= LARGE_BODY:
+                # moto's objects for a request point to each other, and would keep its body until the collector comes.
+                uncollected.append(len(body))
+                del body
+                environ.clear()
+                if sum(uncollected) >= MOST_UNCOLLECTED:
+                    uncollected.clear()
+                    gc.collect()
         status, headers, answer = answer
         code, _, reason = status.partition(" ")
         self.send_response_only(int(code), reason)
