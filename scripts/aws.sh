@@ -13,13 +13,22 @@ aws() {
 # ask COMMAND...: prints what aws answers: the last line, because warnings may come before it. If aws fails, it prints the whole
 # error, which can have several lines, and fails.
 ask() {
-  local answer
-  if answer=$(aws "$@" 2>&1); then
-    tail -n 1 <<<"$answer"
+  local answer code=0
+  # Like the function above. Without exec, bash would start one more process.
+  answer=$(exec aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@" 2>&1) || code=1
+  if [ $code = 0 ]; then
+    printf '%s\n' "${answer##*$'\n'}"
   else
-    sed '/./,$!d' <<<"$answer"
-    return 1
+    without_empty_lines "$answer"
   fi
+  return $code
+}
+
+# without_empty_lines TEXT: prints a text without the empty lines at its beginning.
+without_empty_lines() {
+  local text=$1
+  while [[ $text == $'\n'* ]]; do text=${text#$'\n'}; done
+  printf '%s\n' "$text"
 }
 
 aws_region() {

@@ -20,7 +20,7 @@ import (
 )
 
 // fakeAWS answers each call with the first answer whose call it contains and that is not used up.
-const fakeAWS = `#!/usr/bin/env bash
+const fakeAWS = `#!%s
 call="$*"
 echo "$call" >>"$FAKE/calls"
 while IFS='|' read -r number times code wanted text; do
@@ -38,7 +38,7 @@ echo "fake aws: no answer to $call" >&2
 exit 97
 `
 
-const fakeSleep = `#!/usr/bin/env bash
+const fakeSleep = `#!%s
 echo "sleep $*" >>"$FAKE/calls"
 [ "$(wc -l <"$FAKE/calls")" -lt 60 ] # or it waits for something that never comes
 `
@@ -130,7 +130,12 @@ func execute(t *testing.T, answers []answer, settings []string, command ...strin
 	if err := os.Symlink(python, filepath.Join(dir, "python3")); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"aws": fakeAWS, "sleep": fakeSleep, "answers": lines.String(), "calls": ""} {
+	bash, err := exec.LookPath("bash") // env would start it in twice the time
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := func(script string) string { return strings.Replace(script, "%s", bash, 1) }
+	for name, content := range map[string]string{"aws": fake(fakeAWS), "sleep": fake(fakeSleep), "answers": lines.String(), "calls": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}

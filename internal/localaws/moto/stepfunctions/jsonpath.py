@@ -1,7 +1,7 @@
 """JSONPath and States.Format in Step Functions. On AWS, a path that can name only one place gives its value, and any other path
 gives a list, which may be empty. moto decides by the number of matches: `$.a[0].b` gives a list of one value, and
-`$[*].a[*]` over nothing is an error. It also parses a path every time, and makes a parser for it, which takes 25 ms. In a format, AWS reads `\\{` as a brace. moto takes it
-for a field of Python's str.format, and keeps the backslash as JSON has it, which is twice.
+`$[*].a[*]` over nothing is an error. It also makes a parser for every path, which takes 25 ms. In a format, AWS reads `\\{`
+as a brace. moto takes it for a field of Python's str.format, and keeps the backslash as JSON has it, which is twice.
 """
 
 from __future__ import annotations
