@@ -9,7 +9,7 @@ import (
 func BenchmarkItems(b *testing.B) {
 	for _, n := range []int64{1000, 100_000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := NewPlan(Run{StartSeq: 1, EndSeq: 1 + n}, MaxShardSize)
+			plan, err := NewPlan(Run{StartSeq: 1, EndSeq: 1 + n}, MaxShardSize, 1795416822)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -209,6 +209,19 @@ func (o Object) String(name, mustBe string) (string, error) {
 	return s, nil
 }
 
+// Source reads a required source of events.
+func (o Object) Source(name string) (string, error) {
+	const mustBe = InputSource + ", or s3:// with a bucket and a key"
+	source, err := o.String(name, mustBe)
+	if err != nil {
+		return "", err
+	}
+	if source != InputSource && !isS3(source) {
+		return "", o.Invalid(name, mustBe)
+	}
+	return source, nil
+}
+
 // Invalid is the error for a field with a wrong value.
 func (o Object) Invalid(name, mustBe string) error {
 	return &InvalidInputError{o.field(name), shorten(o.fields[name]), mustBe}
@@ -289,12 +302,8 @@ func (e *Event) readRecord(o Object) (err error) {
 			return o.Invalid(name, "left out of an event with a source and a payload")
 		}
 	}
-	const mustBe = InputSource + ", or s3:// with a bucket and a key"
-	if e.Source, err = o.String("source", mustBe); err != nil {
+	if e.Source, err = o.Source("source"); err != nil {
 		return err
-	}
-	if e.Source != InputSource && !isS3(e.Source) {
-		return o.Invalid("source", mustBe)
 	}
 	if e.Payload = o.Raw("payload"); len(e.Payload) == 0 || e.Payload[0] != '{' {
 		return o.Invalid("payload", "a JSON object")

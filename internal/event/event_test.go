@@ -369,14 +369,14 @@ func TestFailureRate(t *testing.T) {
 }
 
 // The console and the CDK add a field to the input of an execution that another one starts.
-func TestParseRunIgnoresWhichExecutionStartedIt(t *testing.T) {
+func TestParseInputIgnoresWhichExecutionStartedIt(t *testing.T) {
 	const startedByAnother = `"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn:aws:states:eu-central-1:123456789012:execution:m:e"`
-	r, err := ParseRun([]byte(`{"start_seq":1,"end_seq":21,"failure_rate":0.5,`+startedByAnother+`}`), true)
-	if want := (Run{StartSeq: 1, EndSeq: 21, FailureRate: 0.5}); r != want || err != nil {
-		t.Errorf("ParseRun() = %+v, %v, want %+v", r, err, want)
+	r, err := ParseInput([]byte(`{"start_seq":1,"end_seq":21,"failure_rate":0.5,`+startedByAnother+`}`), true)
+	if want := (Run{StartSeq: 1, EndSeq: 21, FailureRate: 0.5}); r.Run != want || err != nil {
+		t.Errorf("ParseInput() = %+v, %v, want %+v", r, err, want)
 	}
-	_, err = ParseRun([]byte(`{"start_seq":1,"end_seq":21,"other":1,`+startedByAnother+`}`), true)
-	wantInvalid(t, "ParseRun()", err, "other is unknown: must be one of start_seq, end_seq, failure_rate")
+	_, err = ParseInput([]byte(`{"start_seq":1,"end_seq":21,"other":1,`+startedByAnother+`}`), true)
+	wantInvalid(t, "ParseInput()", err, "other is unknown: must be one of start_seq, end_seq, events, source, failure_rate, time")
 	_, err = Parse([]byte(`{`+startedByAnother+`}`), "")
 	wantInvalid(t, "Parse()", err, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID is unknown: must be one of sequence_no, random_value, current_time, start_seq, end_seq, retry_attempt, source, payload")
 }

@@ -1,10 +1,10 @@
 package event
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -54,6 +54,10 @@ func (i Input) MarshalJSON() ([]byte, error) {
 	}{i.Run, i.Time})
 }
 
+// startedBy is a field of the input that says which execution has started this one. The console and the CDK add it:
+// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html#nested-execution-startid
+const startedBy = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+
 // ParseInput reads the input of a run. It does not check the records. A failure_rate above 0 is an error unless injection is true. The
 // error is an *InvalidInputError.
 func ParseInput(data []byte, injection bool) (i Input, err error) {
@@ -88,11 +92,11 @@ func ParseInput(data []byte, injection bool) (i Input, err error) {
 		}
 	}
 	if o.Has("time") {
-		time, err := o.Int("time", 0, MaxSequenceNo)
+		created, err := o.Int("time", 0, MaxSequenceNo)
 		if err != nil {
 			return i, err
 		}
-		i.Time = &time
+		i.Time = &created
 	}
 	i.FailureRate, err = FailureRate(o, injection)
 	return i, err
@@ -139,9 +143,13 @@ func parseSource(data []byte) (*Source, error) {
 	return s, nil
 }
 
-// maxKey is the longest key of an object, in bytes.
+// The longest name of a bucket, and the longest key of an object, in bytes.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-const maxKey = 1024
+const (
+	maxBucket = 63
+	maxKey    = 1024
+)
 
 // isS3 tells whether s is s3://bucket/key.
 func isS3(s string) bool {
@@ -151,9 +159,8 @@ func isS3(s string) bool {
 }
 
 // isBucket does not check every rule of S3, only that the name cannot be confused with anything else.
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 func isBucket(name string) bool {
-	return len(name) >= 3 && len(name) <= 63 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
+	return len(name) >= 3 && len(name) <= maxBucket && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
 }
 
 // isKey refuses control characters, which S3 advises against. The state machine writes each of them as six bytes.
@@ -165,7 +172,23 @@ func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7F || r == 0xFFFE || r == 0xFFFF })
 }
 
-// TimeOr is the time of the run's new events: Time, or the given one.
-func (i Input) TimeOr(started int64) int64 {
-	return *cmp.Or(i.Time, &started)
+// ReadRun reads the fields input and started of a request: the input of a run, and when its execution has started. created is the time
+// of the run's new events, Unix seconds: that of the input, or else the start of the execution. The error is an *InvalidInputError.
+func ReadRun(request Object, injection bool) (input Input, created int64, err error) {
+	if input, err = ParseInput(request.Raw("input"), injection); err != nil {
+		return input, 0, err
+	}
+	const mustBe = "the start of the execution, such as 2026-11-26T12:00:00.123Z"
+	text, err := request.String("started", mustBe)
+	if err != nil {
+		return input, 0, err
+	}
+	started, err := time.Parse(time.RFC3339, text)
+	if err != nil || started.Unix() < 0 {
+		return input, 0, request.Invalid("started", mustBe)
+	}
+	if input.Time != nil {
+		return input, *input.Time, nil
+	}
+	return input, started.Unix(), nil
 }

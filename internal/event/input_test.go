@@ -83,12 +83,30 @@ func TestParseInputRefusesAnythingElse(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfARunIsItsInputsOrItsStart(t *testing.T) {
-	zero := int64(0)
-	if got := (Input{}).TimeOr(7); got != 7 {
-		t.Errorf("TimeOr(7) = %d without a time, want 7", got)
-	}
-	if got := (Input{Time: &zero}).TimeOr(7); got != 0 {
-		t.Errorf("TimeOr(7) = %d with the time 0, want 0", got)
+func TestTheTimeOfARunIsThatOfItsInputOrItsStart(t *testing.T) {
+	const mustBe = "must be the start of the execution, such as 2026-11-26T12:00:00.123Z"
+	for _, tc := range []struct {
+		request string
+		want    int64
+		wantErr string
+	}{
+		{`{"input":{"events":[]},"started":"2026-11-26T12:00:00.999Z"}`, 1795694400, ""},
+		{`{"input":{"events":[]},"started":"2026-11-26T13:00:00+01:00"}`, 1795694400, ""},
+		{`{"input":{"start_seq":0,"end_seq":1,"time":0},"started":"2026-11-26T12:00:00Z"}`, 0, ""},
+		{`{"input":{"events":[]}}`, 0, "started is missing: " + mustBe},
+		{`{"input":{"events":[],"time":7},"started":"now"}`, 0, `started is "now": ` + mustBe},
+		{`{"input":{"events":[]},"started":1795694400}`, 0, "started is 1795694400: " + mustBe},
+		{`{"input":{},"started":"2026-11-26T12:00:00Z"}`, 0, "the input is {}: must be an object with start_seq and end_seq, or with events, or with source"},
+	} {
+		request, err := ReadObject([]byte(tc.request), "", "input", "started")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got, err := ReadRun(request, true)
+		if tc.wantErr != "" {
+			wantInvalid(t, tc.request, err, tc.wantErr)
+		} else if err != nil || got != tc.want {
+			t.Errorf("ReadRun(%s) = %d, %v, want %d", tc.request, got, err, tc.want)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -41,10 +40,11 @@ type Plan struct {
 	Seed        uuid.UUID `json:"seed"`         // of the random values of all events
 }
 
-// NewPlan splits a run into shards of this size, or of a larger one if ShardSize says so.
-func NewPlan(run Run, size int64) (Plan, error) {
+// NewPlan splits a run into shards of this size, or of a larger one if ShardSize says so. created is the time of its events, Unix
+// seconds.
+func NewPlan(run Run, size, created int64) (Plan, error) {
 	seed, err := uuid.NewRandom()
-	return Plan{Run: run, ShardSize: ShardSize(run.EndSeq-run.StartSeq, size), CurrentTime: time.Now().Unix(), Seed: seed}, err
+	return Plan{Run: run, ShardSize: ShardSize(run.EndSeq-run.StartSeq, size), CurrentTime: created, Seed: seed}, err
 }
 
 // ShardSize is the requested size of a shard, or the smallest size that splits this many events into at most 10,000 shards.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -51,6 +52,12 @@ func CheckRecord(record []byte) error {
 	return err
 }
 
+// RecordSize checks a record, as CheckRecord does, and says how many bytes its compact JSON has.
+func RecordSize(record []byte) (int, error) {
+	compact, err := compactRecord(record)
+	return len(compact), err
+}
+
 // FromRecord makes the event of a record. The source is "input" or "s3://bucket/key", and the position is from 1. The same record at
 // the same position of the same source at the same time is the same event, whatever its white space and the order of its fields. The
 // error is a *RecordError.
@@ -60,15 +67,37 @@ func FromRecord(source string, time, position int64, record json.RawMessage) (Ev
 		err.(*RecordError).Position = position
 		return Event{}, err
 	}
-	canonical, err := canonicalJSON(payload)
-	if err != nil {
-		return Event{}, &RecordError{position, "cannot be read: " + err.Error()}
+	return fromPayload(source, time, position, payload), nil
+}
+
+// FromBadRecord makes the event of a record that FromRecord refuses, for the dead-letter queue. Its payload is the record, if a message
+// can carry that, or else {"invalid_record": "<its first 1,000 bytes>"}.
+func FromBadRecord(source string, time, position int64, record json.RawMessage) Event {
+	if payload, err := compactObject(record); err == nil {
+		return fromPayload(source, time, position, payload)
 	}
-	identity := fmt.Appendf(nil, "%s\n%d\n%d\n%s", source, time, position, canonical)
+	const most = 1000
+	text := strings.ToValidUTF8(string(record[:min(len(record), most)]), "\uFFFD")
+	text = strings.NewReplacer("\uFFFE", "\uFFFD", "\uFFFF", "\uFFFD").Replace(text)
+	payload, _ := Encode(map[string]string{"invalid_record": text}) // a string can always be encoded
+	return fromPayload(source, time, position, payload)
+}
+
+func fromPayload(source string, time, position int64, payload json.RawMessage) Event {
+	identity := fmt.Appendf(nil, "%s\n%d\n%d\n%s", source, time, position, canonicalJSON(payload))
 	return Event{
 		SequenceNo: position, RandomValue: uuid.NewHash(sha256.New(), uuid.Nil, identity, 4).String(), CurrentTime: time,
 		Source: source, Payload: payload,
-	}, nil
+	}
+}
+
+// Largest is an event whose JSON is as large as that of an event can be.
+func Largest() Event {
+	return Event{
+		SequenceNo: MaxSequenceNo, RandomValue: uuid.Max.String(), CurrentTime: MaxSequenceNo, RetryAttempt: math.MaxInt32,
+		Source:  "s3://" + strings.Repeat("b", maxBucket) + "/" + strings.Repeat(`"`, maxKey), // a quote is written as two bytes
+		Payload: json.RawMessage(`{"x":"` + strings.Repeat("x", MaxRecord-len(`{"x":""}`)) + `"}`),
+	}
 }
 
 // Encode is the JSON of v. Unlike json.Marshal, it does not write <, > and & as six bytes each.
@@ -83,18 +112,34 @@ func Encode(v any) ([]byte, error) {
 }
 
 // canonicalJSON is the JSON of an object with its fields in order. Numbers stay as they are written.
-func canonicalJSON(object []byte) ([]byte, error) {
+func canonicalJSON(object []byte) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	decoder.UseNumber()
 	var value map[string]any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, err
+	if decoder.Decode(&value) != nil {
+		return object // a bad record, nested deeper than a decoder goes
 	}
-	return Encode(value)
+	canonical, err := Encode(value)
+	if err != nil {
+		return object
+	}
+	return canonical
 }
 
 // compactRecord is the record without white space. The error is a *RecordError.
 func compactRecord(record []byte) (json.RawMessage, error) {
+	compact, err := compactObject(record)
+	if err != nil {
+		return nil, err
+	}
+	if reason := checkValues(compact); reason != "" {
+		return nil, &RecordError{Reason: reason}
+	}
+	return compact, nil
+}
+
+// compactObject is the record without white space. The error is a *RecordError, if the record is no JSON object that fits in a message.
+func compactObject(record []byte) (json.RawMessage, error) {
 	if !utf8.Valid(record) {
 		return nil, &RecordError{Reason: "is not valid UTF-8"}
 	}
@@ -115,9 +160,6 @@ func compactRecord(record []byte) (json.RawMessage, error) {
 		return nil, &RecordError{Reason: fmt.Sprintf("has %s bytes: must have at most %s", grouped(int64(len(compact))), grouped(MaxRecord))}
 	}
 	if reason := checkCharacters(compact); reason != "" {
-		return nil, &RecordError{Reason: reason}
-	}
-	if reason := checkValues(compact); reason != "" {
 		return nil, &RecordError{Reason: reason}
 	}
 	return compact, nil

@@ -2,7 +2,7 @@ package event
 
 import "fmt"
 
-// Run is the input of a run. Its range is half open.
+// Run is the range of a run, which is half open, and its failure rate.
 type Run struct {
 	StartSeq    int64   `json:"start_seq"`
 	EndSeq      int64   `json:"end_seq"`
@@ -22,23 +22,19 @@ func (e *RangeTooLargeError) Error() string {
 		e.EndSeq, e.EndSeq-e.StartSeq, e.Most, e.StartSeq+e.Most, e.Instead)
 }
 
-// startedBy is a field of the input that says which execution has started this one. The console and the CDK add it:
-// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html#nested-execution-startid
-const startedBy = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+// EventsTooLargeError says that the records in the input of a run do not fit it, and names what does. The state machine sees its type
+// name as the error name.
+type EventsTooLargeError struct {
+	Records, Bytes         int64 // of the input, as items of the run
+	MostRecords, MostBytes int64 // that fit; MostRecords is 0 if only the bytes count
+	Instead                string
+}
 
-// ParseRun reads the input of a run. A failure_rate above 0 is an error unless injection is true. The error is an
-// *InvalidInputError.
-func ParseRun(data []byte, injection bool) (r Run, err error) {
-	input, err := readObject(data, "", []string{startedBy}, "start_seq", "end_seq", "failure_rate")
-	if err != nil {
-		return r, err
+func (e *EventsTooLargeError) Error() string {
+	most := fmt.Sprintf("%s bytes", grouped(e.MostBytes))
+	if e.MostRecords > 0 {
+		most = fmt.Sprintf("%s records and %s", grouped(e.MostRecords), most)
 	}
-	if r.StartSeq, err = input.Int("start_seq", 0, MaxSequenceNo); err != nil {
-		return r, err
-	}
-	if r.EndSeq, err = input.Int("end_seq", r.StartSeq, MaxSequenceNo); err != nil {
-		return r, err
-	}
-	r.FailureRate, err = FailureRate(input, injection)
-	return r, err
+	return fmt.Sprintf("events has %s records, which take %s bytes of the run's state: one run takes at most %s; %s",
+		grouped(e.Records), grouped(e.Bytes), most, e.Instead)
 }

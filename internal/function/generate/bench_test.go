@@ -15,7 +15,7 @@ func BenchmarkHandle(b *testing.B) {
 	h := &Handler{Queue: &fakeQueue{}, Metrics: environment.Metrics{Logger: slog.New(slog.DiscardHandler)}}
 	for _, n := range []int64{1, 1000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
+			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n, 1795416822)
 			if err != nil {
 				b.Fatal(err)
 			}

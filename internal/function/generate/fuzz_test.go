@@ -9,9 +9,10 @@ import (
 
 // FuzzHandle feeds requests: each is answered, or refused with the name of a field.
 func FuzzHandle(f *testing.F) {
-	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":21,"failure_rate":0.5}}`))
-	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":9,"end_seq":5}}`))
-	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":-1,"end_seq":1e400,"failure_rate":null,"x":{}}}`))
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":21,"failure_rate":0.5},"started":"2026-11-26T12:00:00Z"}`))
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":9,"end_seq":5},"started":"2026-11-26T12:00:00Z"}`))
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"start_seq":-1,"end_seq":1e400,"failure_rate":null,"x":{}},"started":"2026-11-26T12:00:00Z"}`))
+	f.Add([]byte(`{"operation":"GenerateRun","input":{"events":[{"n":1},{"n":1e126}],"time":7},"started":"2026-11-26T12:00:00Z"}`))
 	f.Add([]byte(`"{}"`))
 	f.Add([]byte(`{"operation":"GenerateShard","plan":{"start_seq":1,"end_seq":21,"failure_rate":0.5,"claimers":0,"claim_until":0,"shard_size":10,"current_time":1795416822,"seed":"123e4567-e89b-42d3-a456-426614174000"},"shard":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -20,6 +21,8 @@ func FuzzHandle(f *testing.F) {
 		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError
 		var tooLarge *event.RangeTooLargeError
+		var tooMany *event.EventsTooLargeError
+		var record *event.RecordError
 		switch {
 		case err == nil:
 			for _, room := range queue.rooms {
@@ -34,7 +37,7 @@ func FuzzHandle(f *testing.F) {
 			if invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000 {
 				t.Errorf("error %q names no field, or not what is allowed, or is too long", err)
 			}
-		case !errors.As(err, &tooLarge):
+		case !errors.As(err, &tooLarge) && !errors.As(err, &tooMany) && !errors.As(err, &record):
 			t.Errorf("error is a %T: %v", err, err)
 		}
 	})

@@ -40,6 +40,8 @@ const (
 	maxState     = 256 << 10
 	runState     = 4 << 10 // the envelope of Lambda's answer
 	itemOverhead = 130     // the wrapping, with an error name of 90 bytes
+	// maxItemsState is the most bytes of all items, each with its overhead.
+	maxItemsState = maxState - runState
 
 	// releaseTime is reserved for releasing what was claimed, if claiming fails.
 	releaseTime = 5 * time.Second
@@ -85,14 +87,14 @@ type Answer struct {
 
 // Handle generates the items of a run in the inline mode, or of a shard in the distributed mode.
 //
-//	{"operation": "GenerateRun", "input": <the input of the run>}
+//	{"operation": "GenerateRun", "input": <the input of the run>, "started": "<start of the execution, RFC 3339>"}
 //	{"operation": "GenerateShard", "plan": {...}, "shard": n}
 //
-// A run has the new events of its range, and as many failed events as fit beside them. A shard has either its new events, or
-// failed ones. Errors are *event.InvalidInputError, *event.RangeTooLargeError and *ClaimError, and an error of the system's
-// random numbers. After an error nothing stays claimed.
+// A run has the new events of its range or of its records, and as many failed events as fit beside them. A shard has either its new
+// events, or failed ones. Errors are *event.InvalidInputError, *event.RangeTooLargeError, *event.EventsTooLargeError,
+// *event.RecordError and *ClaimError, and an error of the system's random numbers. After an error nothing stays claimed.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	operation, request, err := event.ReadRequest(payload, event.Operations{GenerateRun: {"input"}, GenerateShard: {"plan", "shard"}})
+	operation, request, err := event.ReadRequest(payload, event.Operations{GenerateRun: {"input", "started"}, GenerateShard: {"plan", "shard"}})
 	if err != nil {
 		return nil, err
 	}
@@ -121,21 +123,15 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 // generateRun generates the new events of a run in the inline mode, and says how much room they leave.
 func (h *Handler) generateRun(ctx context.Context, request event.Object) (*Answer, retryqueue.Room, error) {
 	var room retryqueue.Room
-	run, err := event.ParseRun(request.Raw("input"), h.FailureInjection)
+	input, created, err := event.ReadRun(request, h.FailureInjection)
 	if err != nil {
 		return nil, room, err
 	}
-	if run.EndSeq-run.StartSeq > MaxItems {
-		return nil, room, &event.RangeTooLargeError{
-			StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: MaxItems, Instead: "split it into several runs, or use the distributed mode",
-		}
-	}
-	plan, err := event.NewPlan(run, MaxItems)
+	items, err := newItems(input, created)
 	if err != nil {
-		return nil, room, fmt.Errorf("generate events: %w", err)
+		return nil, room, err
 	}
-	items := plan.Items(0)
-	room = retryqueue.Room{Only: len(items) == 0, Items: MaxClaims(len(items)), Bytes: maxState - runState, Overhead: itemOverhead}
+	room = retryqueue.Room{Only: len(items) == 0, Items: MaxClaims(len(items)), Bytes: maxItemsState, Overhead: itemOverhead}
 	for _, item := range items {
 		size, err := item.Size()
 		if err != nil {
@@ -143,7 +139,43 @@ func (h *Handler) generateRun(ctx context.Context, request event.Object) (*Answe
 		}
 		room.Bytes -= size + itemOverhead
 	}
+	if input.Events != nil && (room.Bytes < 0 || len(items) > MaxItems) {
+		return nil, room, &event.EventsTooLargeError{
+			Records: int64(len(items)), Bytes: int64(maxItemsState - room.Bytes), MostRecords: MaxItems, MostBytes: maxItemsState, Instead: splitEvents,
+		}
+	}
 	return &Answer{Items: items, Generated: len(items), MaxConcurrency: h.Concurrency.OfRun(ctx, h.Logger)}, room, nil
+}
+
+// splitEvents is what to do with records that do not fit one run.
+const splitEvents = "split them into several runs, or deploy the stack with MapMode=DISTRIBUTED and read them from S3 with source"
+
+// newItems are the new events of a run.
+func newItems(input event.Input, created int64) ([]event.Item, error) {
+	switch {
+	case input.Source != nil:
+		return nil, &event.InvalidInputError{Field: "source", Value: input.Source.URI(),
+			MustBe: "left out, because only a stack with MapMode=DISTRIBUTED reads records from S3"}
+	case input.Events != nil:
+		items := make([]event.Item, len(input.Events))
+		for i, record := range input.Events {
+			var err error
+			if items[i].Event, err = event.FromRecord(event.InputSource, created, int64(i)+1, record); err != nil {
+				return nil, err
+			}
+		}
+		return items, nil
+	}
+	if input.EndSeq-input.StartSeq > MaxItems {
+		return nil, &event.RangeTooLargeError{
+			StartSeq: input.StartSeq, EndSeq: input.EndSeq, Most: MaxItems, Instead: "split it into several runs, or use the distributed mode",
+		}
+	}
+	plan, err := event.NewPlan(input.Run, MaxItems, created)
+	if err != nil {
+		return nil, fmt.Errorf("generate events: %w", err)
+	}
+	return plan.Items(0), nil
 }
 
 // generateShard generates the new events of a shard. Only a shard without new events has room for claimed ones. The answer is
@@ -159,7 +191,7 @@ func generateShard(request event.Object) (*Answer, retryqueue.Room, error) {
 		return nil, room, err
 	}
 	if int(shard) < plan.Claimers {
-		room = retryqueue.Room{Only: true, Items: event.MaxShardClaims, Bytes: maxState - runState, Overhead: 1}
+		room = retryqueue.Room{Only: true, Items: event.MaxShardClaims, Bytes: maxItemsState, Overhead: 1}
 		if plan.ClaimUntil > 0 {
 			room.Until = time.Unix(plan.ClaimUntil, 0)
 		}

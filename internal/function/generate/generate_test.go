@@ -74,9 +74,9 @@ func handlerOf(queue Queue) (*Handler, *bytes.Buffer) {
 // runOf is the request for a run with this input; "" leaves the input out.
 func runOf(input string) json.RawMessage {
 	if input == "" {
-		return json.RawMessage(`{"operation":"GenerateRun"}`)
+		return json.RawMessage(`{"operation":"GenerateRun","started":"2026-11-26T12:00:00.5Z"}`)
 	}
-	return json.RawMessage(`{"operation":"GenerateRun","input":` + input + `}`)
+	return json.RawMessage(`{"operation":"GenerateRun","input":` + input + `,"started":"2026-11-26T12:00:00.5Z"}`)
 }
 
 var claimedItem = event.Item{
@@ -88,7 +88,7 @@ var claimedItem = event.Item{
 
 func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 	const (
-		names    = "start_seq, end_seq, failure_rate"
+		names    = "start_seq, end_seq, events, source, failure_rate, time"
 		integer  = "an integer from 0 to 9007199254740991"
 		number   = "a number from 0 to 1"
 		disabled = "0, because the stack's parameter FailureInjection is disabled"
@@ -98,7 +98,10 @@ func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 		injection bool
 		want      string
 	}{
-		{`{}`, true, "start_seq is missing: must be " + integer},
+		{`{}`, true, "the input is {}: must be an object with start_seq and end_seq, or with events, or with source"},
+		{`{"events":[],"start_seq":1,"end_seq":2}`, true, `the input is {"events":[],"start_seq":1,"end_seq":2}: must be an object with start_seq and end_seq, or with events, or with source`},
+		{`{"source":{"bucket":"my-bucket","key":"a/b"}}`, true, "source is s3://my-bucket/a/b: must be left out, because only a stack with MapMode=DISTRIBUTED reads records from S3"},
+		{`{"events":[{}],"failure_rate":0.1}`, false, "failure_rate is 0.1: must be " + disabled},
 		{`{"end_seq":5}`, true, "start_seq is missing: must be " + integer},
 		{`{"start_seq":1}`, true, "end_seq is missing: must be an integer from 1 to 9007199254740991"},
 		{`{"start_seq":"1","end_seq":5}`, true, `start_seq is "1": must be ` + integer},
@@ -185,7 +188,7 @@ func TestTheRangeIsHalfOpenAndEveryEventIsNew(t *testing.T) {
 				t.Errorf("item %d has random_value %s, want a UUID version 4 of its own", i, random)
 			}
 			seen[random] = true
-			want := event.Item{Event: event.Event{SequenceNo: int64(i) + 1, RandomValue: random, CurrentTime: time.Now().Unix(), StartSeq: 1, EndSeq: 21}}
+			want := event.Item{Event: event.Event{SequenceNo: int64(i) + 1, RandomValue: random, CurrentTime: 1795694400, StartSeq: 1, EndSeq: 21}}
 			if !item.Equal(want) {
 				t.Errorf("item %d = %+v, want %+v", i, item, want)
 			}
@@ -362,9 +365,10 @@ func decode(t *testing.T, data []byte) any {
 	return value
 }
 
-// endlessSQS has more events than any run can take, each as large as possible.
+// endlessSQS has more events than any run can take, each with this body.
 type endlessSQS struct {
 	retryqueue.API
+	body       string
 	handleSize int
 
 	mu       sync.Mutex
@@ -377,9 +381,8 @@ func (q *endlessSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInp
 	out := &sqs.ReceiveMessageOutput{}
 	for range in.MaxNumberOfMessages {
 		out.Messages = append(out.Messages, types.Message{
-			MessageId: aws.String(strconv.Itoa(q.received)),
-			Body: aws.String(fmt.Sprintf(`{"sequence_no":%d,"random_value":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a","current_time":%d,"start_seq":%d,"end_seq":%d,"retry_attempt":0}`,
-				event.MaxSequenceNo-1, event.MaxSequenceNo, event.MaxSequenceNo-1, event.MaxSequenceNo)),
+			MessageId:     aws.String(strconv.Itoa(q.received)),
+			Body:          aws.String(q.body),
 			ReceiptHandle: aws.String(strings.Repeat("h", q.handleSize)),
 			Attributes:    map[string]string{"ApproximateReceiveCount": strconv.Itoa(math.MaxInt32)},
 		})
@@ -392,69 +395,192 @@ func (q *endlessSQS) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInp
 func longestError(t *testing.T) string {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	h := &insert.Handler{Queue: noDelete{}, Logger: log, Metrics: environment.Metrics{Logger: log}, Work: func(context.Context, event.Event) error {
+	h := &insert.Handler{Queue: noQueue{}, Logger: log, Metrics: environment.Metrics{Logger: log}, Work: func(context.Context, event.Event) error {
 		return &smithy.GenericAPIError{Code: strings.Repeat("E", 10_000)}
 	}}
-	answer, err := h.Handle(t.Context(), json.RawMessage(`{"items":[`+string(read(t, "item"))+`]}`))
+	answer, err := h.Handle(t.Context(), json.RawMessage(`{"operation":"InsertItems","run":"arn","items":[`+string(read(t, "item"))+`]}`))
 	if err != nil || len(answer.Failed) != 1 {
 		t.Fatalf("insert.Handle() = %v, %v, want one failed item", answer, err)
 	}
 	return answer.Failed[0].Error
 }
 
-type noDelete struct{ insert.Queue }
+type noQueue struct{ insert.Queue }
 
-func (noDelete) Delete(context.Context, []string) error { return nil }
+func (noQueue) Delete(context.Context, []string) error { return nil }
+
+func (noQueue) Bury(context.Context, string, []retryqueue.Parked) ([]int, error) { return nil, nil }
+
+// largestMessages are the bodies of the largest messages of generated events, and of events made from records.
+func largestMessages(t *testing.T) map[string]string {
+	t.Helper()
+	const random = "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"
+	record := event.Largest()
+	record.RandomValue, record.RetryAttempt = random, 0
+	return map[string]string{
+		"generated": fmt.Sprintf(`{"sequence_no":%d,"random_value":"%s","current_time":%d,"start_seq":%d,"end_seq":%d,"retry_attempt":0}`,
+			event.MaxSequenceNo-1, random, event.MaxSequenceNo, event.MaxSequenceNo-1, event.MaxSequenceNo),
+		"record": string(marshal(t, record)),
+	}
+}
+
+// inputsOf are inputs of runs with this many new events: as a range, and as records that are as large as fits.
+func inputsOf(t *testing.T, events int) []string {
+	t.Helper()
+	inputs := []string{fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)}
+	if events == 0 {
+		return append(inputs, `{"events":[]}`)
+	}
+	const empty = `{"r":""}`
+	e, err := event.FromRecord(event.InputSource, 1795694400, int64(events), json.RawMessage(empty))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := event.Item{Event: e}.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("<", min(maxItemsState/events-size-itemOverhead, event.MaxRecord-len(empty)))
+	return append(inputs, `{"events":[`+strings.TrimSuffix(strings.Repeat(`{"r":"`+text+`"},`, events), ",")+`]}`)
+}
 
 // A state has at most 256 KiB. The largest state of a run is the result of Process Events if every event failed.
 func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 	const limit = 262_144
 	name := longestError(t)
-	for _, handleSize := range []int{1, 200, 400, retryqueue.MaxReceiptHandle} {
-		for _, events := range []int{0, 1, 100, 300, MaxItems - 1, MaxItems} {
-			api := &endlessSQS{handleSize: handleSize}
-			h, _ := handlerOf(retryqueue.Queue{API: api, Logger: slog.New(slog.DiscardHandler)})
-			answer, err := h.Handle(t.Context(), runOf(fmt.Sprintf(`{"start_seq":%d,"end_seq":%d}`, event.MaxSequenceNo-events, event.MaxSequenceNo)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			type failed struct {
-				Item  event.Item `json:"item"`
-				Error string     `json:"error"`
-			}
-			type outcome struct {
-				Failed failed `json:"failed"`
-			}
-			var outcomes []outcome
-			var failures []failed
-			for _, item := range answer.Items {
-				outcomes = append(outcomes, outcome{failed{item, name}})
-				failures = append(failures, failed{item, name})
-			}
-			sizes := map[string]int{
-				"answer":                  len(marshal(t, answer)),
-				"result of the Map":       len(marshal(t, outcomes)),
-				"input of the second Map": len(marshal(t, map[string]any{"total": len(answer.Items), "failures": failures})),
-			}
-			for what, size := range sizes {
-				if size > limit-1024 { // Lambda's answer has an envelope of headers
-					t.Errorf("%d new events and %d claims with handles of %d: the %s has %d bytes, want at most %d", events, answer.Claimed, handleSize, what, size, limit-1024)
+	for kind, body := range largestMessages(t) {
+		for _, handleSize := range []int{1, 200, 400, retryqueue.MaxReceiptHandle} {
+			for _, events := range []int{0, 1, 11, 100, 300, MaxItems - 1, MaxItems} {
+				for _, input := range inputsOf(t, events) {
+					api := &endlessSQS{body: body, handleSize: handleSize}
+					h, _ := handlerOf(retryqueue.Queue{API: api, Logger: slog.New(slog.DiscardHandler)})
+					answer, err := h.Handle(t.Context(), runOf(input))
+					if err != nil {
+						t.Fatalf("%.100s: %v", input, err)
+					}
+					what := fmt.Sprintf("%d new events of %.20s and %d claims of a %s event with handles of %d", events, input, answer.Claimed, kind, handleSize)
+					type failed struct {
+						Item  event.Item `json:"item"`
+						Error string     `json:"error"`
+					}
+					type outcome struct {
+						Failed failed `json:"failed"`
+					}
+					var outcomes []outcome
+					var failures []failed
+					for _, item := range answer.Items {
+						outcomes = append(outcomes, outcome{failed{item, name}})
+						failures = append(failures, failed{item, name})
+					}
+					sizes := map[string]int{
+						"answer":                  len(marshal(t, answer)),
+						"result of the Map":       len(marshal(t, outcomes)),
+						"input of the second Map": len(marshal(t, map[string]any{"total": len(answer.Items), "failures": failures})),
+					}
+					for state, size := range sizes {
+						if size > limit-1024 { // Lambda's answer has an envelope of headers
+							t.Errorf("%s: the %s has %d bytes, want at most %d", what, state, size, limit-1024)
+						}
+					}
+					if answer.Generated != events || answer.Claimed > MaxClaims(events) || answer.Claimed != api.received {
+						t.Errorf("%s: %d generated, %d received, want at most %d claims and no more received than claimed", what, answer.Generated, api.received, MaxClaims(events))
+					}
+					// The room for one more event is reserved for the largest.
+					if left := limit - sizes["result of the Map"]; answer.Claimed < MaxClaims(events) && left > 30_000 {
+						t.Errorf("%s, although %d bytes are left", what, left)
+					}
 				}
 			}
-			if answer.Claimed > MaxClaims(events) || answer.Claimed != api.received {
-				t.Errorf("%d new events and %d claims with handles of %d, %d received, want at most %d claims and no more received than claimed",
-					events, answer.Claimed, handleSize, api.received, MaxClaims(events))
-			}
-			if answer.Claimed < MaxClaims(events) && sizes["result of the Map"] < limit*95/100 {
-				t.Errorf("%d new events and only %d claims with handles of %d: %d of %d bytes", events, answer.Claimed, handleSize, sizes["result of the Map"], limit)
-			}
+		}
+	}
+}
+
+// A receive has ten messages. If ten of the largest did not fit, a run could claim fewer than SQS hands out at once.
+func TestTenOfTheLargestEventsFitOneRun(t *testing.T) {
+	api := &endlessSQS{body: largestMessages(t)["record"], handleSize: retryqueue.MaxReceiptHandle}
+	h, _ := handlerOf(retryqueue.Queue{API: api, Logger: slog.New(slog.DiscardHandler)})
+	if answer, err := h.Handle(t.Context(), runOf(`{"start_seq":0,"end_seq":0}`)); err != nil || answer.Claimed != 10 {
+		t.Errorf("claimed %d, %v, want 10", answer.Claimed, err)
+	}
+}
+
+func TestEachRecordBecomesAnEvent(t *testing.T) {
+	queue := &fakeQueue{claimed: []event.Item{claimedItem}}
+	h, log := handlerOf(queue)
+	records := []string{`{"secret":"Zoë <&>"}`, `{"n":12345678901234567890123456789012345678}`}
+	answer, err := h.Handle(t.Context(), runOf(`{"events":[`+strings.Join(records, ",")+`],"time":7}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []event.Item
+	for i, record := range records {
+		e, err := event.FromRecord("input", 7, int64(i)+1, json.RawMessage(record))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, event.Item{Event: e})
+	}
+	if want = append(want, claimedItem); !slices.EqualFunc(answer.Items, want, event.Item.Equal) || answer.Generated != 2 || answer.Claimed != 1 {
+		t.Errorf("Handle() = %+v, want %+v", answer, want)
+	}
+	if strings.Contains(log.String(), "secret") {
+		t.Errorf("the log has a record:\n%s", log)
+	}
+	// Without a time, it is the start of the execution.
+	answer, err = h.Handle(t.Context(), runOf(`{"events":[{}]}`))
+	if err != nil || answer.Items[0].Event.CurrentTime != 1795694400 {
+		t.Errorf("Handle() = %+v, %v, want an event of the execution's start", answer, err)
+	}
+}
+
+func TestBadRecordsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
+	queue := &fakeQueue{}
+	h, _ := handlerOf(queue)
+	_, err := h.Handle(t.Context(), runOf(`{"events":[{},{"n":1e126},7]}`))
+	if want := "record 2 has the number 1e126: must have numbers from 1E-130 to 9.99E125, or strings"; fmt.Sprint(err) != want || nameOf(err) != "RecordError" || len(queue.rooms) > 0 {
+		t.Errorf("Handle() error = %s %v, want RecordError %s", nameOf(err), err, want)
+	}
+}
+
+func TestRecordsThatDoNotFitOneRunAreRefused(t *testing.T) {
+	const instead = "; split them into several runs, or deploy the stack with MapMode=DISTRIBUTED and read them from S3 with source"
+	list := func(n int, record string) string {
+		return `{"events":[` + strings.TrimSuffix(strings.Repeat(record+",", n), ",") + `]}`
+	}
+	fits := inputsOf(t, 541)[1]
+	h, _ := handlerOf(&fakeQueue{})
+	answer, err := h.Handle(t.Context(), runOf(fits))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spare := maxItemsState
+	for _, item := range answer.Items {
+		size, err := item.Size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		spare -= size + itemOverhead
+	}
+	const end = `"}]}`
+	exact := strings.TrimSuffix(fits, end) + strings.Repeat("x", spare) + end
+	for _, tc := range []struct{ input, want string }{
+		{exact, "<nil>"},
+		{strings.TrimSuffix(exact, end) + "x" + end, "events has 541 records, which take 258,049 bytes of the run's state: one run takes at most 541 records and 258,048 bytes" + instead},
+		{list(541, `{}`), "<nil>"},
+		{list(542, `{}`), "events has 542 records, which take 164,660 bytes of the run's state: one run takes at most 541 records and 258,048 bytes" + instead},
+	} {
+		queue := &fakeQueue{}
+		h, _ := handlerOf(queue)
+		_, err := h.Handle(t.Context(), runOf(tc.input))
+		if fmt.Sprint(err) != tc.want || err != nil && (nameOf(err) != "EventsTooLargeError" || len(queue.rooms) > 0) {
+			t.Errorf("Handle(%.50s) error = %s %v, want EventsTooLargeError %s", tc.input, nameOf(err), err, tc.want)
 		}
 	}
 }
 
 func marshal(t *testing.T, value any) []byte {
 	t.Helper()
-	data, err := json.Marshal(value)
+	data, err := event.Encode(value)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,11 +15,11 @@ import (
 func BenchmarkHandle(b *testing.B) {
 	for _, n := range []int64{1, 1000} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n)
+			plan, err := event.NewPlan(event.Run{StartSeq: 1, EndSeq: 1 + n}, n, 1795416822)
 			if err != nil {
 				b.Fatal(err)
 			}
-			payload, err := json.Marshal(map[string]any{"items": plan.Items(0)})
+			payload, err := json.Marshal(map[string]any{"operation": InsertShard, "items": plan.Items(0), "run": "arn", "release_at": 0})
 			if err != nil {
 				b.Fatal(err)
 			}

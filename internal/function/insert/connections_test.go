@@ -55,7 +55,7 @@ func TestShardsReuseTheirConnections(t *testing.T) {
 	for i := range items {
 		items[i].Event = event.Event{SequenceNo: int64(i), RandomValue: uuid.NewString(), CurrentTime: 1, EndSeq: 500}
 	}
-	payload, err := json.Marshal(map[string]any{"items": items})
+	payload, err := json.Marshal(map[string]any{"operation": InsertItems, "items": items, "run": "arn"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,10 @@ func (takesAll) Bury(context.Context, string, []retryqueue.Parked) ([]int, error
 
 // FuzzHandle feeds requests: each is answered, or refused with the name of a field.
 func FuzzHandle(f *testing.F) {
-	f.Add([]byte(`{"items":[{"event":{"sequence_no":7,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":1,"end_seq":21,"retry_attempt":0},"receipt_handle":"r"}],"failure_rate":0.5}`))
-	f.Add([]byte(`{"items":[],"failure_rate":2}`))
-	f.Add([]byte(`{"items":[{"event":null}]}`))
+	f.Add([]byte(`{"operation":"InsertItems","run":"a","items":[{"event":{"sequence_no":7,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":1,"end_seq":21,"retry_attempt":0},"receipt_handle":"r"}],"failure_rate":0.5}`))
+	f.Add([]byte(`{"operation":"InsertItems","items":[],"failure_rate":2}`))
+	f.Add([]byte(`{"operation":"InsertShard","items":[{"event":null}],"release_at":7}`))
+	f.Add([]byte(`{"operation":"InsertRecords","records":[{"index":0,"record":{"n":1e126}},{"index":1,"record":7}],"source":"input","time":1,"run":"a"}`))
 	f.Add([]byte(`{"items":{}}`))
 	logger := slog.New(slog.DiscardHandler)
 	h := &Handler{Work: succeed, Queue: takesAll{}, Logger: logger, Metrics: environment.Metrics{Logger: logger}, FailureInjection: true}
@@ -39,7 +40,7 @@ func FuzzHandle(f *testing.F) {
 		var invalid *event.InvalidInputError
 		switch {
 		case err == nil:
-			if answer.Failed == nil || answer.Inserted < 0 {
+			if (answer.Failed == nil) == (answer.Returned == nil) || answer.Inserted < 0 || answer.Dead < 0 {
 				t.Errorf("answer is %+v", answer)
 			}
 		case !errors.As(err, &invalid) || invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000:

@@ -1,9 +1,8 @@
 // Package insert is the logic of the function insert-data: it does the work with each event, deletes the messages of claimed
-// events that succeeded, and returns events that failed.
+// events that succeeded, and gives back events that failed. Those that fail for good go to the dead-letter queue.
 package insert
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -12,22 +11,19 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
 	"carnation/internal/event"
 	"carnation/internal/function/environment"
 	"carnation/internal/function/retryqueue"
+	"carnation/internal/function/work"
 )
 
 const (
 	// concurrency is how many events are worked on at once.
 	concurrency = environment.Connections
-	// maxError is the longest name of an error in an answer, in bytes. generate-data relies on it.
-	maxError = 90
 	// answerTime is reserved for what comes after inserting, and after returning. returnTime is reserved for parking a whole shard of
 	// failed events, even if SQS is slow or throttles.
 	answerTime = 5 * time.Second
@@ -55,7 +51,7 @@ func (e *ParkError) Unwrap() error { return e.Err }
 // Handler serves the invocations of insert-data.
 type Handler struct {
 	// Work is done with each event. It must be safe to repeat: a retry gives it the same event again. It must return when its
-	// context ends.
+	// context ends. An error that no retry can cure is marked with work.Permanent.
 	Work             func(ctx context.Context, e event.Event) error
 	Queue            Queue
 	Metrics          environment.Metrics
@@ -64,149 +60,180 @@ type Handler struct {
 	FailureInjection bool // whether failure_rate may be above 0
 }
 
-// Answer says how many events were inserted, and which items failed. If insert-data itself has given back the failed ones, it says
-// instead how many are in the retry queue and how many in the dead-letter queue.
+// Answer says how many events were inserted, and how many are in the dead-letter queue now. InsertItems also has the other items that
+// failed. The other operations have given those back, and say how many are in the retry queue.
 type Answer struct {
-	Inserted int `json:"inserted"`
-	*GivenBack
-	Failed []Failed `json:"failed"`
-}
-
-// GivenBack is the numbers of failed events in the retry queue and in the dead-letter queue.
-type GivenBack struct {
-	Returned int `json:"returned"`
-	Buried   int `json:"buried"`
+	Inserted int      `json:"inserted"`
+	Returned *int     `json:"returned,omitempty"`
+	Dead     int      `json:"dead"`
+	Failed   []Failed `json:"failed,omitzero"`
 }
 
 // Failed is an item whose event may not be in the table, with the name of the error.
 type Failed struct {
 	event.Item
 	Error string `json:"error"`
+
+	permanent bool
+}
+
+// MarshalJSON is needed because Failed would otherwise have that of its event.
+func (f Failed) MarshalJSON() ([]byte, error) {
+	return event.Encode(struct {
+		Event         event.Event `json:"event"`
+		ReceiptHandle string      `json:"receipt_handle,omitempty"`
+		Error         string      `json:"error"`
+	}{f.Event, f.ReceiptHandle, f.Error})
 }
 
 // Handle inserts events.
 //
-//	{"items": [...], "failure_rate"?: r, "return_for"?: "<ARN of an execution>", "release_at"?: <Unix seconds>}
+//	{"operation": "InsertItems", "items": [...], "failure_rate"?: r, "run": "<ARN>"}
+//	{"operation": "InsertShard", "items": [...], "failure_rate"?: r, "run": "<ARN>", "release_at": <Unix seconds>}
+//	{"operation": "InsertRecords", "records": [{"index": n, "record": {...}}], "source": "...", "time": <Unix seconds>, "failure_rate"?: r, "run": "<ARN>"}
 //
-// The answer has the items that could not be inserted, or not in time. With return_for, Handle gives them back on behalf of that
-// execution: it parks new events, buries claimed events without retries left, and releases the other claimed events at release_at.
-// Errors are *event.InvalidInputError and *ParkError. After a *ParkError the same input can be tried again.
+// An event that no retry can cure is sent to the dead-letter queue on behalf of the run. If that fails, it is an event like the others
+// that failed or did not fit the time. InsertItems answers those. The other operations give them back: they park new events, bury
+// claimed events without retries left, and release the other claimed events at release_at. Errors are *event.InvalidInputError and
+// *ParkError. After a *ParkError the same input can be tried again.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	input, err := event.ReadObject(payload, "", "items", "failure_rate", "return_for", "release_at")
+	r, err := h.read(payload)
 	if err != nil {
 		return nil, err
 	}
-	items, err := event.ParseItems(input, "items")
-	if err != nil {
-		return nil, err
-	}
-	rate, err := event.FailureRate(input, h.FailureInjection)
-	if err != nil {
-		return nil, err
-	}
-	var execution string
-	if input.Has("return_for") {
-		if execution, err = input.String("return_for", "the ARN of an execution"); err != nil {
-			return nil, err
-		}
-	}
-	var releaseAt int64
-	if input.Has("release_at") {
-		if releaseAt, err = input.Int("release_at", 0, event.MaxSequenceNo); err != nil {
-			return nil, err
-		}
-	}
-
 	after := answerTime
-	if execution != "" {
+	if r.givesBack {
 		after += returnTime
 	}
-	errs := h.insertAll(ctx, after, items, rate)
-	answer := &Answer{Failed: []Failed{}}
+	h.insertAll(ctx, after, r)
+
+	answer := &Answer{}
 	var done []string
-	for i, item := range items {
-		if errs[i] != nil {
-			h.Logger.WarnContext(ctx, "event failed", "sequenceNo", item.Event.SequenceNo, "retryAttempt", item.Event.RetryAttempt, "error", errs[i].Error())
-			answer.Failed = append(answer.Failed, Failed{item, errorName(errs[i])})
+	failed := []Failed{}
+	for i, item := range r.items {
+		err := r.errs[i]
+		if err == nil {
+			answer.Inserted++
+			if item.ReceiptHandle != "" {
+				done = append(done, item.ReceiptHandle)
+			}
 			continue
 		}
-		answer.Inserted++
-		if item.ReceiptHandle != "" {
-			done = append(done, item.ReceiptHandle)
-		}
+		f := Failed{item, errorName(err), work.IsPermanent(err)}
+		h.Logger.WarnContext(ctx, "event failed", "sequenceNo", item.Event.SequenceNo, "retryAttempt", item.Event.RetryAttempt,
+			"error", errorText(err), "permanent", f.permanent)
+		failed = append(failed, f)
 	}
-	failed := len(answer.Failed)
 	returnCtx, cancel := environment.Reserve(ctx, answerTime)
 	defer cancel()
-	if execution != "" {
-		buried, err := h.giveBack(returnCtx, execution, time.Unix(releaseAt, 0), answer.Failed)
-		if err != nil {
-			return nil, &ParkError{err}
-		}
-		done = append(done, buried...)
-		answer.GivenBack, answer.Failed = &GivenBack{Returned: failed - len(buried), Buried: len(buried)}, []Failed{}
+	left, buried, err := h.giveBack(returnCtx, r, failed)
+	if err != nil {
+		return nil, &ParkError{err}
 	}
-	if err := h.Queue.Delete(returnCtx, done); err != nil {
+	answer.Dead = len(failed) - len(left)
+	if r.givesBack {
+		answer.Returned = new(len(left))
+	} else {
+		answer.Failed = left
+	}
+	if err := h.Queue.Delete(returnCtx, append(done, buried...)); err != nil {
 		// The events are in the table or in the dead-letter queue. Their messages come back by themselves. The next run deletes those
 		// of the table, and SQS moves the others to the dead-letter queue.
 		h.Logger.ErrorContext(ctx, "messages of inserted or buried events not deleted", "error", err.Error())
 	}
-	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": failed})
+	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": len(failed)})
 	return answer, nil
 }
 
-// insertAll inserts the events of all items and returns the error of each. It leaves the given time for what comes after.
-func (h *Handler) insertAll(ctx context.Context, after time.Duration, items []event.Item, rate float64) []error {
+// insertAll inserts the events of all items that have no error yet, and notes the error of each. It leaves the given time for what
+// comes after.
+func (h *Handler) insertAll(ctx context.Context, after time.Duration, r *request) {
 	ctx, cancel := environment.Reserve(ctx, after)
 	defer cancel()
-	errs := make([]error, len(items))
 	var group errgroup.Group
 	group.SetLimit(concurrency)
-	for i, item := range items {
+	for i, item := range r.items {
+		if r.errs[i] != nil {
+			continue
+		}
 		group.Go(func() error {
-			errs[i] = h.insert(ctx, item.Event, rate)
+			r.errs[i] = h.insert(ctx, item.Event, r.rate)
 			return nil
 		})
 	}
-	_ = group.Wait() // the errors are in errs
-	return errs
+	_ = group.Wait() // the errors are in r.errs
 }
 
-// giveBack parks new events that failed, buries claimed ones without retries left, and releases the other claimed ones. It returns
-// the receipt handles of those that are buried, for the caller to delete. The error is about events that were not parked. A claimed
-// event that was not buried is released, and one that was not released comes back by itself.
-func (h *Handler) giveBack(ctx context.Context, execution string, releaseAt time.Time, failed []Failed) (buried []string, err error) {
-	var parked, last []retryqueue.Parked
-	var released, lastClaims []string
+// giveBack sends the events that failed for good to the dead-letter queue. If the request says so, it also parks new events that
+// failed, buries claimed ones without retries left, and releases the other claimed ones. It returns the events that are not in the
+// dead-letter queue, and the receipt handles of those that are, for the caller to delete. The error is about events that were not
+// parked. A claimed event that was not buried is released, and one that was not released comes back by itself.
+func (h *Handler) giveBack(ctx context.Context, r *request, failed []Failed) (left []Failed, buried []string, err error) {
+	left = []Failed{}
+	var last []Failed
 	for _, f := range failed {
-		event := retryqueue.Parked{Event: f.Event, Error: f.Error}
-		switch {
-		case f.ReceiptHandle == "":
-			parked = append(parked, event)
-		case int64(f.Event.RetryAttempt) >= h.MaxReceiveCount:
-			last, lastClaims = append(last, event), append(lastClaims, f.ReceiptHandle)
-		default:
-			released = append(released, f.ReceiptHandle)
+		noRetries := r.givesBack && f.ReceiptHandle != "" && int64(f.Event.RetryAttempt) >= h.MaxReceiveCount
+		if f.permanent || noRetries {
+			last = append(last, f)
+		} else {
+			left = append(left, f)
 		}
 	}
-	if err := h.Queue.Park(ctx, execution, parked); err != nil {
-		return nil, err
+	// Parking comes first: if it fails, the invocation is tried again, and would bury the others twice.
+	if r.givesBack {
+		if err := h.park(ctx, r.run, left); err != nil {
+			return nil, nil, err
+		}
 	}
-	left, err := h.Queue.Bury(ctx, execution, last)
+	positions, err := h.Queue.Bury(ctx, r.run, parked(last))
 	if err != nil {
 		h.Logger.ErrorContext(ctx, "events without retries left not sent to the dead-letter queue", "error", err.Error())
 	}
-	for i, claim := range lastClaims {
-		if slices.Contains(left, i) {
-			released = append(released, claim)
-		} else {
-			buried = append(buried, claim)
+	var unburied []Failed
+	for i, f := range last {
+		switch {
+		case slices.Contains(positions, i):
+			unburied = append(unburied, f)
+		case f.ReceiptHandle != "":
+			buried = append(buried, f.ReceiptHandle)
 		}
 	}
-	if err := h.Queue.Release(ctx, released, releaseAt); err != nil {
+	left = append(left, unburied...)
+	if !r.givesBack {
+		return left, buried, nil
+	}
+	if err := h.park(ctx, r.run, unburied); err != nil {
+		return nil, nil, err
+	}
+	var released []string
+	for _, f := range left {
+		if f.ReceiptHandle != "" {
+			released = append(released, f.ReceiptHandle)
+		}
+	}
+	if err := h.Queue.Release(ctx, released, r.releaseAt); err != nil {
 		h.Logger.ErrorContext(ctx, "claims of failed events not released", "error", err.Error())
 	}
-	return buried, nil
+	return left, buried, nil
+}
+
+// park parks those of the events that are new.
+func (h *Handler) park(ctx context.Context, run string, events []Failed) error {
+	var created []Failed
+	for _, f := range events {
+		if f.ReceiptHandle == "" {
+			created = append(created, f)
+		}
+	}
+	return h.Queue.Park(ctx, run, parked(created))
+}
+
+func parked(events []Failed) []retryqueue.Parked {
+	var list []retryqueue.Parked
+	for _, f := range events {
+		list = append(list, retryqueue.Parked{Event: f.Event, Error: f.Error, Permanent: f.permanent})
+	}
+	return list
 }
 
 var (
@@ -237,30 +264,4 @@ func Simulated(sequenceNo int64, attempt int, rate float64) bool {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d/%d", sequenceNo, attempt))
 	share := float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53) // from 0 up to, but not including, 1
 	return share < rate
-}
-
-// errorName is a short name for an error: the code of the AWS service, if it has one.
-func errorName(err error) string {
-	var api smithy.APIError
-	switch {
-	case errors.Is(err, errSimulated):
-		return "SimulatedFailure"
-	case errors.As(err, &api):
-		return safeName(api.ErrorCode())
-	case errors.Is(err, errOutOfTime):
-		return "DeadlineExceeded"
-	default:
-		return "ConnectionError"
-	}
-}
-
-// safeName keeps what can be the name of an error for the state machine: 1 to maxError characters, A-Z a-z 0-9 . _ -
-func safeName(code string) string {
-	name := strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
-			return r
-		}
-		return '_'
-	}, code)
-	return cmp.Or(name[:min(len(name), maxError)], "UnknownError")
 }

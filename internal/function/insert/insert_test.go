@@ -144,7 +144,7 @@ func handle(t *testing.T, h *Handler, ctx context.Context, rate float64, items .
 	if items == nil {
 		items = []event.Item{}
 	}
-	payload, err := json.Marshal(map[string]any{"items": items, "failure_rate": rate})
+	payload, err := json.Marshal(map[string]any{"operation": InsertItems, "items": items, "failure_rate": rate, "run": "arn:run"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestAFailedInsertFailsNothingElse(t *testing.T) {
 	h, log := handlerOf(work, queue)
 	answer := handle(t, h, t.Context(), 0, newItem(1), newItem(2), claimed(3), claimed(4), claimed(5))
 	want := &Answer{Inserted: 3, Failed: []Failed{
-		{newItem(2), "ProvisionedThroughputExceededException"}, {claimed(4), "ProvisionedThroughputExceededException"},
+		{Item: newItem(2), Error: "ProvisionedThroughputExceededException"}, {Item: claimed(4), Error: "ProvisionedThroughputExceededException"},
 	}}
 	if !reflect.DeepEqual(answer, want) {
 		t.Errorf("Handle() = %+v, want %+v", answer, want)
@@ -257,7 +257,7 @@ func TestAMessageIsDeletedOnlyAfterItsInsert(t *testing.T) {
 			order = append(order, "inserted")
 			return nil
 		}}
-		h, _ := handlerOf(work, deleteFunc{do: func() { order = append(order, "deleted") }})
+		h, _ := handlerOf(work, deleteFunc{Queue: takesAll{}, do: func() { order = append(order, "deleted") }})
 		handle(t, h, t.Context(), 0, claimed(1))
 		if want := []string{"inserted", "deleted"}; !slices.Equal(order, want) {
 			t.Errorf("order = %v, want %v", order, want)
@@ -291,7 +291,7 @@ func TestNoItemsAreNoWork(t *testing.T) {
 	work, queue := &fakeWork{}, &fakeQueue{}
 	h, _ := handlerOf(work, queue)
 	answer := handle(t, h, t.Context(), 0)
-	if got, want := show(t, answer), `{"inserted":0,"failed":[]}`; got != want || len(work.events) > 0 || len(queue.deleted) > 0 {
+	if got, want := show(t, answer), `{"inserted":0,"dead":0,"failed":[]}`; got != want || len(work.events) > 0 || len(queue.deleted) > 0 {
 		t.Errorf("Handle() of no items = %s with %d inserts, want %s and none", got, len(work.events), want)
 	}
 }
@@ -347,29 +347,58 @@ func TestAnInvocationThatStartsTooLateFailsItsItemsAtOnce(t *testing.T) {
 }
 
 func TestBadInputIsRefusedBeforeAnythingIsInserted(t *testing.T) {
-	const names = "items, failure_rate, return_for, release_at"
 	item := string(read(t, "item"))
+	items := func(fields string) string { return `{"operation":"InsertItems",` + fields + `}` }
+	shard := func(fields string) string {
+		return `{"operation":"InsertShard","items":[` + item + `],"run":"arn:run"` + fields + `}`
+	}
+	records := func(fields string) string {
+		return `{"operation":"InsertRecords","run":"arn:run","source":"s3://bucket/key","time":1795416822` + fields + `}`
+	}
+	const run = `,"run":"arn:run"`
+	const operations = "must be InsertItems or InsertRecords or InsertShard"
+	const number = "must be an integer from 0 to 9007199254740991"
 	for _, tc := range []struct {
-		input     string
+		request   string
 		injection bool
 		want      string
 	}{
-		{`{}`, true, "items is missing: must be a list of items"},
-		{`{"items":null}`, true, "items is null: must be a list of items"},
-		{`{"items":[` + item + `,{}]}`, true, "items[1].event is missing: must be an event"},
-		{`{"items":[` + item + `],"failure_rate":2}`, true, "failure_rate is 2: must be a number from 0 to 1"},
-		{`{"items":[` + item + `],"failure_rate":0.5}`, false,
-			"failure_rate is 0.5: must be 0, because the stack's parameter FailureInjection is disabled"},
-		{`{"items":[` + item + `],"rate":0.5}`, true, "rate is unknown: must be one of " + names},
-		{`[` + item + `]`, true, "the input is ["},
-		{`null`, true, "the input is null: must be a JSON object with the fields " + names},
+		{`{}`, true, "operation is missing: " + operations},
+		{`{"items":[` + item + `]}`, true, "operation is missing: " + operations},
+		{`{"operation":"Insert"}`, true, `operation is "Insert": ` + operations},
+		{`[` + item + `]`, true, "the request is ["},
+		{`null`, true, "the request is null: must be a JSON object with the field operation"},
+		{items(`"run":"arn:run"`), true, "items is missing: must be a list of items"},
+		{items(`"items":null` + run), true, "items is null: must be a list of items"},
+		{items(`"items":[` + item + `,{}]` + run), true, "items[1].event is missing: must be an event"},
+		{items(`"items":[` + item + `],"failure_rate":2` + run), true, "failure_rate is 2: must be a number from 0 to 1"},
+		{items(`"items":[` + item + `],"failure_rate":0.5` + run), false, "failure_rate is 0.5: must be 0, because the stack's parameter FailureInjection is disabled"},
+		{items(`"items":[` + item + `],"rate":0.5` + run), true, "rate is unknown: must be one of operation, items, failure_rate, run"},
+		{items(`"items":[` + item + `]`), true, "run is missing: must be the ARN of the run"},
+		{items(`"items":[` + item + `],"run":""`), true, `run is "": must be the ARN of the run`},
+		{items(`"items":[` + item + `],"run":7`), true, "run is 7: must be the ARN of the run"},
+		{items(`"items":[` + item + `],"release_at":7` + run), true, "release_at is unknown: must be one of operation, items, failure_rate, run"},
+		{shard(""), true, "release_at is missing: " + number},
+		{shard(`,"release_at":9007199254740992`), true, "release_at is 9007199254740992: " + number},
+		{shard(`,"release_at":-1`), true, "release_at is -1: " + number},
+		{records(""), true, "records is missing: must be a list of records with their indexes"},
+		{records(`,"records":{}`), true, "records is {}: must be a list of records with their indexes"},
+		{records(`,"records":[7]`), true, "records[0] is 7: must be a JSON object with the fields index, record"},
+		{records(`,"records":[{"record":{}}]`), true, "records[0].index is missing: must be an integer from 0 to 9007199254740990"},
+		{records(`,"records":[{"index":-1,"record":{}}]`), true, "records[0].index is -1: must be an integer from 0 to 9007199254740990"},
+		{records(`,"records":[{"index":0,"record":{}},{"index":1}]`), true, "records[1].record is missing: must be a record"},
+		{records(`,"records":[],"release_at":1`), true, "release_at is unknown: must be one of operation, records, source, time, failure_rate, run"},
+		{`{"operation":"InsertRecords","records":[],"time":1,"run":"a"}`, true, "source is missing: must be input, or s3:// with a bucket and a key"},
+		{`{"operation":"InsertRecords","records":[],"source":"key","time":1,"run":"a"}`, true, `source is "key": must be input, or s3:// with a bucket and a key`},
+		{`{"operation":"InsertRecords","records":[],"source":"input","run":"a"}`, true, "time is missing: " + number},
+		{`{"operation":"InsertRecords","records":[],"source":"input","time":"1","run":"a"}`, true, `time is "1": ` + number},
 	} {
 		work := &fakeWork{}
 		h, _ := handlerOf(work, &fakeQueue{})
 		h.FailureInjection = tc.injection
-		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
+		_, err := h.Handle(t.Context(), json.RawMessage(tc.request))
 		if _, ok := err.(*event.InvalidInputError); !ok || !strings.HasPrefix(err.Error(), tc.want) || len(work.events) > 0 {
-			t.Errorf("Handle(%s) error = %T %v with %d inserts, want *event.InvalidInputError %s and none", tc.input, err, err, len(work.events), tc.want)
+			t.Errorf("Handle(%s) error = %T %v with %d inserts, want *event.InvalidInputError %s and none", tc.request, err, err, len(work.events), tc.want)
 		}
 	}
 }
@@ -470,7 +499,7 @@ func TestSimulatedFailuresAreNotInserted(t *testing.T) {
 	work, queue := &fakeWork{}, &fakeQueue{}
 	h, _ := handlerOf(work, queue)
 	answer := handle(t, h, t.Context(), 1, newItem(1), claimed(2))
-	want := &Answer{Failed: []Failed{{newItem(1), "SimulatedFailure"}, {claimed(2), "SimulatedFailure"}}}
+	want := &Answer{Failed: []Failed{{Item: newItem(1), Error: "SimulatedFailure"}, {Item: claimed(2), Error: "SimulatedFailure"}}}
 	if !reflect.DeepEqual(answer, want) || len(work.events) > 0 || len(queue.deleted) > 0 {
 		t.Errorf("Handle() at rate 1 = %+v with %d inserts, want %+v and none", answer, len(work.events), want)
 	}
@@ -499,7 +528,7 @@ func TestErrorNamesOfTheRealClient(t *testing.T) {
 		{"modelled", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"m"}`), "ProvisionedThroughputExceededException"},
 		{"condition", serviceError(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"m"}`), "ConditionalCheckFailedException"},
 		{"not modelled", serviceError(400, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"m"}`), "AccessDeniedException"},
-		{"not from DynamoDB", serviceError(400, `<html>`), "ConnectionError"},
+		{"not from DynamoDB", serviceError(400, `<html>`), "WorkFailed"},
 		{"long", serviceError(400, `{"__type":"`+long+`","message":"m"}`), long[:maxError]},
 		{"unsafe", serviceError(400, `{"__type":"Über\u0000 <code>","message":"m"}`), "_ber___code_"},
 		{"connection", func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, "ConnectionError"},

@@ -23,7 +23,7 @@ func handleShard(t *testing.T, ctx context.Context, h *Handler, more string, ite
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.Handle(ctx, json.RawMessage(`{"items":`+string(data)+`,"return_for":"arn:run"`+more+`}`))
+	return h.Handle(ctx, json.RawMessage(`{"operation":"InsertShard","items":`+string(data)+`,"run":"arn:run","release_at":1795416829`+more+`}`))
 }
 
 // failing is work that fails for some sequence numbers.
@@ -39,14 +39,14 @@ func failing(numbers ...int64) *fakeWork {
 func TestForAShardNewEventsThatFailAreParkedAndClaimedOnesReleased(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing(2, 4), queue)
-	answer, err := handleShard(t, t.Context(), h, `,"release_at":1795416829`, newItem(1), newItem(2), claimed(3), claimed(4))
+	answer, err := handleShard(t, t.Context(), h, "", newItem(1), newItem(2), claimed(3), claimed(4))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"buried":0,"failed":[]}` {
+	if data, err := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"dead":0}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
-	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "ConnectionError"}}; queue.execution != "arn:run" || !reflect.DeepEqual(queue.parked, want) {
+	if want := []retryqueue.Parked{{Event: newItem(2).Event, Error: "WorkFailed"}}; queue.execution != "arn:run" || !reflect.DeepEqual(queue.parked, want) {
 		t.Errorf("parked %+v in the name of %s, want %+v of arn:run", queue.parked, queue.execution, want)
 	}
 	if want := []string{claimed(4).ReceiptHandle}; !slices.Equal(queue.released, want) || queue.releaseAt.Unix() != 1795416829 {
@@ -66,13 +66,13 @@ func TestForAShardClaimedEventsWithoutRetriesLeftAreBuried(t *testing.T) {
 	}
 	queue := &fakeQueue{unburied: []int{1}}
 	h, log := handlerOf(failing(3, 4, 5, 6), queue)
-	answer, err := handleShard(t, t.Context(), h, `,"release_at":1795416829`, items...)
-	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"buried":2,"failed":[]}` {
+	answer, err := handleShard(t, t.Context(), h, "", items...)
+	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":2,"returned":2,"dead":2}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
 	var want []retryqueue.Parked
 	for _, item := range items[3:] {
-		want = append(want, retryqueue.Parked{Event: item.Event, Error: "ConnectionError"})
+		want = append(want, retryqueue.Parked{Event: item.Event, Error: "WorkFailed"})
 	}
 	if queue.execution != "arn:run" || !reflect.DeepEqual(queue.buried, want) || len(queue.parked) > 0 {
 		t.Errorf("buried %+v in the name of %s, want %+v of arn:run", queue.buried, queue.execution, want)
@@ -103,7 +103,7 @@ func TestInsertingForAShardLeavesTimeToReturnAllOfIt(t *testing.T) {
 		defer cancel()
 		end := time.Now().Add(60 * time.Second)
 		answer, err := handleShard(t, ctx, h, "", newItem(1))
-		if err != nil || answer.Returned != 1 || len(queue.parked) != 1 {
+		if err != nil || *answer.Returned != 1 || len(queue.parked) != 1 {
 			t.Fatalf("Handle() = %+v, %v, parked %v, want one event parked", answer, err, queue.parked)
 		}
 		if left := end.Sub(stopped); left != 15*time.Second || queue.left != 10*time.Second {
@@ -117,7 +117,7 @@ func TestAShardWithoutFailuresAnswersThatNoneWasReturned(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(failing(), queue)
 	answer, err := handleShard(t, t.Context(), h, "", newItem(1))
-	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":1,"returned":0,"buried":0,"failed":[]}` {
+	if data, _ := json.Marshal(answer); err != nil || string(data) != `{"inserted":1,"returned":0,"dead":0}` {
 		t.Errorf("answer is %s, %v", data, err)
 	}
 }
@@ -140,32 +140,18 @@ func TestClaimsThatCannotBeReleasedComeBackByThemselves(t *testing.T) {
 	queue := &fakeQueue{releaseErr: errors.New("release 1 of 1 messages: AccessDenied")}
 	h, log := handlerOf(failing(1), queue)
 	answer, err := handleShard(t, t.Context(), h, "", claimed(1))
-	if err != nil || answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
+	if err != nil || *answer.Returned != 1 || !strings.Contains(log.String(), "claims of failed events not released") {
 		t.Errorf("answer = %+v, %v; log:\n%s", answer, err, log)
 	}
 }
 
-func TestWithoutReturnForNothingIsReturned(t *testing.T) {
+func TestInsertItemsAnswersWhatFailedAndReturnsNothing(t *testing.T) {
 	queue := &fakeQueue{}
-	h, _ := handlerOf(failing(1, 2), queue)
-	answer := handle(t, h, t.Context(), 0, newItem(1), claimed(2))
-	if len(answer.Failed) != 2 || answer.GivenBack != nil || len(queue.parked)+len(queue.released) > 0 {
-		t.Errorf("answer = %+v, parked %v, released %v", answer, queue.parked, queue.released)
-	}
-}
-
-func TestBadReturnsAreRefused(t *testing.T) {
-	for _, tc := range []struct{ more, want string }{
-		{`"return_for":""`, `return_for is "": must be the ARN of an execution`},
-		{`"return_for":7`, `return_for is 7: must be the ARN of an execution`},
-		{`"return_for":"a","release_at":9007199254740992`, "release_at is 9007199254740992: must be an integer from 0 to 9007199254740991"},
-		{`"return_for":"a","release_at":-1`, "release_at is -1: must be an integer from 0 to 9007199254740991"},
-	} {
-		h, _ := handlerOf(failing(), &fakeQueue{})
-		_, err := h.Handle(t.Context(), json.RawMessage(`{"items":[],`+tc.more+`}`))
-		var invalid *event.InvalidInputError
-		if !errors.As(err, &invalid) || err.Error() != tc.want {
-			t.Errorf("%s: error = %v, want %s", tc.more, err, tc.want)
-		}
+	h, _ := handlerOf(failing(1, 2, 3), queue)
+	last := claimed(3)
+	last.Event.RetryAttempt = 3 // the state machine buries it
+	answer := handle(t, h, t.Context(), 0, newItem(1), claimed(2), last)
+	if len(answer.Failed) != 3 || answer.Dead != 0 || answer.Returned != nil || len(queue.parked)+len(queue.released)+len(queue.buried) > 0 {
+		t.Errorf("answer = %+v, parked %v, released %v, buried %v", answer, queue.parked, queue.released, queue.buried)
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"carnation/internal/event"
@@ -88,13 +87,7 @@ type Room struct {
 // logged and ignored: SQS moves it to the dead-letter queue. If there is an error, Claim also returns the items that it has claimed
 // before, for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
-	most, err := event.Item{
-		Event: event.Event{
-			SequenceNo: event.MaxSequenceNo, RandomValue: uuid.NewString(), CurrentTime: event.MaxSequenceNo,
-			StartSeq: event.MaxSequenceNo, EndSeq: event.MaxSequenceNo, RetryAttempt: math.MaxInt32,
-		},
-		ReceiptHandle: strings.Repeat("h", MaxReceiptHandle),
-	}.Size()
+	most, err := event.Item{Event: event.Largest(), ReceiptHandle: strings.Repeat("h", MaxReceiptHandle)}.Size()
 	if err != nil {
 		return nil, err
 	}
@@ -263,8 +256,9 @@ func (q Queue) Delete(ctx context.Context, receiptHandles []string) error {
 
 // Parked is an event that failed, with the name of its error.
 type Parked struct {
-	Event event.Event
-	Error string
+	Event     event.Event
+	Error     string
+	Permanent bool // no retry can cure it
 }
 
 // Park sends new events to the queue, on behalf of an execution. The error says how many may not be in the queue.
@@ -273,7 +267,7 @@ func (q Queue) Park(ctx context.Context, execution string, events []Parked) erro
 	return err
 }
 
-// Bury sends claimed events without retries left to the dead-letter queue, on behalf of an execution. It returns the positions in
+// Bury sends events without retries left, or that no retry can cure, to the dead-letter queue, on behalf of an execution. It returns the positions in
 // the list of those that may not be there; the caller then deletes the messages of the others. The error says how many there are.
 func (q Queue) Bury(ctx context.Context, execution string, events []Parked) (left []int, err error) {
 	return q.send(ctx, q.DeadLetterURL, execution, events)
@@ -290,6 +284,9 @@ func (q Queue) send(ctx context.Context, url, execution string, events []Parked)
 		}
 		messages[i].MessageBody = aws.String(string(body))
 		messages[i].MessageAttributes = map[string]types.MessageAttributeValue{"Error": text(failed.Error), "ExecutionArn": text(execution)}
+		if failed.Permanent {
+			messages[i].MessageAttributes["Permanent"] = text("true")
+		}
 	}
 	return eachBatch(ctx, "send", messages, func(id string, message types.SendMessageBatchRequestEntry) types.SendMessageBatchRequestEntry {
 		message.Id = aws.String(id)

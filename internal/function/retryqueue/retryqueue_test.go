@@ -645,7 +645,7 @@ func park(q Queue, ctx context.Context, handles []string) error {
 			return err
 		}
 		events = append(events, Parked{
-			event.Event{SequenceNo: n, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, EndSeq: 1000}, fmt.Sprintf("error %d", n),
+			Event: event.Event{SequenceNo: n, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, EndSeq: 1000}, Error: fmt.Sprintf("error %d", n),
 		})
 	}
 	return q.Park(ctx, "arn:run", events)
@@ -908,9 +908,9 @@ func TestBurySendsToTheDeadLetterQueueAndSaysWhichEventsAreNotThere(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		var events []Parked
 		for n := range int64(25) {
-			events = append(events, Parked{event.Event{
+			events = append(events, Parked{Event: event.Event{
 				SequenceNo: n, RandomValue: "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a", CurrentTime: 1795416822, EndSeq: 1000, RetryAttempt: 3,
-			}, "Name"})
+			}, Error: "Name", Permanent: n%2 == 0})
 		}
 		d := &deadSQS{refused: []string{"3", "17", "24"}, sent: map[string][]types.SendMessageBatchRequestEntry{}}
 		queue, _ := queueOf(d)

@@ -1,5 +1,5 @@
-// Package shard is the logic of the function plan-shards: it splits a run of the distributed mode into shards, and adds up
-// their results when they have ended.
+// Package shard is the logic of the function plan-shards: it splits a run of the distributed mode into shards, or checks the records
+// that the run will process in batches, and adds up the results when all of them have ended.
 package shard
 
 import (
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"carnation/internal/event"
 	"carnation/internal/function/environment"
@@ -56,8 +57,11 @@ type Queue interface {
 // Handler serves the invocations of plan-shards.
 type Handler struct {
 	Queue            Queue
+	Objects          Objects
+	EventsBucket     string // where the sources of runs must be, and how their keys must begin
+	EventsPrefix     string
 	Logger           *slog.Logger
-	Size             int64                   // events of a shard
+	Size             int64                   // events of a shard, or of a batch
 	Concurrency      environment.Concurrency // of the shards of a run, 1 to MaxConcurrency
 	FailureInjection bool                    // whether failure_rate may be above 0
 }
@@ -70,12 +74,15 @@ type Answer struct {
 
 // Planned answers PlanRun: the plan, and the numbers of the shards to process first and then. The first ones are those that
 // claim: they must have ended before another shard parks an event that they could claim. Plain numbers keep the answer small
-// even for 10,000 shards.
+// even for 10,000 shards. The plan of a run over records has only shards that claim; Time is the time of its events.
 type Planned struct {
 	Plan           event.Plan `json:"plan"`
 	First          []int      `json:"first"`
 	Then           []int      `json:"then"`
 	MaxConcurrency int64      `json:"max_concurrency"`
+	Time           *int64     `json:"time,omitempty"`
+	Events         *Records   `json:"events,omitempty"`
+	Source         *Source    `json:"source,omitempty"`
 }
 
 // Outcome answers AddUpShards: how many of the run's events are in the table, and how many failed. Those are in the retry queue or
@@ -84,18 +91,24 @@ type Outcome struct {
 	Inserted int64 `json:"inserted"`
 	Failed   int64 `json:"failed"`
 	Returned int64 `json:"returned"`
-	Buried   int64 `json:"buried"`
+	Dead     int64 `json:"dead"`
 }
 
 // Handle serves both ends of a run.
 //
-//	{"operation": "PlanRun", "input": <the input of the run>}
-//	{"operation": "AddUpShards", "plan": {...}, "results": {"first": [[inserted, returned, buried], ...], "last": [...]}}
+//	{"operation": "PlanRun", "input": <the input of the run>, "started": "<start of the execution, RFC 3339>"}
+//	{"operation": "AddUpShards", "plan": {...}, "results": {"first": [[inserted, returned, dead], ...], "last": [...]},
+//	  "source"?: <that of PlanRun>, "records"?: n}
 //
-// The results are those of the shards in First and in Then. "last" are those of Then, or of First if Then is empty. Errors are *event.InvalidInputError for both
-// operations, *event.RangeTooLargeError and *CountError for PlanRun, and *UnaccountedError for AddUpShards.
+// The results of a range are those of the shards in First and in Then; "last" are those of Then, or of First if Then is empty. With a
+// source, or with the number of records in the input, "first" are those of First and "last" those of the batches. Errors are
+// *event.InvalidInputError, *event.RangeTooLargeError, *event.EventsTooLargeError, *event.RecordError, *SourceNotFoundError,
+// *SourceTooLargeError, *SourceError and *CountError for PlanRun; and *event.InvalidInputError, *SourceChangedError,
+// *SourceTooLargeError, *SourceError and *UnaccountedError for AddUpShards.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
-	operation, request, err := event.ReadRequest(payload, event.Operations{PlanRun: {"input"}, AddUpShards: {"plan", "results"}})
+	operation, request, err := event.ReadRequest(payload, event.Operations{
+		PlanRun: {"input", "started"}, AddUpShards: {"plan", "results", "source", "records"},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +126,26 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 }
 
 func (h *Handler) plan(ctx context.Context, request event.Object) (*Planned, error) {
-	run, err := event.ParseRun(request.Raw("input"), h.FailureInjection)
+	input, created, err := event.ReadRun(request, h.FailureInjection)
 	if err != nil {
 		return nil, err
 	}
-	if run.EndSeq-run.StartSeq > event.MaxEvents {
-		return nil, &event.RangeTooLargeError{StartSeq: run.StartSeq, EndSeq: run.EndSeq, Most: event.MaxEvents, Instead: "split it into several runs"}
+	if input.EndSeq-input.StartSeq > event.MaxEvents {
+		return nil, &event.RangeTooLargeError{StartSeq: input.StartSeq, EndSeq: input.EndSeq, Most: event.MaxEvents, Instead: "split it into several runs"}
 	}
-	plan, err := event.NewPlan(run, h.Size)
+	planned := &Planned{MaxConcurrency: h.Concurrency.OfRun(ctx, h.Logger)}
+	switch {
+	case input.Source != nil:
+		planned.Time = &created
+		planned.Source, err = h.planSource(ctx, *input.Source)
+	case input.Events != nil:
+		planned.Time = &created
+		planned.Events, err = h.planEvents(input.Events)
+	}
+	if err != nil {
+		return nil, err
+	}
+	plan, err := event.NewPlan(input.Run, h.Size, created)
 	if err != nil {
 		return nil, fmt.Errorf("plan shards: %w", err)
 	}
@@ -128,55 +153,98 @@ func (h *Handler) plan(ctx context.Context, request event.Object) (*Planned, err
 	if err != nil {
 		return nil, &CountError{err}
 	}
-	concurrency := h.Concurrency.OfRun(ctx, h.Logger)
 	plan.Claimers = event.Claimers(waiting)
-	if run.StartSeq == run.EndSeq {
+	if input.StartSeq == input.EndSeq && input.Source == nil && len(input.Events) == 0 {
 		plan.Claimers = max(1, plan.Claimers) // the count may lag behind: only a receive shows whether the queue is empty
 	}
 	if plan.Claimers > 1 {
-		rounds := (int64(plan.Claimers) + concurrency - 1) / concurrency
-		plan.ClaimUntil = plan.CurrentTime + min(claimSeconds*(1+rounds), int64(retryqueue.MaxReleaseAfter.Seconds()))
+		rounds := ceil(int64(plan.Claimers), planned.MaxConcurrency)
+		plan.ClaimUntil = time.Now().Unix() + min(claimSeconds*(1+rounds), int64(retryqueue.MaxReleaseAfter.Seconds()))
 	}
 	h.Logger.InfoContext(ctx, "shards planned", "shards", plan.Shards(), "claimers", plan.Claimers, "waiting", waiting)
 	numbers := make([]int, plan.Shards())
 	for i := range numbers {
 		numbers[i] = i
 	}
-	if plan.Claimers == 0 {
-		return &Planned{plan, numbers, []int{}, concurrency}, nil
+	planned.Plan, planned.First, planned.Then = plan, numbers[:plan.Claimers], numbers[plan.Claimers:]
+	if plan.Claimers == 0 && planned.Time == nil {
+		planned.First, planned.Then = planned.Then, planned.First
 	}
-	return &Planned{plan, numbers[:plan.Claimers], numbers[plan.Claimers:], concurrency}, nil
+	return planned, nil
 }
+
+// results are those of the shards that claim, and of the others or of the batches.
+type results struct{ First, Last [][]int64 }
 
 func (h *Handler) addUp(ctx context.Context, request event.Object) (*Outcome, error) {
 	plan, err := event.ParsePlan(request, "plan")
 	if err != nil {
 		return nil, err
 	}
-	var rounds struct{ First, Last [][]int64 }
-	err = json.Unmarshal(request.Raw("results"), &rounds)
-	results := slices.Concat(rounds.First, rounds.Last)
-	if err != nil || len(results) != plan.Shards() {
-		return nil, request.Invalid("results", fmt.Sprintf("lists of [inserted, returned, buried] for %d shards in total", plan.Shards()))
+	var source *Source
+	if request.Has("source") {
+		if source, err = parseSource(request); err != nil {
+			return nil, err
+		}
+	}
+	want := plan.EndSeq - plan.StartSeq
+	if request.Has("records") {
+		if want, err = request.Int("records", 0, event.MaxEvents); err != nil {
+			return nil, err
+		}
+	}
+	claimed, processed, err := readResults(request, plan, source != nil || request.Has("records"))
+	if err != nil {
+		return nil, err
 	}
 	var outcome Outcome
-	var accounted int64 // events of the range; the results of a Distributed Map may come in any order
-	for i, result := range results {
-		if len(result) != 3 || slices.Min(result) < 0 || slices.Max(result) > event.MaxEvents {
-			return nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", i), Value: fmt.Sprint(result[:min(len(result), 4)]),
-				MustBe: fmt.Sprintf("[inserted, returned, buried], three integers from 0 to %d", event.MaxEvents)}
-		}
-		outcome.Inserted += result[0]
-		outcome.Returned += result[1]
-		outcome.Buried += result[2]
-		if i >= plan.Claimers {
-			accounted += result[0] + result[1] + result[2]
-		}
-	}
-	if want := plan.EndSeq - plan.StartSeq; accounted != want {
+	outcome.add(claimed)
+	before := outcome.Inserted + outcome.Returned + outcome.Dead
+	outcome.add(processed)
+	accounted := outcome.Inserted + outcome.Returned + outcome.Dead - before
+	switch {
+	case source == nil && accounted != want:
 		return nil, &UnaccountedError{accounted, want}
+	case source != nil && accounted > event.MaxEvents:
+		return nil, &SourceTooLargeError{Source: source.URI, What: "records", Size: accounted, Most: event.MaxEvents}
+	case source != nil:
+		if err := h.checkUnchanged(ctx, source); err != nil {
+			return nil, err
+		}
 	}
-	outcome.Failed = outcome.Returned + outcome.Buried
-	h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed, "buried", outcome.Buried)
+	outcome.Failed = outcome.Returned + outcome.Dead
+	h.Logger.InfoContext(ctx, "shards added up", "inserted", outcome.Inserted, "failed", outcome.Failed, "dead", outcome.Dead)
 	return &outcome, nil
+}
+
+// readResults reads the results of the shards that claim, and of the other shards or of batches. The results of a Distributed Map may
+// come in any order.
+func readResults(request event.Object, plan event.Plan, batches bool) (claimed, processed [][]int64, err error) {
+	var r results
+	err = json.Unmarshal(request.Raw("results"), &r)
+	all := slices.Concat(r.First, r.Last)
+	claimers, mustBe := plan.Claimers, fmt.Sprintf("lists of [inserted, returned, dead] for %d shards in total", plan.Shards())
+	ok := len(all) == plan.Shards()
+	if batches {
+		mustBe = fmt.Sprintf("lists of [inserted, returned, dead], the first one for %d shards", claimers)
+		ok = len(r.First) == claimers
+	}
+	if err != nil || !ok {
+		return nil, nil, request.Invalid("results", mustBe)
+	}
+	for i, result := range all {
+		if len(result) != 3 || slices.Min(result) < 0 || slices.Max(result) > event.MaxEvents {
+			return nil, nil, &event.InvalidInputError{Field: fmt.Sprintf("results[%d]", i), Value: fmt.Sprint(result[:min(len(result), 4)]),
+				MustBe: fmt.Sprintf("[inserted, returned, dead], three integers from 0 to %d", event.MaxEvents)}
+		}
+	}
+	return all[:claimers], all[claimers:], nil
+}
+
+func (o *Outcome) add(results [][]int64) {
+	for _, result := range results {
+		o.Inserted += result[0]
+		o.Returned += result[1]
+		o.Dead += result[2]
+	}
 }
