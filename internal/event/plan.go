@@ -16,8 +16,8 @@ const (
 	maxShards = 10_000
 	// MaxShardSize is the most events of a shard. Their items fit in 256 KiB, the limit of generate-data's answer.
 	MaxShardSize = MaxEvents / maxShards
-	// MaxShardClaims is the most failed events that one shard claims. Their items fit in 256 KiB even with the longest receipt
-	// handles.
+	// MaxShardClaims is the most failed events that one shard claims. It claims fewer if they would not fit in 256 KiB: 10 of the
+	// largest.
 	MaxShardClaims = 200
 	// maxClaimers is the most shards of one run that claim. SQS allows about 120,000 messages in flight, shared by all runs.
 	maxClaimers = 100_000 / MaxShardClaims

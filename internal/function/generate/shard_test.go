@@ -81,13 +81,18 @@ func TestItemsOfAShardFitTheState(t *testing.T) {
 	start := int64(event.MaxSequenceNo - event.MaxEvents)
 	plan := fmt.Sprintf(`{"start_seq":%d,"end_seq":%d,"failure_rate":0.12345678901234567,"claimers":500,"claim_until":9007199254740991,"shard_size":1000,"current_time":%d,"seed":"0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"}`,
 		start, int64(event.MaxSequenceNo), int64(event.MaxSequenceNo))
-	for _, tc := range []struct{ number, handleSize, want int }{
-		{10_499, 1, event.MaxShardSize},
-		{0, 1, event.MaxShardClaims},
-		{0, 400, event.MaxShardClaims},
-		{0, retryqueue.MaxReceiptHandle, event.MaxShardClaims},
+	for _, tc := range []struct {
+		kind                     string
+		number, handleSize, want int
+	}{
+		{"generated", 10_499, 1, event.MaxShardSize},
+		{"generated", 0, 1, event.MaxShardClaims},
+		{"generated", 0, 400, event.MaxShardClaims},
+		{"generated", 0, retryqueue.MaxReceiptHandle, 187}, // the room for the largest event is reserved
+		{"record", 0, 400, 11},
+		{"record", 0, retryqueue.MaxReceiptHandle, 10},
 	} {
-		h, _ := handlerOf(retryqueue.Queue{API: &endlessSQS{handleSize: tc.handleSize}, Logger: slog.New(slog.DiscardHandler)})
+		h, _ := handlerOf(retryqueue.Queue{API: &endlessSQS{body: largestMessages(t)[tc.kind], handleSize: tc.handleSize}, Logger: slog.New(slog.DiscardHandler)})
 		answer, err := h.Handle(t.Context(), json.RawMessage(fmt.Sprintf(`{"operation":"GenerateShard","plan":%s,"shard":%d}`, plan, tc.number)))
 		if err != nil {
 			t.Fatal(err)

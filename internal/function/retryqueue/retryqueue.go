@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,7 +28,7 @@ import (
 const (
 	// batchSize is the most messages of one call of SQS.
 	batchSize = 10
-	// parallelCalls is how many calls run at once, for receives and for batches. A single one gets about ten messages per round trip.
+	// parallelCalls is how many calls with batches run at once.
 	parallelCalls = 8
 	// longPollSeconds makes receives long polls. These ask all servers of the queue, so that an empty answer means an empty queue,
 	// except in rare cases.
@@ -82,8 +81,7 @@ type Room struct {
 	Until    time.Time // when the last receive must have ended; zero for no limit other than the context's
 }
 
-// Claim receives failed events until the queue looks empty to every receiver, the room is full, or the time of ctx or of the room
-// is up. RetryAttempt of a claimed event is the number of times that its message was received. A message that is not an event is
+// Claim receives failed events until the queue looks empty, the room for one more is not sure, or the time of ctx or of the room is up. RetryAttempt of a claimed event is the number of times that its message was received. A message that is not an event is
 // logged and ignored: SQS moves it to the dead-letter queue. If there is an error, Claim also returns the items that it has claimed
 // before, for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
@@ -101,14 +99,8 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	c := claiming{queue: q, room: room, starting: starting, reserved: most + room.Overhead, claimed: map[string]claim{}}
 	// Most runs find the queue empty. One receive is enough to see that. A run without other items asks a second time.
 	if c.receive(ctx) || room.Only && c.receive(ctx) {
-		var wg sync.WaitGroup
-		for range min(parallelCalls, (room.Items+batchSize-1)/batchSize) {
-			wg.Go(func() {
-				for c.receive(ctx) {
-				}
-			})
+		for c.receive(ctx) {
 		}
-		wg.Wait()
 	}
 	items := make([]event.Item, 0, len(c.claimed))
 	for _, claim := range c.claimed {
@@ -118,16 +110,14 @@ func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	return items, c.err
 }
 
-// claiming is the state that the receivers of one Claim share.
+// claiming is the state of one Claim.
 type claiming struct {
 	queue    Queue
-	starting context.Context // done when it is too late to start another receive
-	reserved int             // bytes that are reserved for each message that is requested: the size of the largest one
-
-	mu      sync.Mutex
-	room    Room
-	claimed map[string]claim // by message id: SQS may deliver a message twice
-	err     error
+	starting context.Context  // done when it is too late to start another receive
+	reserved int              // bytes that there must be for each message that is requested: the size of the largest one
+	room     Room             // that is left
+	claimed  map[string]claim // by message id: SQS may deliver a message twice
+	err      error
 }
 
 type claim struct {
@@ -135,85 +125,63 @@ type claim struct {
 	size int
 }
 
-// receive claims up to ten messages, and tells whether there may be more. After an error of one receiver, the others end too.
+// receive claims up to ten messages, and tells whether there may be more. Only one receive runs at a time, because any message may be
+// the largest, and ten of those fill the state of a run.
 func (c *claiming) receive(ctx context.Context) bool {
-	n := c.reserve()
-	if n == 0 {
+	n := max(0, min(batchSize, c.room.Items, c.room.Bytes/c.reserved))
+	if n == 0 || c.err != nil || c.starting.Err() != nil {
 		return false
 	}
 	out, err := c.queue.API.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: aws.String(c.queue.URL), MaxNumberOfMessages: int32(n), WaitTimeSeconds: longPollSeconds,
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{receiveCount},
 	})
-	var messages []types.Message
-	if err == nil {
-		messages = out.Messages
-	}
-	c.take(ctx, n, messages, err)
-	return len(messages) > 0
-}
-
-// reserve reserves room for one receive, and returns for how many messages. It returns 0 when claiming is over.
-func (c *claiming) reserve() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil || c.starting.Err() != nil {
-		return 0
-	}
-	n := max(0, min(batchSize, c.room.Items, c.room.Bytes/c.reserved))
-	c.room.Items -= n
-	c.room.Bytes -= n * c.reserved
-	return n
-}
-
-// take keeps the received messages, and frees the rest of the room that was reserved for n messages.
-func (c *claiming) take(ctx context.Context, n int, messages []types.Message, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.room.Items += n
-	c.room.Bytes += n * c.reserved
 	switch {
 	case err != nil && ctx.Err() != nil: // the time is up: the run goes on with what it has claimed so far
 		c.queue.Logger.WarnContext(ctx, "receive from the retry queue cut off", "error", err.Error())
+		return false
 	case err != nil:
-		c.fail(fmt.Errorf("receive from the retry queue: %w", err))
+		c.err = fmt.Errorf("receive from the retry queue: %w", err)
+		return false
 	}
-	for _, message := range messages {
-		id := aws.ToString(message.MessageId)
-		item := event.Item{ReceiptHandle: aws.ToString(message.ReceiptHandle)}
-		var err error
-		if item.Event, err = event.Parse([]byte(aws.ToString(message.Body)), ""); err != nil {
-			// The error is not logged, because it quotes the message.
-			c.queue.Logger.ErrorContext(ctx, "message is not an event, left for the dead-letter queue", "messageId", id)
-			continue
+	for _, message := range out.Messages {
+		if err := c.take(ctx, message); err != nil && c.err == nil {
+			c.err = err
 		}
-		count := message.Attributes[string(receiveCount)]
-		if item.Event.RetryAttempt, err = strconv.Atoi(count); err != nil {
-			c.fail(fmt.Errorf("ApproximateReceiveCount of message %s is %q", id, count))
-		}
-		size, err := item.Size()
-		if err != nil {
-			c.fail(err)
-		}
-		if known, ok := c.claimed[id]; ok {
-			c.room.Items++
-			c.room.Bytes += known.size
-			// Only the receipt handle of the latest receive is sure to work.
-			if known.item.Event.RetryAttempt > item.Event.RetryAttempt {
-				item, size = known.item, known.size-c.room.Overhead
-			}
-		}
-		c.claimed[id] = claim{item, size + c.room.Overhead}
-		c.room.Items--
-		c.room.Bytes -= size + c.room.Overhead
 	}
+	return len(out.Messages) > 0
 }
 
-// fail ends the claiming with the first error. Receives that run at the same time fail for the same reason.
-func (c *claiming) fail(err error) {
-	if c.err == nil {
-		c.err = err
+// take keeps a received message.
+func (c *claiming) take(ctx context.Context, message types.Message) error {
+	id := aws.ToString(message.MessageId)
+	item := event.Item{ReceiptHandle: aws.ToString(message.ReceiptHandle)}
+	var failure error
+	parsed, err := event.Parse([]byte(aws.ToString(message.Body)), "")
+	if err != nil {
+		// The error is not logged, because it quotes the message.
+		c.queue.Logger.ErrorContext(ctx, "message is not an event, left for the dead-letter queue", "messageId", id)
+		return nil
 	}
+	item.Event = parsed
+	count := message.Attributes[string(receiveCount)]
+	if item.Event.RetryAttempt, err = strconv.Atoi(count); err != nil {
+		failure = fmt.Errorf("ApproximateReceiveCount of message %s is %q", id, count)
+	}
+	size, err := item.Size()
+	failure = cmp.Or(failure, err)
+	if known, ok := c.claimed[id]; ok {
+		c.room.Items++
+		c.room.Bytes += known.size
+		// Only the receipt handle of the latest receive is sure to work.
+		if known.item.Event.RetryAttempt > item.Event.RetryAttempt {
+			item, size = known.item, known.size-c.room.Overhead
+		}
+	}
+	c.claimed[id] = claim{item, size + c.room.Overhead}
+	c.room.Items--
+	c.room.Bytes -= size + c.room.Overhead
+	return failure
 }
 
 // Release makes claimed messages visible again, immediately or at the given time, in whole seconds. The error says how many it

@@ -15,13 +15,18 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(runOf(`{"start_seq":0,"end_seq":10000001}`)))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
+	f.Add([]byte(runOf(`{"events":[{"n":1},7]}`)))
+	f.Add([]byte(runOf(`{"source":{"bucket":"my-bucket","key":"events/a","format":"CSV"},"time":7}`)))
+	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":{"first":[[1,1,1]],"last":[[2,0,1]]},"records":3}`))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":null,"results":[[null]]}`))
-	h := &Handler{Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true}
+	h := &Handler{Objects: &fakeObjects{}, EventsBucket: "my-bucket", EventsPrefix: "events/", Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError
 		var tooLarge *event.RangeTooLargeError
 		var unaccounted *UnaccountedError
+		var record *event.RecordError
+		var changed *SourceChangedError
 		switch {
 		case err == nil:
 			if planned := answer.Planned; planned != nil && len(planned.First)+len(planned.Then) != planned.Plan.Shards() {
@@ -34,7 +39,7 @@ func FuzzHandle(f *testing.F) {
 			if invalid.Field == "" || invalid.MustBe == "" || len(err.Error()) > 1000 {
 				t.Errorf("error %q names no field, or not what is allowed, or is too long", err)
 			}
-		case !errors.As(err, &tooLarge) && !errors.As(err, &unaccounted):
+		case !errors.As(err, &tooLarge) && !errors.As(err, &unaccounted) && !errors.As(err, &record) && !errors.As(err, &changed):
 			t.Errorf("error is a %T: %v", err, err)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"carnation/internal/event"
 	"carnation/internal/function/environment"
@@ -41,7 +43,7 @@ func plan(t *testing.T, queue waiting, size int64, input string) *Planned {
 
 // runOf is the request to plan a run with this input.
 func runOf(input string) json.RawMessage {
-	return json.RawMessage(`{"operation":"PlanRun","input":` + input + `}`)
+	return json.RawMessage(`{"operation":"PlanRun","input":` + input + `,"started":"2026-11-26T12:00:00Z"}`)
 }
 
 func TestShardsHaveTheWholeRangeInOrderOnce(t *testing.T) {
@@ -113,17 +115,17 @@ func TestBadInputIsRefusedByItsField(t *testing.T) {
 	for _, tc := range []struct{ input, want string }{
 		{string(runOf(`{"start_seq":1}`)), "end_seq is missing: must be an integer from 1 to 9007199254740991"},
 		{string(runOf(`{"start_seq":1,"end_seq":2,"failure_rate":0.5}`)), "failure_rate is 0.5: must be 0, because the stack's parameter FailureInjection is disabled"},
-		{string(runOf(`{"start_seq":1,"end_seq":2,"shards":3}`)), "shards is unknown: must be one of start_seq, end_seq, failure_rate"},
+		{string(runOf(`{"start_seq":1,"end_seq":2,"shards":3}`)), "shards is unknown: must be one of start_seq, end_seq, events, source, failure_rate, time"},
 		{change(`"end_seq":20`, `"end_seq":10000001`), "plan.end_seq is 10000001: must be an integer from 0 to 10000000"},
 		{change(`"shard_size":10`, `"shard_size":0`), "plan.shard_size is 0: must be an integer from 1 to 1000"},
 		{change(`"claimers":1`, `"claimers":501`), "plan.claimers is 501: must be an integer from 0 to 500"},
 		{change(`"seed":"0f6f`, `"seed":"xxxx`), `plan.seed is "xxxx3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a": must be a UUID`},
 		{change(`"current_time":1795416822,`, ``), "plan.current_time is missing: must be an integer from 0 to 9007199254740991"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[10,0,0],[10,0,0]]}`, "results is [[10,0,0],[10,0,0]]: must be lists of [inserted, returned, buried] for 3 shards in total"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0]]}}`, `results is {"first":[[0,0,0]],"last":[[10,0,0]]}: must be lists of [inserted, returned, buried] for 3 shards in total`},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[20,0]]}}`, "results[2] is [20 0]: must be [inserted, returned, buried], three integers from 0 to 10000000"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[20,-10,0]]}}`, "results[2] is [20 -10 0]: must be [inserted, returned, buried], three integers from 0 to 10000000"},
-		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[["0",0,0]],"last":[]}}`, `results is {"first":[["0",0,0]],"last":[]}: must be lists of [inserted, returned, buried] for 3 shards in total`},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":[[10,0,0],[10,0,0]]}`, "results is [[10,0,0],[10,0,0]]: must be lists of [inserted, returned, dead] for 3 shards in total"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0]]}}`, `results is {"first":[[0,0,0]],"last":[[10,0,0]]}: must be lists of [inserted, returned, dead] for 3 shards in total`},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[20,0]]}}`, "results[2] is [20 0]: must be [inserted, returned, dead], three integers from 0 to 10000000"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[[0,0,0]],"last":[[10,0,0],[20,-10,0]]}}`, "results[2] is [20 -10 0]: must be [inserted, returned, dead], three integers from 0 to 10000000"},
+		{`{"operation":"AddUpShards","plan":` + good + `,"results":{"first":[["0",0,0]],"last":[]}}`, `results is {"first":[["0",0,0]],"last":[]}: must be lists of [inserted, returned, dead] for 3 shards in total`},
 	} {
 		h := &Handler{Queue: waiting(0), Logger: silent, Size: 10}
 		_, err := h.Handle(t.Context(), json.RawMessage(tc.input))
@@ -142,7 +144,7 @@ func TestAQueueThatCannotBeCountedFailsTheRunBeforeItBegins(t *testing.T) {
 	}
 }
 
-// A single shard has no time limit: no other shard of its run can claim what it releases.
+// A single shard has no time limit: no other shard of its run can claim what it releases. The time of the events may be any.
 func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
 	for _, tc := range []struct {
 		waiting
@@ -151,28 +153,30 @@ func TestEachRoundOfShardsThatClaimHasTimeForIt(t *testing.T) {
 		{0, 10, 0}, {200, 10, 0}, {201, 10, 10}, {2000, 10, 10}, {2001, 10, 15}, {10_000_000, 10, 255},
 		{10_000_000, 1000, 10}, {10_000_000, 1, 900}, // the longest time that a release can wait
 	} {
-		h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: tc.concurrency}}
-		answer, err := h.Handle(t.Context(), runOf(`{"start_seq":0,"end_seq":0}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		planned := answer.Planned
-		got := planned.Plan.ClaimUntil
-		if got != 0 {
-			got -= planned.Plan.CurrentTime
-		}
-		if got != tc.want || planned.MaxConcurrency != tc.concurrency {
-			t.Errorf("%+v: %d shards claim for %d s, %d at once, want %d s", tc, planned.Plan.Claimers, got, planned.MaxConcurrency, tc.want)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			h := &Handler{Queue: tc.waiting, Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: tc.concurrency}}
+			answer, err := h.Handle(t.Context(), runOf(`{"start_seq":0,"end_seq":0,"time":7}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			planned := answer.Planned
+			got := planned.Plan.ClaimUntil
+			if got != 0 {
+				got -= time.Now().Unix()
+			}
+			if got != tc.want || planned.MaxConcurrency != tc.concurrency || planned.Plan.CurrentTime != 7 {
+				t.Errorf("%+v: %d shards claim for %d s, %d at once, want %d s", tc, planned.Plan.Claimers, got, planned.MaxConcurrency, tc.want)
+			}
+		})
 	}
 }
 
 func TestOutcomeAddsUpAllShards(t *testing.T) {
 	planned := plan(t, 201, 10, `{"start_seq":0,"end_seq":25}`) // two shards that claim, three with the range
 	for _, tc := range []struct{ results, want string }{
-		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[9,1,0],[0,3,2]]}`, `{"inserted":22,"failed":7,"returned":5,"buried":2} <nil>`},
-		{`{"first":[],"last":[[0,0,0],[0,0,0],[10,0,0],[10,0,0],[5,0,0]]}`, `{"inserted":25,"failed":0,"returned":0,"buried":0} <nil>`},
-		{`{"first":[[0,0,0],[3,1,2]],"last":[[5,0,0],[10,0,0],[9,1,0]]}`, `{"inserted":27,"failed":4,"returned":2,"buried":2} <nil>`},
+		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[9,1,0],[0,3,2]]}`, `{"inserted":22,"failed":7,"returned":5,"dead":2} <nil>`},
+		{`{"first":[],"last":[[0,0,0],[0,0,0],[10,0,0],[10,0,0],[5,0,0]]}`, `{"inserted":25,"failed":0,"returned":0,"dead":0} <nil>`},
+		{`{"first":[[0,0,0],[3,1,2]],"last":[[5,0,0],[10,0,0],[9,1,0]]}`, `{"inserted":27,"failed":4,"returned":2,"dead":2} <nil>`},
 		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[9,0,0],[5,0,0]]}`, `null the shards account for 24 of 25 events`},
 		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[10,0,0],[4,0,0]]}`, `null the shards account for 24 of 25 events`},
 		{`{"first":[[3,1,0],[0,0,0]],"last":[[10,0,0],[10,0,0],[5,0,1]]}`, `null the shards account for 26 of 25 events`},
@@ -234,7 +238,7 @@ func TestLargestPlanAndOutcomeFitTheState(t *testing.T) {
 		t.Fatal(err)
 	}
 	outcome, err := (&Handler{Logger: silent}).Handle(t.Context(), input)
-	if want := (Outcome{Inserted: 100_000 + 5_000_000, Failed: 200_000 + 5_000_000, Returned: 100_000 + 3_000_000, Buried: 100_000 + 2_000_000}); err != nil || *outcome.Outcome != want {
+	if want := (Outcome{Inserted: 100_000 + 5_000_000, Failed: 200_000 + 5_000_000, Returned: 100_000 + 3_000_000, Dead: 100_000 + 2_000_000}); err != nil || *outcome.Outcome != want {
 		t.Errorf("outcome = %+v, %v, want %+v", outcome.Outcome, err, want)
 	}
 }
