@@ -454,7 +454,7 @@ func TestFailedCreationOfProdIsFixedByTheNextDeploy(t *testing.T) {
 	}
 
 	table, retry := "red-events-prod-"+localaws.Region, "red-retry-queue-prod-"+localaws.Region
-	key := map[string]dynamotypes.AttributeValue{"sequenceNo": &dynamotypes.AttributeValueMemberN{Value: "7"}, "generatedUnixTime": &dynamotypes.AttributeValueMemberN{Value: "1"}}
+	key := map[string]dynamotypes.AttributeValue{"sequenceNo": &dynamotypes.AttributeValueMemberN{Value: "7"}, "randomStringValue": &dynamotypes.AttributeValueMemberS{Value: "a"}}
 	if _, err := rows.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: key}); err != nil {
 		t.Fatal(err)
 	}

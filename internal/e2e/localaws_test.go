@@ -50,10 +50,10 @@ func TestLocalAWS(t *testing.T) {
 
 func (s *deployed) valuesAndMessagesAreChecked(t *testing.T) {
 	ctx := t.Context()
-	const set = "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now"
-	const condition = "attribute_not_exists(sequenceNo) OR randomStringValue = :random"
+	const set = "SET textValue = :random, retryAttempt = :attempt, updatedUnixTime = :now"
+	const condition = "attribute_not_exists(sequenceNo) OR textValue = :random"
 	key := map[string]dbtypes.AttributeValue{
-		"sequenceNo": &dbtypes.AttributeValueMemberN{Value: "9000000"}, "generatedUnixTime": &dbtypes.AttributeValueMemberN{Value: "1"},
+		"sequenceNo": &dbtypes.AttributeValueMemberN{Value: "9000000"}, "randomStringValue": &dbtypes.AttributeValueMemberS{Value: "a"},
 	}
 	for name, change := range map[string]func(*dynamodb.UpdateItemInput){
 		"a large text": func(in *dynamodb.UpdateItemInput) {

@@ -18,15 +18,15 @@ import (
 func TestPlainUpdatesDoWhatMotoDoes(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	const set = "SET randomStringValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, createdUnixTime = if_not_exists(createdUnixTime, :now)"
-	const same = "attribute_not_exists(sequenceNo) OR randomStringValue = :random"
+	const set = "SET textValue = :random, retryAttempt = :attempt, updatedUnixTime = :now, createdUnixTime = if_not_exists(createdUnixTime, :now)"
+	const same = "attribute_not_exists(sequenceNo) OR textValue = :random"
 	type updates []dynamodb.UpdateItemInput
 	for i, tc := range []struct {
 		atOnce  int // how many of the updates are plain
 		updates updates
 	}{
 		{3, updates{update(set, same, "a", 1), update(set, same, "a", 2), update(set, same, "b", 3)}},
-		{1, updates{update(set, "randomStringValue = :random", "a", 1)}},
+		{1, updates{update(set, "textValue = :random", "a", 1)}},
 		{2, updates{update(set, "attribute_not_exists(sequenceNo)", "a", 1), update(set, "attribute_not_exists(sequenceNo)", "a", 2)}},
 		{2, updates{update("SET a = :random, b = :attempt, c = :now", "", "a", 1), update("SET a = :now, b = :attempt, c = if_not_exists(d, :random)", "", "b", 2)}},
 		{0, updates{update("SET a = :random, b = :attempt", "", "a", 1)}},                    // values that are not used
@@ -42,7 +42,7 @@ func TestPlainUpdatesDoWhatMotoDoes(t *testing.T) {
 		for way, returns := range []types.ReturnValue{"", types.ReturnValueNone} {
 			key := map[string]types.AttributeValue{
 				"sequenceNo":        &types.AttributeValueMemberN{Value: fmt.Sprint(7_000_000 + i)},
-				"generatedUnixTime": &types.AttributeValueMemberN{Value: fmt.Sprint(way)},
+				"randomStringValue": &types.AttributeValueMemberS{Value: fmt.Sprint(way)},
 			}
 			heard := smithyhttp.ClientDoFunc(func(r *http.Request) (*http.Response, error) {
 				response, err := http.DefaultClient.Do(r)
@@ -69,7 +69,7 @@ func TestPlainUpdatesDoWhatMotoDoes(t *testing.T) {
 			if err := attributevalue.UnmarshalMap(out.Item, &row); err != nil {
 				t.Fatal(err)
 			}
-			delete(row, "generatedUnixTime")
+			delete(row, "randomStringValue")
 			got[way] += fmt.Sprint(row)
 		}
 		if got[0] != got[1] {

@@ -164,13 +164,13 @@ func (v *verifier) deleteRows(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	number := func(n int64) dynamodbtypes.AttributeValue {
-		return &dynamodbtypes.AttributeValueMemberN{Value: fmt.Sprint(n)}
-	}
 	for _, r := range rows {
 		_, err := v.table.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 			TableName: aws.String(v.stack.TableName),
-			Key:       map[string]dynamodbtypes.AttributeValue{"sequenceNo": number(r.SequenceNo), "generatedUnixTime": number(r.GeneratedUnixTime)},
+			Key: map[string]dynamodbtypes.AttributeValue{
+				"sequenceNo":        &dynamodbtypes.AttributeValueMemberN{Value: fmt.Sprint(r.SequenceNo)},
+				"randomStringValue": &dynamodbtypes.AttributeValueMemberS{Value: r.RandomStringValue},
+			},
 		})
 		if err != nil {
 			return n, fmt.Errorf("delete row %d: %w", r.SequenceNo, err)
