@@ -20,16 +20,13 @@ func main() {
 	s, err := environment.Load()
 	size, sizeErr := environment.RequireInt("SHARD_SIZE", event.MaxShardSize)
 	concurrency, concurrencyErr := environment.RequireConcurrency("SHARD_CONCURRENCY", shard.MaxConcurrency)
-	bucket, bucketErr := environment.Require("EVENTS_BUCKET")
-	if err := errors.Join(err, sizeErr, concurrencyErr, bucketErr); err != nil {
+	if err := errors.Join(err, sizeErr, concurrencyErr); err != nil {
 		logger.Error("function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
 	handler := &shard.Handler{
 		Queue:            retryqueue.Queue{API: sqs.NewFromConfig(s.AWS), URL: s.RetryQueueURL, Logger: logger},
 		Objects:          s3.NewFromConfig(s.AWS, func(o *s3.Options) { o.UsePathStyle = s.AWS.BaseEndpoint != nil }), // local AWS
-		EventsBucket:     bucket,
-		EventsPrefix:     os.Getenv("EVENTS_PREFIX"), // empty: the whole bucket
 		Logger:           logger,
 		Size:             size,
 		Concurrency:      concurrency,

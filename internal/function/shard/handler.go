@@ -58,8 +58,6 @@ type Queue interface {
 type Handler struct {
 	Queue            Queue
 	Objects          Objects
-	EventsBucket     string // where the sources of runs must be, and how their keys must begin
-	EventsPrefix     string
 	Logger           *slog.Logger
 	Size             int64                   // events of a shard, or of a batch
 	Concurrency      environment.Concurrency // of the shards of a run, 1 to MaxConcurrency
@@ -96,7 +94,8 @@ type Outcome struct {
 
 // Handle serves both ends of a run.
 //
-//	{"operation": "PlanRun", "input": <the input of the run>, "started": "<start of the execution, RFC 3339>"}
+//	{"operation": "PlanRun", "input": <the input of the run>, "started": "<start of the execution, RFC 3339>",
+//	  "sources"?: {"bucket": "<where a source must be>", "prefix": "<how its key must begin>"}}
 //	{"operation": "AddUpShards", "plan": {...}, "results": {"first": [[inserted, returned, dead], ...], "last": [...]},
 //	  "source"?: <that of PlanRun>, "records"?: n}
 //
@@ -107,7 +106,7 @@ type Outcome struct {
 // *SourceTooLargeError, *SourceError and *UnaccountedError for AddUpShards.
 func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer, error) {
 	operation, request, err := event.ReadRequest(payload, event.Operations{
-		PlanRun: {"input", "started"}, AddUpShards: {"plan", "results", "source", "records"},
+		PlanRun: {"input", "started", "sources"}, AddUpShards: {"plan", "results", "source", "records"},
 	})
 	if err != nil {
 		return nil, err
@@ -137,7 +136,7 @@ func (h *Handler) plan(ctx context.Context, request event.Object) (*Planned, err
 	switch {
 	case input.Source != nil:
 		planned.Time = &created
-		planned.Source, err = h.planSource(ctx, *input.Source)
+		planned.Source, err = h.planSource(ctx, *input.Source, request)
 	case input.Events != nil:
 		planned.Time = &created
 		planned.Events, err = h.planEvents(input.Events)

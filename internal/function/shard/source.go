@@ -106,12 +106,24 @@ type Records struct {
 }
 
 // planSource checks that a run may read the source, and pins what it reads.
-func (h *Handler) planSource(ctx context.Context, source event.Source) (*Source, error) {
-	if source.Bucket != h.EventsBucket {
-		return nil, &event.InvalidInputError{Field: "source.bucket", Value: source.Bucket, MustBe: h.EventsBucket + ", the stack's EventsBucketName"}
+func (h *Handler) planSource(ctx context.Context, source event.Source, request event.Object) (*Source, error) {
+	sources, err := event.ReadObject(request.Raw("sources"), "sources", "bucket", "prefix")
+	if err != nil {
+		return nil, err
 	}
-	if !strings.HasPrefix(source.Key, h.EventsPrefix) {
-		return nil, &event.InvalidInputError{Field: "source.key", Value: source.Key, MustBe: "a key that begins with " + h.EventsPrefix + ", the stack's EventsPrefix"}
+	bucket, err := sources.String("bucket", "the name of the bucket of all sources")
+	if err != nil {
+		return nil, err
+	}
+	prefix, err := sources.String("prefix", "how the keys of all sources begin")
+	if err != nil {
+		return nil, err
+	}
+	if source.Bucket != bucket {
+		return nil, &event.InvalidInputError{Field: "source.bucket", Value: source.Bucket, MustBe: bucket + ", the stack's EventsBucketName"}
+	}
+	if !strings.HasPrefix(source.Key, prefix) {
+		return nil, &event.InvalidInputError{Field: "source.key", Value: source.Key, MustBe: "a key that begins with " + prefix + ", the stack's EventsPrefix"}
 	}
 	planned := &Source{URI: source.URI(), Bucket: source.Bucket, Key: source.Key, VersionID: source.VersionID, Format: source.Format}
 	out, err := h.head(ctx, planned)
