@@ -26,6 +26,7 @@ import (
 
 	"carnation/internal/event"
 	"carnation/internal/function/generate"
+	"carnation/internal/function/insert"
 	"carnation/internal/function/shard"
 	"carnation/internal/localaws/runtimeapi"
 )
@@ -170,13 +171,15 @@ func encode(b testing.TB, value any) []byte {
 	return data
 }
 
+const started = "2026-11-26T12:00:00Z" // the start of an execution
+
 // payloads are the requests of the distributed mode for n events, one for each function.
 func payloads(b testing.TB, n int64) map[string][]byte {
 	b.Helper()
 	return map[string][]byte{
 		"generate-data": encode(b, map[string]any{"operation": generate.GenerateShard, "plan": plan(n), "shard": 0}),
-		"insert-data":   encode(b, map[string]any{"items": plan(n).Items(0)}),
-		"plan-shards":   encode(b, map[string]any{"operation": shard.PlanRun, "input": event.Run{StartSeq: 1, EndSeq: 1 + n}}),
+		"insert-data":   encode(b, map[string]any{"operation": insert.InsertShard, "items": plan(n).Items(0), "run": "arn:run", "release_at": 0}),
+		"plan-shards":   encode(b, map[string]any{"operation": shard.PlanRun, "input": event.Run{StartSeq: 1, EndSeq: 1 + n}, "started": started}),
 	}
 }
 
@@ -194,7 +197,7 @@ const (
 // under the same load. x-empty compares the medians of both.
 func BenchmarkColdStart(b *testing.B) {
 	ofOne := payloads(b, 1)
-	run := encode(b, map[string]any{"operation": generate.GenerateRun, "input": event.Run{StartSeq: 1, EndSeq: 2}})
+	run := encode(b, map[string]any{"operation": generate.GenerateRun, "input": event.Run{StartSeq: 1, EndSeq: 2}, "started": started})
 	for _, start := range []struct {
 		name, function string
 		payload        []byte

@@ -16,10 +16,10 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[[0,0]],[[10,0],[8,2]]]}`))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":[[],[[-1,1e9],[9]]]}`))
 	f.Add([]byte(runOf(`{"events":[{"n":1},7]}`)))
-	f.Add([]byte(runOf(`{"source":{"bucket":"my-bucket","key":"events/a","format":"CSV"},"time":7}`)))
+	f.Add([]byte(sourceRun(`{"source":{"bucket":"my-bucket","key":"events/a","format":"CSV"},"time":7}`)))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":` + plan + `,"results":{"first":[[1,1,1]],"last":[[2,0,1]]},"records":3}`))
 	f.Add([]byte(`{"operation":"AddUpShards","plan":null,"results":[[null]]}`))
-	h := &Handler{Objects: &fakeObjects{}, EventsBucket: "my-bucket", EventsPrefix: "events/", Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true}
+	h := &Handler{Objects: &fakeObjects{}, Queue: waiting(300), Logger: silent, Size: 1000, Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		answer, err := h.Handle(t.Context(), data)
 		var invalid *event.InvalidInputError

@@ -48,9 +48,14 @@ func (f *fakeObjects) HeadObject(_ context.Context, in *s3.HeadObjectInput, _ ..
 
 func sourceHandler(objects Objects, waits waiting, size int64) *Handler {
 	return &Handler{
-		Objects: objects, EventsBucket: "my-bucket", EventsPrefix: "events/", Queue: waits, Logger: silent, Size: size,
+		Objects: objects, Queue: waits, Logger: silent, Size: size,
 		Concurrency: environment.Concurrency{Value: 10}, FailureInjection: true,
 	}
+}
+
+// sourceRun is the request to plan a run with this input, with where sources may be.
+func sourceRun(input string) json.RawMessage {
+	return json.RawMessage(strings.TrimSuffix(string(runOf(input)), "}") + `,"sources":{"bucket":"my-bucket","prefix":"events/"}}`)
 }
 
 func sourceInput(more string) string {
@@ -65,7 +70,7 @@ func TestTheNewestVersionOfASourceIsPinned(t *testing.T) {
 		{"null", "", "", ""}, // of a bucket whose versioning is suspended: the object can be overwritten
 	} {
 		objects := &fakeObjects{size: 500, etag: `"tag"`, version: tc.version}
-		answer, err := sourceHandler(objects, 300, 100).Handle(t.Context(), runOf(sourceInput(`,"format":"CSV"`+tc.input)))
+		answer, err := sourceHandler(objects, 300, 100).Handle(t.Context(), sourceRun(sourceInput(`,"format":"CSV"`+tc.input)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,9 +106,23 @@ func TestSourcesThatARunMayNotReadAreRefused(t *testing.T) {
 		{fakeObjects{size: 300_000_000}, sourceInput(`,"format":"CSV"`), "<nil>", "<nil>"},
 		{fakeObjects{size: 0}, sourceInput(`,"format":"JSON"`), "<nil>", "<nil>"},
 	} {
-		_, err := sourceHandler(&tc.objects, 0, 1000).Handle(t.Context(), runOf(tc.input))
+		_, err := sourceHandler(&tc.objects, 0, 1000).Handle(t.Context(), sourceRun(tc.input))
 		if fmt.Sprintf("%T", err) != tc.kind || !strings.HasPrefix(fmt.Sprint(err), tc.wantErr) {
 			t.Errorf("Handle(%s) error = %T %v, want %s %s", tc.input, err, err, tc.kind, tc.wantErr)
+		}
+	}
+}
+
+func TestPlanRunMustSayWhereSourcesMayBe(t *testing.T) {
+	for _, tc := range []struct{ sources, want string }{
+		{``, "sources is missing: must be a JSON object with the fields bucket, prefix"},
+		{`,"sources":{}`, "sources.bucket is missing: must be the name of the bucket of all sources"},
+		{`,"sources":{"bucket":"b","prefix":""}`, `sources.prefix is "": must be how the keys of all sources begin`},
+	} {
+		request := strings.TrimSuffix(string(runOf(sourceInput(""))), "}") + tc.sources + "}"
+		_, err := sourceHandler(&fakeObjects{}, 0, 1000).Handle(t.Context(), json.RawMessage(request))
+		if _, ok := errors.AsType[*event.InvalidInputError](err); !ok || err.Error() != tc.want {
+			t.Errorf("Handle(%s) error = %v, want %s", request, err, tc.want)
 		}
 	}
 }
@@ -255,7 +274,7 @@ func TestResultsOfBatchesFitTheState(t *testing.T) {
 		"source": {sourceInput(""), maxBatches, 333, map[string]any{"source": source}},
 		"events": {`{"events":[` + strings.TrimSuffix(strings.Repeat(`{"x":"`+strings.Repeat("x", 991)+`"},`, maxEventBytes/1000), ",") + `]}`, maxEventBatches + 4, 333, map[string]any{"records": 10_000_000}},
 	} {
-		answer, err := sourceHandler(&fakeObjects{etag: "e"}, 10_000_000, 1).Handle(t.Context(), runOf(tc.input))
+		answer, err := sourceHandler(&fakeObjects{etag: "e"}, 10_000_000, 1).Handle(t.Context(), sourceRun(tc.input))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
