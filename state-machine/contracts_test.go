@@ -166,8 +166,8 @@ func checkTimes(t *testing.T, f files) (wrong []string) {
 func (m machine) claimSeconds() int {
 	longest := m.TimeoutSeconds
 	m.each(func(_ string, s state) {
-		if s.ItemProcessor == nil || s.ItemProcessor.ProcessorConfig.Mode != "DISTRIBUTED" {
-			return
+		if s.ItemProcessor == nil || s.ItemProcessor.ProcessorConfig.Mode != "DISTRIBUTED" || s.ItemBatcher != nil {
+			return // a batch of records has no claims
 		}
 		longest = 0
 		for name, task := range s.ItemProcessor.States {

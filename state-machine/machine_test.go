@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"carnation/internal/event"
 	"carnation/internal/function/generate"
+	"carnation/internal/function/insert"
 	"carnation/internal/function/shard"
 	"carnation/internal/operate"
 )
@@ -32,8 +34,39 @@ type state struct {
 		Next        string
 	}
 	Retry         []retry
-	Arguments     struct{ Payload map[string]any } // JSONata
+	Arguments     arguments // JSONata
+	Parameters    arguments // JSONPath
 	ItemProcessor *machine
+
+	ItemReader, ItemSelector, ItemBatcher map[string]any // of a Distributed Map of records
+}
+
+// arguments are those of a call of a function. The payload is an object, or JSONata that makes one.
+type arguments struct {
+	FunctionName, ClientContext string
+	Payload                     any
+}
+
+// operation is what the function is asked for, "" for no function.
+func (a arguments) operation() string {
+	if payload, ok := a.Payload.(map[string]any); ok {
+		return fmt.Sprint(payload["operation"])
+	}
+	if found := regexp.MustCompile(`'operation': '(\w+)'`).FindStringSubmatch(fmt.Sprint(a.Payload)); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// ofRecords are the Map states of a distributed run that make events of records.
+func (m machine) ofRecords() map[string]state {
+	found := map[string]state{}
+	for name, s := range m.States {
+		if s.ItemBatcher != nil {
+			found[name] = s
+		}
+	}
+	return found
 }
 
 type retry struct {
@@ -150,13 +183,16 @@ func TestRequestsNameTheOperationsOfTheFunctions(t *testing.T) {
 	got := map[string]string{}
 	for _, m := range read(t).machines(t) {
 		m.each(func(name string, s state) {
-			if operation, ok := s.Arguments.Payload["operation"]; ok {
-				got[fmt.Sprint(operation)] = name
+			for _, operation := range []string{s.Arguments.operation(), s.Parameters.operation()} {
+				if operation != "" {
+					got[operation], _, _ = strings.Cut(name, " of ")
+				}
 			}
 		})
 	}
 	want := map[string]string{
 		generate.GenerateRun: "Generate Data", generate.GenerateShard: "Generate Data", shard.PlanRun: "Plan Shards", shard.AddUpShards: "Add Up Shards",
+		insert.InsertItems: "Insert Data", insert.InsertShard: "Insert Data Again", insert.InsertRecords: "Insert Records",
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("operations and their states are %v, want %v", got, want)
@@ -170,10 +206,17 @@ func TestStatesHaveTheNamesThatTheCommandCountsBy(t *testing.T) {
 	if process.Type != "Map" {
 		t.Fatalf("state %q is a %q, want a Map", operate.ProcessEvents, process.Type)
 	}
-	for _, name := range []string{operate.EventFailed, operate.InvocationFailed} {
+	for _, name := range []string{operate.EventFailed, operate.InvocationFailed, operate.EventIsDead} {
 		if got := process.ItemProcessor.States[name].Type; got != "Pass" {
 			t.Errorf("state %q in %q is a %q, want a Pass", name, operate.ProcessEvents, got)
 		}
+	}
+	var labels []string
+	for _, s := range read(t).machine(t, distributedFile).ofRecords() {
+		labels = append(labels, s.Label)
+	}
+	if slices.Sort(labels); !slices.Equal(labels, slices.Sorted(slices.Values(operate.RecordLabels))) {
+		t.Errorf("the labels of the Maps of records are %v, the command knows %v", labels, operate.RecordLabels)
 	}
 	returning := m.States["Return Failed Events"].ItemProcessor.States
 	if got := returning["Bury Claimed Event"].Next; got != operate.DeleteBuried || returning[got].Type != "Task" {
@@ -188,12 +231,23 @@ func TestStatesHaveTheNamesThatTheCommandCountsBy(t *testing.T) {
 	}
 }
 
-// A redrive is allowed for the label of the Map state, which is part of the ARN of its children.
-func TestRedriveIsAllowedForTheMapsLabel(t *testing.T) {
+// The label of a Map state is part of the ARN of its children. A redrive is allowed for it, and so is the use of the key.
+func TestRoleKnowsTheLabelOfEachMap(t *testing.T) {
 	f := read(t)
-	label := f.machine(t, distributedFile).States["Process Shards"].Label
-	if label == "" || !strings.Contains(f[rolesTemplate], "-state-machine-${Environment}-${AWS::Region}/"+label+":*") {
-		t.Errorf("%s has no permission for the executions with the label %q", rolesTemplate, label)
+	labels := map[string]string{}
+	for name, s := range f.machine(t, distributedFile).States {
+		if s.Type != "Map" {
+			continue
+		}
+		if other, twice := labels[s.Label]; twice || s.Label == "" {
+			t.Errorf("states %q and %q have the label %q", name, other, s.Label)
+		}
+		labels[s.Label] = name
+		const of = "-state-machine-${Environment}-${AWS::Region}/"
+		if redrives, uses := strings.Count(f[rolesTemplate], of+s.Label+":*\n"), strings.Count(f[rolesTemplate], of+s.Label+`"`); redrives != 1 || uses != 2 {
+			t.Errorf("%s has %d permissions for the executions with the label %q, and names it %d times in the trust and in the use of the key, want 1 and 2",
+				rolesTemplate, redrives, s.Label, uses)
+		}
 	}
 }
 
@@ -260,4 +314,99 @@ func TestJSONataChecksAreTheSameEverywhere(t *testing.T) {
 	if states["Insert Data"].Output != states["Insert Data Again"].Output || !reflect.DeepEqual(states["Insert Data"].Arguments, states["Insert Data Again"].Arguments) {
 		t.Errorf("Insert Data and Insert Data Again do not ask and check the same")
 	}
+	of := strings.NewReplacer("$states.input.items", "$states.input.Items", "of the shard", "of the batch")
+	for name, s := range f.machine(t, distributedFile).ofRecords() {
+		if got, want := s.ItemProcessor.States[s.ItemProcessor.StartAt].Output, of.Replace(states["Insert Data"].Output.(string)); got != want {
+			t.Errorf("%q checks the answer by %s, want %s", name, got, want)
+		}
+	}
+}
+
+// The four Maps differ only in where their records come from, because Step Functions must know the kind of a file when it reads the
+// definition, and must have another name for each state.
+func TestMapsOfRecordsDoTheSame(t *testing.T) {
+	m := read(t).machine(t, distributedFile)
+	again := m.States["Process Shards"].ItemProcessor.States
+	maps := m.ofRecords()
+	if len(maps) != 4 {
+		t.Errorf("%d Maps have batches of records, want 4", len(maps))
+	}
+	inputTypes := map[string]int{}
+	first := maps["Process Input Events"]
+	for name, s := range maps {
+		inserts := s.ItemProcessor.States[s.ItemProcessor.StartAt]
+		if len(s.ItemProcessor.States) != 1 || !reflect.DeepEqual(inserts, first.ItemProcessor.States[first.ItemProcessor.StartAt]) {
+			t.Errorf("the child of %q is not that of the others", name)
+		}
+		if !reflect.DeepEqual(inserts.Retry, again["Generate Data"].Retry) || inserts.TimeoutSeconds != again["Insert Data"].TimeoutSeconds || len(inserts.Catch) > 0 {
+			t.Errorf("the child of %q retries %+v within %d s and catches %v, want what a shard does, and no catch", name, inserts.Retry, inserts.TimeoutSeconds, inserts.Catch)
+		}
+		if !reflect.DeepEqual(s.ItemSelector, first.ItemSelector) || !reflect.DeepEqual(s.ItemBatcher, first.ItemBatcher) || s.Next != "Add Up Shards" {
+			t.Errorf("%q has other batches than the others: %v, %v, then %q", name, s.ItemSelector, s.ItemBatcher, s.Next)
+		}
+		if s.ItemReader == nil {
+			inputTypes["none"]++
+			continue
+		}
+		config := s.ItemReader["ReaderConfig"].(map[string]any)
+		inputTypes[fmt.Sprint(config["InputType"])]++
+		if config["MaxItems"] != float64(event.MaxEvents+1) {
+			t.Errorf("%q reads up to %v records, want one more than %d, so that plan-shards notices too many", name, config["MaxItems"], event.MaxEvents)
+		}
+		if !reflect.DeepEqual(s.ItemReader["Parameters"], maps["Process CSV"].ItemReader["Parameters"]) {
+			t.Errorf("%q reads %v, and the others do not", name, s.ItemReader["Parameters"])
+		}
+	}
+	if want := map[string]int{"none": 1, event.JSONL: 1, event.JSON: 1, event.CSV: 1}; !reflect.DeepEqual(inputTypes, want) {
+		t.Errorf("the Maps read %v, want %v", inputTypes, want)
+	}
+}
+
+// stateLimit is the most data that a state takes, and a task gives to its function, in bytes.
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+const stateLimit = 256 << 10
+
+// A batch has fewer bytes than a state may have, because the call of the function has its batch and more.
+func TestCallWithTheLargestBatchFitsTheState(t *testing.T) {
+	m := read(t).machine(t, distributedFile)
+	run := "arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:" + strings.Repeat("m", 80) + ":" + strings.Repeat("e", 80)
+	for name, s := range m.ofRecords() {
+		most := int(s.ItemBatcher["MaxInputBytesPerBatch"].(float64))
+		given := map[string]any{"source": "s3://" + strings.Repeat("b", 63) + "/" + strings.Repeat(`"`, 1024), "time": int64(event.MaxSequenceNo), "failure_rate": 0.12345678901234567, "run": run}
+		if fields := s.ItemBatcher["BatchInput"].(map[string]any); len(fields) != len(given) {
+			t.Fatalf("the batches of %q have %v, this test knows %v", name, fields, given)
+		}
+		item := map[string]any{"index": event.MaxEvents, "record": map[string]any{"n": strings.Repeat("x", 1000)}}
+		batch := map[string]any{"BatchInput": given, "Items": []any{}}
+		for len(encode(t, batch)) < most-2000 {
+			batch["Items"] = append(batch["Items"].([]any), item)
+		}
+		last := map[string]any{"index": 1, "record": map[string]any{"n": ""}}
+		batch["Items"] = append(batch["Items"].([]any), last)
+		last["record"] = map[string]any{"n": strings.Repeat("x", most-len(encode(t, batch)))}
+		if got := len(encode(t, batch)); got != most {
+			t.Fatalf("the batch has %d bytes, want %d", got, most)
+		}
+		payload := map[string]any{"operation": insert.InsertRecords, "records": batch["Items"]}
+		for name, value := range given {
+			payload[name] = value
+		}
+		call := encode(t, map[string]any{
+			"FunctionName":  "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:" + strings.Repeat("f", 64) + ":v1000000",
+			"ClientContext": []byte(`{"custom":{"executionArn":"` + run + `"}}`),
+			"Payload":       payload,
+		})
+		if len(call) > stateLimit {
+			t.Errorf("the call with the largest batch of %q has %d bytes, want at most %d", name, len(call), stateLimit)
+		}
+	}
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := event.Encode(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

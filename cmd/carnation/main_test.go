@@ -266,7 +266,7 @@ func TestFinishedPrintsARunAndReturnsAnErrorIfItIsIncomplete(t *testing.T) {
 			"a SUCCEEDED in 1.2 s: 20 new and 3 claimed events, 23 inserted, 0 failed\n", "<nil>"},
 		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Cause: "7 of 20", Generated: 20, Inserted: 13, Failed: 7},
 			"a FAILED in 0.0 s: 20 new and 0 claimed events, 13 inserted, 7 failed\n", "<nil>"},
-		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Claimed: 7, Failed: 7, Buried: 2},
+		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Claimed: 7, Failed: 7, Dead: 2},
 			"a FAILED in 0.0 s: 0 new and 7 claimed events, 0 inserted, 7 failed, 2 of them for good: in the dead-letter queue\n", "<nil>"},
 		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "States.ExceedToleratedFailureThreshold", Generated: 20, Shards: &operate.Shards{Total: 3, Done: 1, Failed: 2}},
 			"a FAILED in 0.0 s: 1 of 3 shards done, with 20 new events in all; aws stepfunctions redrive-execution continues with the other shards\n",

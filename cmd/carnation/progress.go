@@ -32,7 +32,7 @@ func newProgress(w io.Writer) *progress {
 func (p *progress) showRun(now operate.Progress) {
 	elapsed := now.Elapsed.Round(time.Second)
 	if now.Shards != nil {
-		p.show(fmt.Sprintf("%d of %d shards done, %s", now.Shards.Done, now.Shards.Total, elapsed), true)
+		p.show(fmt.Sprintf("%s, %s", now.Shards, elapsed), true)
 		return
 	}
 	p.show(fmt.Sprintf("%d of %d events done, %d failed so far, %s", now.Done, now.Total, now.Failed, elapsed), now.Total > 0)

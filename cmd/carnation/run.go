@@ -112,7 +112,7 @@ func (r *runner) run(ctx context.Context, f *runFlags) (failed bool, err error) 
 		if err != nil {
 			return false, err
 		}
-		failed, returned = run.EventsFailed(), run.Failed > run.Buried
+		failed, returned = run.EventsFailed(), run.Failed > run.Dead
 	}
 	if f.untilEmpty {
 		err := r.stack.Drain(ctx, float64(f.failureRate), f.maxRuns, returned, r.progress.showRun, r.finished)
@@ -148,8 +148,8 @@ func (r *runner) finished(run operate.Run) error {
 		fmt.Fprintf(r.stdout, "%s %s in %.1f s: ", run.Name, run.Status, run.Seconds)
 		if complete || run.Shards == nil {
 			fmt.Fprintf(r.stdout, "%d new and %d claimed events, %d inserted, %d failed", run.Generated, run.Claimed, run.Inserted, run.Failed)
-			if run.Buried > 0 {
-				fmt.Fprintf(r.stdout, ", %d of them for good: in the dead-letter queue", run.Buried)
+			if run.Dead > 0 {
+				fmt.Fprintf(r.stdout, ", %d of them for good: in the dead-letter queue", run.Dead)
 			}
 			fmt.Fprintln(r.stdout)
 		} else {

@@ -52,7 +52,7 @@ func printStatus(w io.Writer, status operate.Status) error {
 	for _, e := range status.Executions {
 		took := "running"
 		if e.Shards != nil {
-			took = fmt.Sprintf("%d of %d shards done", e.Shards.Done, e.Shards.Total)
+			took = e.Shards.String()
 		}
 		if e.Stopped != nil {
 			took = fmt.Sprintf("%.1f s", e.Stopped.Sub(e.Started).Seconds())

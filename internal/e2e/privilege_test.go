@@ -22,6 +22,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"carnation/internal/localaws"
+	"carnation/internal/operate"
 )
 
 // permissions are all policies of a stack, as deployed.
@@ -78,6 +79,13 @@ func allVersions(u use) bool {
 	return ok && u.action == "lambda:InvokeFunction" && !strings.ContainsAny(function, "*?") && strings.Count(function, ":") == 6
 }
 
+// allSources is whether the resource of a use is all objects below one folder of a bucket, and nothing else. Which of them runs read is
+// for their users to say.
+func allSources(u use) bool {
+	folder, ok := strings.CutSuffix(u.resource, "/*")
+	return ok && strings.HasPrefix(u.action, "s3:GetObject") && !strings.ContainsAny(folder, "*?") && strings.Contains(folder, "/")
+}
+
 // check reports what the permissions lack and what they have too much, one line each. A call counts as allowed only by a
 // statement that names its action and its resource in full and has no condition, because no test here evaluates conditions.
 func (want expectation) check(held permissions) (faults []string) {
@@ -100,7 +108,7 @@ func (want expectation) check(held permissions) (faults []string) {
 						fault("%s: statement %s allows %s, a wildcard", role, s.Sid, action)
 					case unseen:
 						found[g]++
-					case allVersions(g.use) && want.calls[g.use] && len(s.Condition) == 0:
+					case (allVersions(g.use) || allSources(g.use)) && want.calls[g.use] && len(s.Condition) == 0:
 						allowed[g.use]++
 					case strings.ContainsAny(resource, "*?"):
 						fault("%s: statement %s allows %s on %s, a wildcard", role, s.Sid, action, resource)
@@ -176,6 +184,9 @@ func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 	})
 }
 
+// mapLabels are the labels of the Distributed Maps.
+var mapLabels = append([]string{"Shard"}, operate.RecordLabels...)
+
 // audited is a stack whose permissions are compared with the calls that its runs make.
 type audited struct {
 	*deployed
@@ -238,7 +249,7 @@ func (a audited) expectExact(t *testing.T) {
 		}
 	})
 
-	t.Run("the state machine reaches its functions, the queues, and itself if it is distributed", func(t *testing.T) {
+	t.Run("the state machine reaches its functions, the queues, and if it is distributed itself and the sources", func(t *testing.T) {
 		var reached list
 		for _, s := range held.Roles[a.roleName("state-machine")] {
 			for _, resource := range s.Resource {
@@ -251,7 +262,10 @@ func (a audited) expectExact(t *testing.T) {
 		want := list{a.outputs["GenerateDataFunctionArn"] + ":*", a.outputs["InsertDataFunctionArn"] + ":*", a.queueARN("RetryQueueUrl"), a.queueARN("DeadLetterQueueUrl")}
 		if a.isDistributed {
 			want = list{a.outputs["GenerateDataFunctionArn"] + ":*", a.outputs["InsertDataFunctionArn"] + ":*", a.outputs["PlanShardsFunctionArn"] + ":*",
-				a.queueARN("RetryQueueUrl"), a.queueARN("DeadLetterQueueUrl"), a.outputs["StateMachineArn"], a.executionsARN(":*"), a.executionsARN("/Shard:*")}
+				a.queueARN("RetryQueueUrl"), a.queueARN("DeadLetterQueueUrl"), a.outputs["StateMachineArn"], a.executionsARN(":*"), a.sources() + "*"}
+			for _, label := range mapLabels {
+				want = append(want, a.executionsARN("/"+label+":*"))
+			}
 		}
 		slices.Sort(want)
 		if !slices.Equal(reached, want) {
@@ -283,6 +297,13 @@ func (a audited) everyPath(t *testing.T) {
 	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
 	a.expectQueue(t, "DeadLetterQueueUrl", 10, 0)
 	a.expectQueue(t, "RetryQueueUrl", 0, 0)
+
+	// No retry can cure the second event, so insert-data buries it.
+	a.setFaults(t, localaws.Rule{Fault: localaws.FaultInvalid, Operation: "UpdateItem", Body: `"bad"`})
+	a.expectRun(t, `{"events":[{"is":"good"},{"is":"bad"}]}`, sfntypes.ExecutionStatusFailed)
+	a.setFaults(t)
+	a.expectQueue(t, "DeadLetterQueueUrl", 11, 0)
+	a.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
 
 // everyDistributedPath is everyPath in the distributed mode.
@@ -293,7 +314,7 @@ func (a audited) everyDistributedPath(t *testing.T) {
 
 	a.failAfterFirstReceive(t)
 	out, err := a.lambda.Invoke(t.Context(), &lambda.InvokeInput{
-		FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"operation":"GenerateRun","input":{"start_seq":0,"end_seq":0}}`),
+		FunctionName: aws.String(a.outputs["GenerateDataFunctionArn"]), Payload: []byte(`{"operation":"GenerateRun","started":"2026-11-26T12:00:00Z","input":{"start_seq":0,"end_seq":0}}`),
 	})
 	a.setFaults(t)
 	if err != nil {
@@ -315,6 +336,15 @@ func (a audited) everyDistributedPath(t *testing.T) {
 	a.expectRun(t, `{"start_seq":8030,"end_seq":8031,"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
 	a.expectRun(t, `{"start_seq":0,"end_seq":0}`, sfntypes.ExecutionStatusSucceeded)
 	a.expectQueue(t, "RetryQueueUrl", 0, 0)
+
+	a.expectRun(t, `{"events":[{"n":1}],"failure_rate":1}`, sfntypes.ExecutionStatusFailed)
+	key := a.outputs["EventsPrefix"] + "privilege.jsonl"
+	if err := a.put(key, []byte("{\"n\":1}\n7\n")); err != nil { // the second record is no object, so it is buried
+		t.Fatal(err)
+	}
+	a.expectRun(t, fmt.Sprintf(`{"source":{"bucket":%q,"key":%q}}`, bucket, key), sfntypes.ExecutionStatusFailed)
+	a.expectRun(t, fmt.Sprintf(`{"source":{"bucket":%q,"key":%q,"version_id":"null"}}`, bucket, key), sfntypes.ExecutionStatusFailed)
+	a.expectQueue(t, "DeadLetterQueueUrl", 17, 0)
 }
 
 func (a audited) expectRun(t *testing.T, input string, want sfntypes.ExecutionStatus) {
@@ -353,6 +383,9 @@ func (a audited) usesOf(t *testing.T, meanwhile func(*testing.T)) map[use]bool {
 			if u.action == "lambda:InvokeFunction" {
 				u.resource = versionAtTheEnd.ReplaceAllString(u.resource, ":*")
 			}
+			if strings.HasPrefix(u.resource, a.sources()) {
+				u.resource = a.sources() + "*"
+			}
 			uses[u] = true
 		}
 	}
@@ -366,6 +399,11 @@ func (a audited) roleName(of string) string {
 
 func (a audited) isRole(name string) bool {
 	return strings.HasPrefix(name, "carnation-") && strings.HasSuffix(name, "-role-devl-"+localaws.Region)
+}
+
+// sources is how the ARNs of all sources begin.
+func (a audited) sources() string {
+	return "arn:aws:s3:::" + a.outputs["EventsBucketName"] + "/" + a.outputs["EventsPrefix"]
 }
 
 // resourceARN is the ARN of something in the account and region of the stack.
@@ -451,21 +489,29 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		traces   = "Lambda and Step Functions send traces as the role; local AWS has no X-Ray"
 		runs     = "Step Functions itself starts, follows and redrives the children of a Map Run, as the role"
 		input    = "EventBridge Scheduler decrypts the input as the schedule's role; local AWS does not encrypt it"
+		reads    = "AWS does not say which of the two permissions it asks for if the version of an object is null"
 		delivers = "Step Functions sets up the delivery of its log as the role; local AWS has no log delivery"
 	)
 	key := a.resourceARN("kms", "key/"+a.keyID)
 	equals := func(name string, values ...string) string {
 		return inJSON(map[string]map[string]list{"StringEquals": {name: values}})
 	}
-	machine := list{a.outputs["StateMachineArn"]} // and the children of its Distributed Map
+	machine := list{a.outputs["StateMachineArn"]}    // and the children of its Distributed Map
+	buried := list{a.queueARN("DeadLetterQueueUrl")} // by insert-data, which also parks in the distributed mode
 	if a.isDistributed {
-		machine = append(machine, machine[0]+"/Shard")
+		for _, label := range mapLabels {
+			machine = append(machine, a.outputs["StateMachineArn"]+"/"+label)
+		}
+		buried = append(buried, a.queueARN("RetryQueueUrl"))
 	}
+	slices.Sort(machine)
 	// via is for calls of a service with the key and one encryption context.
 	via := func(service string, context map[string]list) string {
 		return inJSON(map[string]map[string]list{"StringEquals": context, "StringLike": {"kms:ViaService": {service + "." + localaws.Region + ".*"}}})
 	}
 	messages := via("sqs", map[string]list{"kms:EncryptionContext:aws:sqs:arn": {a.queueARN("DeadLetterQueueUrl"), a.queueARN("RetryQueueUrl")}})
+	objects := inJSON(map[string]map[string]list{"StringLike": {
+		"kms:EncryptionContext:aws:s3:arn": {"arn:aws:s3:::" + bucket, a.sources() + "*"}, "kms:ViaService": {"s3." + localaws.Region + ".*"}}})
 	rows := via("dynamodb", map[string]list{"kms:EncryptionContext:aws:dynamodb:tableName": {a.outputs["TableName"]},
 		"kms:EncryptionContext:aws:dynamodb:subscriberId": {a.account()}})
 	environmentOf := func(function string) string {
@@ -483,6 +529,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		{"generate-data", "ReadEnvironment", "kms:Decrypt", key, environmentOf("generate-data"), starts},
 		{"generate-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("generate-data"), "null", logs},
 		{"generate-data", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
+		{"insert-data", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, via("sqs", map[string]list{"kms:EncryptionContext:aws:sqs:arn": buried}), encrypts},
 		{"insert-data", "UseTable", "kms:Decrypt", key, rows, encrypts},
 		{"insert-data", "ReadEnvironment", "kms:Decrypt", key, environmentOf("insert-data"), starts},
 		{"insert-data", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("insert-data"), "null", logs},
@@ -501,13 +548,16 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		needs = append(needs,
 			need{"schedule", "DecryptInput", "kms:Decrypt", key, context("aws:scheduler:schedule:arn",
 				a.resourceARN("scheduler", "schedule/carnation-schedules-devl-"+localaws.Region+"/carnation-retries-devl-"+localaws.Region)), input},
-			need{"insert-data", "EncryptMessages", "kms:GenerateDataKey kms:Decrypt", key, messages, encrypts},
 			need{"plan-shards", "ReadEnvironment", "kms:Decrypt", key, environmentOf("plan-shards"), starts},
 			need{"plan-shards", "Log", "logs:CreateLogStream logs:PutLogEvents", logsOf("plan-shards"), "null", logs},
 			need{"plan-shards", "Trace", "xray:PutTraceSegments xray:PutTelemetryRecords", "*", "null", traces},
 			need{"state-machine", "StartShards", "states:StartExecution", a.outputs["StateMachineArn"], "null", runs},
 			need{"state-machine", "FollowShards", "states:DescribeExecution", a.executionsARN(":*"), "null", runs},
-			need{"state-machine", "RedriveShards", "states:RedriveExecution", a.executionsARN("/Shard:*"), "null", runs})
+			need{"state-machine", "ReadSource", "s3:GetObject", a.sources() + "*", "null", reads},
+			need{"state-machine", "DecryptSource", "kms:Decrypt", key, objects, encrypts})
+		for _, label := range mapLabels {
+			needs = append(needs, need{"state-machine", "RedriveShards", "states:RedriveExecution", a.executionsARN("/" + label + ":*"), "null", runs})
+		}
 	}
 	for _, g := range needs {
 		for _, action := range strings.Fields(g.actions) {

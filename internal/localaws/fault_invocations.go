@@ -21,7 +21,8 @@ var garbage = [][]byte{
 	[]byte(`{"items":[{"event":{}}],"generated":1,"claimed":0,"max_concurrency":10}`), []byte(`{"items":[],"max_concurrency":-1}`),
 	[]byte(`{"inserted":0,"failed":[{"error":""}]}`), []byte(`{"inserted":0,"failed":[{"error":"\u0000"}]}`), []byte(`{"inserted":0,"failed":[{"error":7}]}`),
 	[]byte(`{"inserted":0,"failed":[{"error":"` + strings.Repeat("A", 100_000) + `"}]}`),
-	[]byte(`{"inserted":-1,"returned":-1,"buried":2}`), []byte(`{"inserted":1000000,"failed":0,"returned":0,"buried":0.5}`), []byte(`{"inserted":"0","failed":"0","returned":"0","buried":"0"}`),
+	[]byte(`{"inserted":-1,"returned":-1,"dead":2}`), []byte(`{"inserted":1000000,"failed":0,"returned":0,"dead":0.5}`), []byte(`{"inserted":"0","failed":"0","returned":"0","dead":"0"}`),
+	[]byte(`{"inserted":0,"dead":0}`), []byte(`{"inserted":0,"dead":2}`), []byte(`{"inserted":0,"returned":0,"dead":-1}`), []byte(`{"inserted":0,"dead":"1"}`),
 	[]byte(`{"plan":{},"first":[],"then":[],"max_concurrency":1}`), []byte(`{"plan":7,"first":null,"then":"all"}`),
 }
 

@@ -42,7 +42,7 @@ func (s *Stack) Drain(ctx context.Context, failureRate float64, maxRuns int, fai
 		if err := finished(run); err != nil {
 			return err
 		}
-		failed = run.Failed > run.Buried
+		failed = run.Failed > run.Dead
 		runs++
 	}
 }

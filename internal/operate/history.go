@@ -17,6 +17,7 @@ import (
 const (
 	ProcessEvents    = "Process Events"
 	EventFailed      = "Event Failed"
+	EventIsDead      = "Event Is Dead" // in the dead-letter queue, because no retry can help
 	InvocationFailed = "Invocation Failed"
 	DeleteBuried     = "Delete Claimed Event" // which comes after the event was sent to the dead-letter queue
 )
@@ -26,7 +27,7 @@ type history struct {
 	arn                 string
 	newest              int64 // id of the newest history event that has been counted
 	total, done, failed int
-	buried              int
+	dead                int         // of the failed ones
 	mapRuns             []string    // ARNs, in a distributed run
 	plan                *event.Plan // in a distributed run, once it has been read
 }
@@ -70,12 +71,16 @@ func (h *history) count(e types.HistoryEvent) {
 			h.done++
 		}
 	case types.HistoryEventTypePassStateEntered:
-		if name := aws.ToString(e.StateEnteredEventDetails.Name); name == EventFailed || name == InvocationFailed {
+		switch aws.ToString(e.StateEnteredEventDetails.Name) {
+		case EventFailed, InvocationFailed:
 			h.failed++
+		case EventIsDead:
+			h.failed++
+			h.dead++
 		}
 	case types.HistoryEventTypeTaskStateEntered:
 		if aws.ToString(e.StateEnteredEventDetails.Name) == DeleteBuried {
-			h.buried++
+			h.dead++
 		}
 	}
 }

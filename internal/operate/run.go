@@ -39,8 +39,8 @@ type Run struct {
 	Generated int     `json:"generated"`
 	Claimed   int     `json:"claimed"`
 	Inserted  int     `json:"inserted"`
-	Failed    int     `json:"failed"`           // with those that are buried
-	Buried    int     `json:"buried"`           // sent to the dead-letter queue, because they had no retries left
+	Failed    int     `json:"failed"`           // with those that are dead
+	Dead      int     `json:"dead"`             // in the dead-letter queue: no retry can help, or none is left
 	Shards    *Shards `json:"shards,omitempty"` // of a distributed run, which counts events only if all of its shards ended
 	Error     string  `json:"error,omitempty"`
 	Cause     string  `json:"cause,omitempty"`
@@ -126,12 +126,12 @@ func (f *follower) end(ctx context.Context, execution *sfn.DescribeExecutionOutp
 	if run.Shards == nil {
 		// In a run that was stopped, an iteration may have failed its event but not ended.
 		run.Inserted, run.Failed = max(0, f.history.done-f.history.failed), f.history.failed
-		run.Buried = f.history.buried
+		run.Dead = f.history.dead
 		answer, err := f.stack.readFirstAnswer(ctx, run.Arn)
 		run.Generated, run.Claimed = answer.Generated, answer.Claimed
 		return run, err
 	}
-	run.Generated = int(f.history.plan.EndSeq - f.history.plan.StartSeq)
+	run.Generated = int(f.history.plan.EndSeq-f.history.plan.StartSeq) + run.Shards.Records
 	var err error
 	if run.Succeeded() || run.EventsFailed() {
 		err = f.stack.readOutcome(ctx, &run)

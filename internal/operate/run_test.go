@@ -102,7 +102,7 @@ func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 		var got []Progress
 		run, err := s.Run(t.Context(), event.Run{StartSeq: 1, EndSeq: 5, FailureRate: 0.5}, func(p Progress) { got = append(got, p) })
 		want := Run{
-			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 4, Claimed: 1, Inserted: 3, Failed: 2, Buried: 1,
+			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 4, Claimed: 1, Inserted: 3, Failed: 2, Dead: 1,
 			Error: eventsFailed, Cause: "2 of 5 events failed and are in the retry queue", Seconds: 2.5,
 		}
 		if run != want || err != nil {
@@ -121,6 +121,20 @@ func TestRunFollowsAnExecutionToItsEnd(t *testing.T) {
 			t.Errorf("progress = %v, want %v", got, wantProgress)
 		}
 	})
+}
+
+func TestRunCountsTheEventsThatNoRetryCanCure(t *testing.T) {
+	f, s := newFakeAWS(t)
+	h := &fakeHistory{}
+	h.start(20, 0)
+	h.iterate(13, "Event Inserted")
+	h.iterate(2, EventFailed)
+	h.iterate(5, EventIsDead)
+	f.executing(&execution{history: h, status: "FAILED", err: eventsFailed})
+	run, err := s.Run(t.Context(), event.Run{}, func(Progress) {})
+	if err != nil || run.Inserted != 13 || run.Failed != 7 || run.Dead != 5 {
+		t.Errorf("Run() = %+v, %v, want 13 inserted and 7 failed, 5 of them dead", run, err)
+	}
 }
 
 func TestAStoppedRunHasNoNegativeCounts(t *testing.T) {

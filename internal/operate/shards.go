@@ -3,6 +3,8 @@ package operate
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -16,11 +18,28 @@ const shardFailed = "States.ExceedToleratedFailureThreshold"
 const unaccounted = "UnaccountedError"
 
 // Shards is the progress of the shards of a distributed run. Step Functions stops the other shards as soon as one fails, and
-// Failed counts those too.
+// Failed counts those too. A batch of your own events is a shard, which Total counts once Step Functions has read it.
 type Shards struct {
-	Total  int `json:"total"`
-	Done   int `json:"done"`
-	Failed int `json:"failed"`
+	Total   int `json:"total"`
+	Done    int `json:"done"`
+	Failed  int `json:"failed"`
+	Records int `json:"records,omitempty"` // your own events that Step Functions has read so far
+}
+
+func (s Shards) String() string {
+	text := fmt.Sprintf("%d of %d shards done", s.Done, s.Total)
+	if s.Records > 0 {
+		text += fmt.Sprintf(", %d records read", s.Records)
+	}
+	return text
+}
+
+// RecordLabels are the labels of the Map states of your own events. A label is a part of the ARN of each Map Run.
+var RecordLabels = []string{"Events", "JsonLines", "JsonArray", "Csv"}
+
+// ofRecords tells whether a Map Run is one of your own events.
+func ofRecords(mapRun string) bool {
+	return slices.ContainsFunc(RecordLabels, func(label string) bool { return strings.Contains(mapRun, "/"+label+":") })
 }
 
 // countShards counts the shards of a distributed run. It reads the plan into h if h does not have it yet.
@@ -41,16 +60,22 @@ func (s *Stack) countShards(ctx context.Context, h *history) (*Shards, error) {
 		if err != nil {
 			return nil, fmt.Errorf("count shards: %w", err)
 		}
-		shards.Done += int(out.ItemCounts.Succeeded)
-		shards.Failed += int(out.ItemCounts.Failed + out.ItemCounts.TimedOut + out.ItemCounts.Aborted)
+		// An item of a batch is a record, so the batches are the executions.
+		counts := out.ExecutionCounts
+		if ofRecords(arn) {
+			shards.Total += int(counts.Total)
+			shards.Records += int(out.ItemCounts.Total)
+		}
+		shards.Done += int(counts.Succeeded)
+		shards.Failed += int(counts.Failed + counts.TimedOut + counts.Aborted)
 	}
 	return shards, nil
 }
 
 // outcome is what plan-shards answers at the end of a run.
 type outcome struct {
-	Inserted       *int
-	Failed, Buried int
+	Inserted     *int
+	Failed, Dead int
 }
 
 // readOutcome sets the number of events of a distributed run whose shards have all ended.
@@ -64,7 +89,7 @@ func (s *Stack) readOutcome(ctx context.Context, run *Run) error {
 	if !found {
 		return fmt.Errorf("the history of %s has no outcome", run.Arn)
 	}
-	run.Inserted, run.Failed, run.Buried = *answer.Inserted, answer.Failed, answer.Buried
+	run.Inserted, run.Failed, run.Dead = *answer.Inserted, answer.Failed, answer.Dead
 	run.Claimed = run.Inserted + run.Failed - run.Generated
 	return nil
 }

@@ -3,6 +3,7 @@ package operate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func (h *fakeHistory) mapRun(arn string, shards int) {
 }
 
 func (h *fakeHistory) outcome(inserted, failed int) {
-	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d,"returned":%d,"buried":1}}`, inserted, failed, failed-1)})
+	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d,"returned":%d,"dead":1}}`, inserted, failed, failed-1)})
 	for _, nonsense := range []string{``, `{"Payload":7}`, `{"Payload":{"failed":9}}`} { // which the state machine has not accepted
 		h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": nonsense})
 	}
@@ -75,13 +76,13 @@ func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 			}
 		})
 		want := Run{
-			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 40, Claimed: 5, Inserted: 42, Failed: 3, Buried: 1, Shards: &Shards{4, 4, 0},
+			Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 40, Claimed: 5, Inserted: 42, Failed: 3, Dead: 1, Shards: &Shards{Total: 4, Done: 4},
 			Error: eventsFailed, Cause: "3 of 45 events failed and are in the retry queue", Seconds: 2.5,
 		}
 		if err != nil || !reflect.DeepEqual(run, want) {
 			t.Errorf("Run() = %+v, %v, want %+v", run, err, want)
 		}
-		if want := []string{"<nil>", "&{4 0 0}", "&{4 3 0}", "&{4 4 0}"}; !slices.Equal(got, want) {
+		if want := []string{"<nil>", "0 of 4 shards done", "3 of 4 shards done", "4 of 4 shards done"}; !slices.Equal(got, want) {
 			t.Errorf("shards = %v, want %v", got, want)
 		}
 		calls := 0
@@ -95,6 +96,39 @@ func TestRunFollowsTheShardsOfADistributedRun(t *testing.T) {
 			t.Errorf("%d calls of DescribeMapRun, want at most %d", calls, most)
 		}
 	})
+}
+
+// The items of a batch of own events are records, and each batch counts as a shard.
+func TestRunCountsTheRecordsOfOwnEvents(t *testing.T) {
+	for _, label := range RecordLabels {
+		synctest.Test(t, func(t *testing.T) {
+			f, s := newFakeAWS(t)
+			h := &fakeHistory{}
+			h.add("ExecutionStarted")
+			h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": `{"Payload":{"plan":{"start_seq":0,"end_seq":0,"claimers":1,"shard_size":20},"first":[0],"then":[],"time":1795416822}}`})
+			h.mapRun("arn:machine/Shard:1", 1)
+			h.mapRun("arn:machine/"+label+":2", 0)
+			h.outcome(42, 3)
+			f.shards(map[string]map[string]int{"arn:machine/Shard:1": {"succeeded": 1, "total": 1}, "arn:machine/" + label + ":2": {"succeeded": 3, "total": 3}})
+			describe := f.answer["DescribeMapRun"]
+			f.answer["DescribeMapRun"] = func(input map[string]any) (any, error) {
+				out, err := describe(input)
+				if input["mapRunArn"] == "arn:machine/"+label+":2" {
+					items := maps.Clone(out.(map[string]any)["executionCounts"].(map[string]int))
+					items["succeeded"], items["total"] = 40, 40
+					out.(map[string]any)["itemCounts"] = items
+				}
+				return out, err
+			}
+			f.executing(&execution{history: h, status: "FAILED", err: eventsFailed})
+			run, err := s.Run(t.Context(), event.Run{}, func(Progress) {})
+			want := Run{Name: "run-0", Arn: "arn:execution:0", Status: "FAILED", Generated: 40, Claimed: 5, Inserted: 42, Failed: 3, Dead: 1,
+				Shards: &Shards{Total: 4, Done: 4, Records: 40}, Error: eventsFailed, Seconds: 2.5}
+			if err != nil || !reflect.DeepEqual(run, want) || run.Shards.String() != "4 of 4 shards done, 40 records read" {
+				t.Errorf("Run() with %s = %+v with %s, %v, want %+v with %s", label, run, run.Shards, err, want, want.Shards)
+			}
+		})
+	}
 }
 
 func TestRunSaysWhichShardFailed(t *testing.T) {
@@ -128,7 +162,7 @@ func TestRunSaysWhichShardFailed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if run.Generated != 40 || run.Inserted != 0 || *run.Shards != (Shards{4, 2, 2}) || run.EventsFailed() {
+			if run.Generated != 40 || run.Inserted != 0 || *run.Shards != (Shards{Total: 4, Done: 2, Failed: 2}) || run.EventsFailed() {
 				t.Errorf("Run() = %+v with shards %+v, want 40 events and two of four shards done", run, run.Shards)
 			}
 			want := map[bool]string{true: "exceeded; shard shard-1 failed: ParkError: AccessDenied", false: "; its shards cannot be listed: "}[listable]
@@ -165,7 +199,7 @@ func TestStatusCountsTheShardsOfARunningExecution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := status.Executions; *got[0].Shards != (Shards{4, 1, 0}) || got[1].Shards != nil {
+	if got := status.Executions; *got[0].Shards != (Shards{Total: 4, Done: 1}) || got[1].Shards != nil {
 		t.Errorf("executions = %+v, want the one that goes on with 1 of 4 shards done", got)
 	}
 }

@@ -9,6 +9,6 @@ import (
 
 func main() {
 	lambda.Start(func(_ context.Context, request struct{ Items []any }) (map[string]any, error) {
-		return map[string]any{"inserted": len(request.Items), "returned": 0, "buried": 0, "failed": []any{}}, nil
+		return map[string]any{"inserted": len(request.Items), "returned": 0, "dead": 0, "failed": []any{}}, nil
 	})
 }

@@ -12,6 +12,6 @@ import (
 func main() {
 	lambda.Start(func(_ context.Context, request struct{ Items []json.RawMessage }) (map[string]any, error) {
 		return map[string]any{"items": []any{}, "generated": 0, "claimed": 0, "version": 2,
-			"inserted": len(request.Items), "returned": 0, "buried": 0, "failed": []any{}}, nil
+			"inserted": len(request.Items), "returned": 0, "dead": 0, "failed": []any{}}, nil
 	})
 }

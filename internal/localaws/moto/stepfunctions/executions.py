@@ -6,6 +6,7 @@ reason, and leaves executions running when their state machine is deleted. AWS g
 from __future__ import annotations
 
 import copy
+import datetime
 import functools
 import logging
 import threading
@@ -256,7 +257,11 @@ def fill_executions() -> None:
         execution = self._execution_communication.execution
         env.event_manager.execution, env.event_manager.journey = execution, execution.journey
         env.event_manager.write_line = functools.partial(write_line, execution)
-        env.states.context_object.context_object_data["Execution"]["RedriveCount"] = execution.redrive_count
+        described = env.states.context_object.context_object_data["Execution"]
+        described["RedriveCount"] = execution.redrive_count
+        # moto has an object there. AWS has a text such as 2025-03-26T20:14:13.192Z, which a redrive does not change:
+        # https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+        described["StartTime"] = execution.start_date.astimezone(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return env
 
     worker._get_evaluation_environment, worker._execution_logic = _get_evaluation_environment, run_execution

@@ -20,7 +20,7 @@ import clients
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from patching import replace_in_engine
-from stepfunctions import executions, integrations, redrive
+from stepfunctions import executions, integrations, item_reader, redrive
 from tests import service
 
 FOLDER = pathlib.Path(__file__).resolve().parents[4] / "state-machine"
@@ -43,13 +43,14 @@ class AWS:
     """Answers the calls of the engine, and keeps what was sent, deleted and released."""
 
     def __init__(self, functions: dict[str, Any]) -> None:
-        self.functions, self.refused = functions, set()
+        self.functions, self.refused, self.requests = functions, set(), []
         self.parked, self.buried, self.deleted, self.released = [], [], [], []
         self.order, self.meta = [], service.client("sqs").meta
 
     def invoke(self, FunctionName: str, Payload: Any, **_: Any) -> dict[str, Any]:
         request = json.loads(Payload)
-        answer = self.functions[request.get("operation", "Insert")]
+        self.requests.append(request)
+        answer = self.functions["Insert" if request["operation"] in ("InsertItems", "InsertShard") else request["operation"]]
         if callable(answer):
             answer = answer(request)
         result = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}}}
@@ -68,6 +69,10 @@ class AWS:
         error = MessageAttributes["Error"]["StringValue"]
         (self.parked if QueueUrl == "retry" else self.buried).append((json.loads(MessageBody), error, MessageAttributes["ExecutionArn"]["StringValue"]))
         return {"MessageId": "id", "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def get_object(self, Bucket: str, Key: str, VersionId: str) -> dict[str, Any]:
+        self.order.append(f"read {Bucket}/{Key} {VersionId}")
+        return {"Body": io.BytesIO(self.functions["object"])}
 
     def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> dict[str, Any]:
         self.call("delete " + QueueUrl)
@@ -93,6 +98,7 @@ class Run:
         for name, value in {
             "Partition": "aws", "GenerateDataFunctionArn": "generate-data", "InsertDataFunctionArn": "insert-data", "PlanShardsFunctionArn": "plan-shards",
             "RetryQueueUrl": "retry", "DeadLetterQueueUrl": "dead", "MaxReceiveCount": "3", "ShardExecutionType": "EXPRESS" if express else "STANDARD",
+            "EventsBucket": "b", "EventsPrefix": "events/",
         }.items():
             definition = definition.replace("${%s}" % name, value)
         self.backend = run_backend()
@@ -103,13 +109,13 @@ class Run:
 
     def wait(self, aws: AWS, start: Callable[[], Any]) -> None:
         replace_in_engine("boto_client_for", lambda *_, **__: aws)
-        integrations.engine_client = lambda *_: aws
+        integrations.engine_client = item_reader.engine_client = lambda *_: aws
         self.execution = start() or self.execution
         deadline = time.monotonic() + 60
         while self.execution.exec_status.value == "RUNNING" and time.monotonic() < deadline:
             time.sleep(0.005)
         replace_in_engine("boto_client_for", clients.engine_client)
-        integrations.engine_client = clients.engine_client
+        integrations.engine_client = item_reader.engine_client = clients.engine_client
         self.error, self.cause, self.output = self.execution.error, self.execution.cause, self.execution.output
 
     def redrive(self, aws: AWS) -> None:
@@ -126,12 +132,12 @@ RANGE = {"start_seq": 1, "end_seq": 4}
 
 
 def insert_all(request: dict[str, Any]) -> dict[str, Any]:
-    answer = {"inserted": len(request["items"]), "failed": []}
-    return answer | {"returned": 0, "buried": 0} if "return_for" in request else answer
+    answer = {"inserted": len(request["items"]), "dead": 0}
+    return answer | ({"returned": 0} if request["operation"] == "InsertShard" else {"failed": []})
 
 
 def fail_all(error: Any) -> Any:
-    return lambda request: {"inserted": 0, "failed": [dict(item, error=error) for item in request["items"]]}
+    return lambda request: {"inserted": 0, "dead": 0, "failed": [dict(item, error=error) for item in request["items"]]}
 
 
 def generate_shard(request: dict[str, Any]) -> dict[str, Any]:
@@ -144,8 +150,12 @@ def generate_shard(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_up(request: dict[str, Any]) -> dict[str, Any]:
-    sums = [sum(numbers) for numbers in zip(*request["results"]["first"], *request["results"]["last"])]
-    return {"inserted": sums[0], "failed": sums[1] + sums[2], "returned": sums[1], "buried": sums[2]}
+    sums = [sum(numbers) for numbers in zip([0, 0, 0], *request["results"]["first"], *request["results"]["last"])]
+    return {"inserted": sums[0], "failed": sums[1] + sums[2], "returned": sums[1], "dead": sums[2]}
+
+
+def insert_records(request: dict[str, Any]) -> dict[str, Any]:
+    return {"inserted": len(request["records"]), "returned": 0, "dead": 0}
 
 
 def inline(*items: Any, **functions: Any) -> AWS:
@@ -155,7 +165,24 @@ def inline(*items: Any, **functions: Any) -> AWS:
 
 def distributed(**functions: Any) -> AWS:
     planned = {"plan": PLAN, "first": [0], "then": [1, 2, 3], "max_concurrency": 3}
-    return AWS({"PlanRun": planned, "GenerateShard": generate_shard, "Insert": insert_all, "AddUpShards": add_up} | functions)
+    return AWS({"PlanRun": planned, "GenerateShard": generate_shard, "Insert": insert_all, "InsertRecords": insert_records, "AddUpShards": add_up} | functions)
+
+
+SOURCE = {"uri": "s3://b/k", "bucket": "b", "key": "k", "etag": '"e"', "format": "JSONL", "batch_size": 2}
+# Inputs of own events, with a part of the plan, and the kind of the object. Each has three records.
+OWN: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"events": [{"n": 0}, {"n": 1}, {"n": 2}], "failure_rate": 0.5}, {"events": {"records": 3, "batch_size": 2}}, ""),
+    ({"source": {"bucket": "b", "key": "k"}}, {"source": SOURCE}, "JSONL"),
+    ({"source": {"bucket": "b", "key": "k", "format": "JSONL"}, "time": 7}, {"source": SOURCE | {"version_id": "v"}}, "JSONL"),
+    ({"source": {"bucket": "b", "key": "k", "format": "JSON", "version_id": "v"}}, {"source": SOURCE | {"format": "JSON", "version_id": "v"}}, "JSON"),
+    ({"source": {"bucket": "b", "key": "k", "format": "CSV"}}, {"source": SOURCE | {"format": "CSV"}}, "CSV"),
+]
+
+
+def own(planned: dict[str, Any], claimers: int, **functions: Any) -> AWS:
+    plan = PLAN | {"start_seq": 0, "end_seq": 0, "claimers": claimers, "failure_rate": 0.5}
+    answer = {"plan": plan, "first": list(range(claimers)), "then": [], "time": 7, "max_concurrency": 3}
+    return distributed(**{"PlanRun": answer | planned} | functions)
 
 
 # Answers that are not even an object of the right kind.
@@ -179,10 +206,36 @@ class TestInline(unittest.TestCase):
             self.assertEqual((run.error, [parked[1] for parked in aws.parked]), ("Carnation.EventsFailed", [want] * 3), error[:50])
 
     def test_a_nonsense_answer_about_an_event_makes_it_a_failed_one(self) -> None:
-        for answer in [*NONSENSE, {"inserted": 0, "failed": []}, {"inserted": "1"}, {"inserted": 2}, {"inserted": -1}, {"inserted": 0, "failed": [{}]}, {"failed": [[]]}]:
+        for answer in [*NONSENSE, {"inserted": 0, "failed": []}, {"inserted": "1"}, {"inserted": 2}, {"inserted": -1}, {"inserted": 0, "failed": [{}]}, {"failed": [[]]},
+                       {"inserted": 0, "dead": 0}, {"dead": 2}, {"dead": "1"}, {"dead": True}, {"dead": [1]}]:
             aws = inline(Insert=lambda request, answer=answer: answer if request["items"][0]["event"]["sequence_no"] == 2 else insert_all(request))
             run = Run("state-machine", aws, RANGE)
             self.assertEqual((run.cause, [parked[1] for parked in aws.parked]), ("1 of 3 events failed and are in the retry queue", ["Carnation.InvalidAnswer"]), str(answer))
+
+    def test_your_own_events_are_the_new_ones(self) -> None:
+        given = {"events": [{"n": n} for n in range(3)], "failure_rate": 0.5, "time": 7}
+        aws = inline(claim(9, 1), *[new_item(n) for n in (1, 2, 3)])
+        run = Run("state-machine", aws, given)
+        self.assertEqual(run.output, {"inserted": 4, "failed": 0})
+        asked, *inserts = aws.requests
+        self.assertEqual((asked["input"], asked["started"][:2]), (given, "20"))
+        self.assertEqual({(request["failure_rate"], request["run"], len(request)) for request in inserts}, {(0.5, run.execution.exec_arn, 5 - 1)})
+        for answer in ([new_item(1), new_item(2)], [new_item(n) for n in (1, 2, 3, 4)], [claim(n, 1) for n in (1, 2, 3)], []):
+            good = inline().functions["GenerateRun"]
+            run = Run("state-machine", inline(GenerateRun=good | {"items": answer}), given)
+            self.assertEqual(run.error, "States.QueryEvaluationError", str(answer))
+            run.redrive(inline())
+            self.assertEqual(run.output, {"inserted": 3, "failed": 0}, str(answer))
+
+    def test_a_dead_event_is_not_returned(self) -> None:
+        def insert(request: dict[str, Any]) -> dict[str, Any]:
+            number = request["items"][0]["event"]["sequence_no"]
+            return insert_all(request) if number == 1 else {"inserted": 0, "dead": 1, "failed": []} if number in (2, 8) else fail_all("Name")(request)
+        for items, cause in (((new_item(1), new_item(2), new_item(3), claim(8, 3), claim(9, 3)), "4 of 5 events failed: 1 are in the retry queue, 3 in the dead-letter queue"),
+                             ((new_item(1), new_item(2), new_item(1)), "1 of 3 events failed: 0 are in the retry queue, 1 in the dead-letter queue")):
+            aws = inline(*items, Insert=insert)
+            self.assertEqual(Run("state-machine", aws, {"events": [{}, {}, {}]}).cause, cause)
+            self.assertEqual([one[0]["sequence_no"] for one in aws.parked + aws.buried], [3, 9][:len(items) - 3])
 
     def test_a_redrive_asks_generate_data_again(self) -> None:
         good = inline().functions["GenerateRun"]
@@ -282,16 +335,16 @@ class TestDistributed(unittest.TestCase):
             self.redriven(GenerateShard=lambda request, answer=answer: answer if request["shard"] == 0 else generate_shard(request))
 
     def test_a_redrive_asks_insert_data_again(self) -> None:
-        good = {"inserted": 2, "returned": 0, "buried": 0, "failed": []}
+        good = {"inserted": 2, "returned": 0, "dead": 0, "failed": []}
         for express in (False, True):
             for answer in [*NONSENSE, CRASHED, good | {"inserted": 1}, good | {"inserted": 3}, good | {"inserted": -1, "returned": 3}, good | {"inserted": 3, "returned": -1},
-                           good | {"inserted": 3, "buried": -1}, good | {"inserted": "2"}, good | {"inserted": 1.5, "returned": 0.5}, good | {"inserted": 1.5, "buried": 0.5}, good | {"returned": 0.5, "buried": 1.5, "inserted": 0}, good | {"returned": None}, [good],
+                           good | {"inserted": 3, "dead": -1}, good | {"inserted": "2"}, good | {"inserted": 1.5, "returned": 0.5}, good | {"inserted": 1.5, "dead": 0.5}, good | {"returned": 0.5, "dead": 1.5, "inserted": 0}, good | {"returned": None}, [good],
                            {"inserted": 2}, good | {"inserted": True, "returned": 1}, good | {"inserted": [2]} | {"returned": []}]:
                 self.redriven(express, Insert=lambda request, answer=answer: answer if request["items"][0]["event"]["sequence_no"] == 3 else insert_all(request))
 
     def test_a_redrive_asks_for_the_sum_again(self) -> None:
-        good = {"inserted": 8, "failed": 0, "returned": 0, "buried": 0}
-        for answer in [*NONSENSE, good | {"inserted": 4}, good | {"failed": None}, good | {"failed": 1}, good | {"inserted": "8"}, good | {"returned": -1, "buried": 1}]:
+        good = {"inserted": 8, "failed": 0, "returned": 0, "dead": 0}
+        for answer in [*NONSENSE, good | {"inserted": 4}, good | {"failed": None}, good | {"failed": 1}, good | {"inserted": "8"}, good | {"returned": -1, "dead": 1}]:
             self.redriven(AddUpShards=answer)
 
     def test_a_transient_failure_is_retried(self) -> None:
@@ -340,7 +393,77 @@ class TestDistributed(unittest.TestCase):
         run = Run("distributed", aws, {"start_seq": 1, "end_seq": 6})
         self.assertEqual((run.cause, aws.deleted), ("3 of 8 events failed and are in the retry queue", []))
 
+    def test_your_own_events(self) -> None:
+        lines, listed = b'{"n":0}\n\n{"n":1}\r\n{"n":2}', b'[{"n":0},{"n":1}, {"n":2}]'
+        for claimers in (0, 1):
+            for express in (False, True):
+                for given, planned, content in OWN:
+                    content = {"CSV": b'n\n0\n1\n2\n', "JSON": listed}.get(content, lines)
+                    aws = own(planned, claimers, object=content)
+                    run = Run("distributed", aws, given, express)
+                    self.assertEqual(run.output, {"inserted": 3 + 3 * claimers, "failed": 0}, f"{given} {run.error} {run.cause}")
+                    operations = [request["operation"] for request in aws.requests]
+                    self.assertEqual(operations, ["PlanRun"] + ["GenerateShard", "InsertShard"] * claimers + ["InsertRecords"] * 2 + ["AddUpShards"])
+                    batches = sorted((request for request in aws.requests if request["operation"] == "InsertRecords"), key=lambda one: one["records"][0]["index"])
+                    number = str if "CSV" in str(given) else int
+                    source = planned["source"]["uri"] if "source" in planned else "input"
+                    self.assertEqual([one.pop("records") for one in batches], [[{"index": 0, "record": {"n": number(0)}}, {"index": 1, "record": {"n": number(1)}}],
+                                                                            [{"index": 2, "record": {"n": number(2)}}]])
+                    self.assertEqual(batches, [{"operation": "InsertRecords", "source": source, "time": 7, "failure_rate": 0.5, "run": run.execution.exec_arn}] * 2)
+                    asked = aws.requests[-1]
+                    self.assertEqual((asked.get("source"), asked.get("records")), (planned.get("source"), None if "source" in planned else 3))
+                    self.assertEqual(asked["results"], {"first": [[3, 0, 0]] * claimers, "last": [[2, 0, 0], [1, 0, 0]]})
+                    self.assertEqual(aws.order, [] if "events" in given else [f"read b/k {planned['source'].get('version_id', 'null')}"])
+
+    def test_own_events_of_nothing(self) -> None:
+        for given, planned, _ in OWN[:2]:
+            if "events" in given:
+                given, planned = {"events": []}, {"events": {"records": 0, "batch_size": 2}}
+            self.assertEqual(Run("distributed", own(planned, 0, object=b""), given).output, {"inserted": 0, "failed": 0})
+
+    def test_a_redrive_asks_again_how_to_read_own_events(self) -> None:
+        for given, planned, _ in OWN:
+            wrong = [*NONSENSE, {"plan": PLAN}, {"time": None}, {"time": "7"}, {"first": [0]}, {"then": [0]}, {"max_concurrency": 0}]
+            if "events" in planned:
+                wrong += [{"events": None}, {"events": {"records": 2, "batch_size": 2}}, {"events": {"records": 3, "batch_size": 0}}]
+            else:
+                source = planned["source"]
+                wrong += [{"source": None}] + [{"source": source | part} for part in ({"bucket": "c"}, {"key": "l"}, {"uri": "input"}, {"uri": "s3://b/l"}, {"format": "XML"},
+                                                                                   {"format": "JSON" if source["format"] == "CSV" else "CSV"}, {"batch_size": 0})]
+            good = own(planned, 0).functions["PlanRun"]
+            content = {"CSV": b"n\n0\n", "JSON": b'[{"n":0}]'}.get(planned.get("source", {}).get("format"), b'{"n":0}')
+            for part in wrong:
+                answer = good | part if isinstance(part, dict) and part and "items" not in part and "inserted" not in part else part
+                run = Run("distributed", own(planned, 0, object=content, PlanRun=answer), given)
+                self.assertEqual(run.error, "States.QueryEvaluationError", str(answer))
+                run.redrive(own(planned, 0, object=content))
+                self.assertEqual(run.output, {"inserted": 3 if "events" in given else 1, "failed": 0}, str(answer))
+
+    def test_a_redrive_asks_insert_data_about_the_batch_again(self) -> None:
+        good = {"inserted": 2, "returned": 0, "dead": 0}
+        for express in (False, True):
+            for answer in [*NONSENSE, CRASHED, good | {"inserted": 1}, good | {"inserted": 3}, good | {"inserted": -1, "returned": 3}, good | {"inserted": "2"},
+                           good | {"inserted": 1.5, "dead": 0.5}, good | {"inserted": 3, "dead": -1}, good | {"dead": None}, [good], {"inserted": 2}]:
+                given, planned, _ = OWN[0]
+                asked = []
+
+                def insert(request: dict[str, Any], answer: Any = answer, asked: list[int] = asked) -> Any:
+                    asked.append(request["records"][0]["index"])
+                    return answer if request["records"][0]["index"] == 0 else insert_records(request)
+                run = Run("distributed", own(planned, 0, InsertRecords=insert), given, express)
+                self.assertEqual((run.error, asked.count(0)), ("States.ExceedToleratedFailureThreshold", 3), str(answer))
+                run.redrive(own(planned, 0))
+                self.assertEqual(run.output, {"inserted": 3, "failed": 0}, str(answer))
+
+    def test_a_redrive_asks_for_the_sum_of_own_events_again(self) -> None:
+        given, planned, _ = OWN[0]
+        for answer in [*NONSENSE, {"inserted": 2, "failed": 0, "returned": 0, "dead": 0}, {"inserted": 3, "failed": 1, "returned": 0, "dead": 0}]:
+            run = Run("distributed", own(planned, 0, AddUpShards=answer), given)
+            self.assertEqual(run.error, "States.QueryEvaluationError", str(answer))
+            run.redrive(own(planned, 0))
+            self.assertEqual(run.output, {"inserted": 3, "failed": 0}, str(answer))
+
     def test_what_the_shards_say_reaches_the_cause(self) -> None:
-        aws = distributed(Insert=lambda request: {"inserted": 0, "returned": len(request["items"]) - 1, "buried": 1, "failed": []})
+        aws = distributed(Insert=lambda request: {"inserted": 0, "returned": len(request["items"]) - 1, "dead": 1, "failed": []})
         run = Run("distributed", aws, {"start_seq": 1, "end_seq": 6})
         self.assertEqual(run.cause, "8 of 8 events failed: 4 are in the retry queue, 4 in the dead-letter queue")
