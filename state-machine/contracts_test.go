@@ -263,7 +263,7 @@ func checkErrors(t *testing.T, f files) (wrong []string) {
 		}
 	}
 	// An operator looks up the error that a run ended with.
-	ends := slices.Concat(inGo, []string{"States.QueryEvaluationError", "States.ExceedToleratedFailureThreshold", "States.DataLimitExceeded"})
+	ends := slices.Concat(inGo, []string{"States.QueryEvaluationError", "States.ExceedToleratedFailureThreshold", "States.DataLimitExceeded", "States.ItemReaderFailed"})
 	for _, m := range f.machines(t) {
 		m.each(func(_ string, s state) {
 			if s.Type == "Fail" {

@@ -336,23 +336,28 @@ func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
 	}
 	item := `{"event":{"sequence_no":450,"random_value":"123e4567-e89b-42d3-a456-426614174000","current_time":1795416822,"start_seq":450,"end_seq":451,"retry_attempt":0}}`
 	for range 2 { // the same event twice is one row
-		if failure, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`]}`); failure != "" || !equalJSON(t, answer, `{"inserted":1,"failed":[]}`) {
+		if failure, answer := invoke("InsertDataFunctionArn", `{"operation":"InsertItems","run":"arn","items":[`+item+`]}`); failure != "" || !equalJSON(t, answer, `{"inserted":1,"dead":0,"failed":[]}`) {
 			t.Errorf("insert-data answers %s %s", failure, answer)
 		}
 	}
 	s.expectInserted(t, 450, 451, []event.Event{{SequenceNo: 450, RandomValue: "123e4567-e89b-42d3-a456-426614174000", CurrentTime: 1795416822}})
-	if _, answer := invoke("InsertDataFunctionArn", `{"items":[`+item+`],"failure_rate":1}`); !equalJSON(t, answer, `{"inserted":0,"failed":[`+strings.TrimSuffix(item, "}")+`,"error":"SimulatedFailure"}]}`) {
+	if _, answer := invoke("InsertDataFunctionArn", `{"operation":"InsertItems","run":"arn","items":[`+item+`],"failure_rate":1}`); !equalJSON(t, answer, `{"inserted":0,"dead":0,"failed":[`+strings.TrimSuffix(item, "}")+`,"error":"SimulatedFailure"}]}`) {
 		t.Errorf("insert-data answers %s", answer)
 	}
-	// Another event of the same number and second does not overwrite it.
-	other := strings.Replace(item, "123e4567", "00000000", 1)
-	if _, answer := invoke("InsertDataFunctionArn", `{"items":[`+other+`]}`); !strings.Contains(answer, `"error":"ConditionalCheckFailedException"`) {
-		t.Errorf("insert-data answers %s", answer)
+	// Another event of the same number and second is a row of its own.
+	other := strings.NewReplacer("123e4567", "00000000", "450", "451", "451", "452").Replace(item)
+	for _, one := range []string{other, strings.Replace(other, "00000000", "11111111", 1)} {
+		if _, answer := invoke("InsertDataFunctionArn", `{"operation":"InsertItems","run":"arn","items":[`+one+`]}`); !equalJSON(t, answer, `{"inserted":1,"dead":0,"failed":[]}`) {
+			t.Errorf("insert-data answers %s", answer)
+		}
 	}
-	if failure, answer := invoke("InsertDataFunctionArn", `{"items":7}`); failure != "Unhandled" || !equalJSON(t, answer, `{"errorMessage":"items is 7: must be a list of items","errorType":"InvalidInputError"}`) {
+	if rows := s.rows(t, 451, 452); len(rows[451]) != 2 {
+		t.Errorf("two events with the same number and time are %d rows, want 2", len(rows[451]))
+	}
+	if failure, answer := invoke("InsertDataFunctionArn", `{"operation":"InsertItems","run":"arn","items":7}`); failure != "Unhandled" || !equalJSON(t, answer, `{"errorMessage":"items is 7: must be a list of items","errorType":"InvalidInputError"}`) {
 		t.Errorf("insert-data answers %s %s", failure, answer)
 	}
-	if failure, answer := invoke("GenerateDataFunctionArn", `{"operation":"GenerateRun","input":{"start_seq":1,"end_seq":1}}`); failure != "" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0,"max_concurrency":10}`) {
+	if failure, answer := invoke("GenerateDataFunctionArn", `{"operation":"GenerateRun","started":"2026-11-26T12:00:00Z","input":{"start_seq":1,"end_seq":1}}`); failure != "" || !equalJSON(t, answer, `{"items":[],"generated":0,"claimed":0,"max_concurrency":10}`) {
 		t.Errorf("generate-data answers %s %s", failure, answer)
 	}
 
@@ -372,12 +377,12 @@ func TestDeployedFunctionsAnswerInvoke(t *testing.T) {
 	without := maps.Clone(was.Environment.Variables)
 	delete(without, "TABLE_NAME")
 	setVariables(without)
-	failure, answer := invoke("InsertDataFunctionArn", `{"items":[]}`)
+	failure, answer := invoke("InsertDataFunctionArn", `{"operation":"InsertItems","run":"arn","items":[]}`)
 	setVariables(was.Environment.Variables)
 	if failure != "Unhandled" || !strings.Contains(answer, "Runtime.ExitError") || !strings.Contains(s.logs(t, "insert-data"), "environment variable TABLE_NAME is not set") {
 		t.Errorf("without TABLE_NAME insert-data answers %s %s", failure, answer)
 	}
-	if _, answer := invoke("InsertDataFunctionArn", `{"items":[]}`); !equalJSON(t, answer, `{"inserted":0,"failed":[]}`) {
+	if _, answer := invoke("InsertDataFunctionArn", `{"operation":"InsertItems","run":"arn","items":[]}`); !equalJSON(t, answer, `{"inserted":0,"dead":0,"failed":[]}`) {
 		t.Errorf("with TABLE_NAME again insert-data answers %s", answer)
 	}
 }

@@ -131,13 +131,13 @@ var machines = []machine{
 
 	// A function's ARN is the resource.
 	{name: "a function's ARN", definition: single(fmt.Sprintf(function, "${Function}") + `, "ResultPath": "$.answer", "OutputPath": "$.answer.items"`),
-		input: `{"operation": "GenerateRun", "input": {"start_seq": 5, "end_seq": 5}}`, output: `[]`},
+		input: `{"operation": "GenerateRun", "started": "2026-11-26T12:00:00Z", "input": {"start_seq": 5, "end_seq": 5}}`, output: `[]`},
 	{name: "a version of a function", definition: single(fmt.Sprintf(function, "${Version}") + `, "OutputPath": "$.generated"`),
-		input: `{"operation": "GenerateRun", "input": {"start_seq": 5, "end_seq": 5}}`, output: `0`},
+		input: `{"operation": "GenerateRun", "started": "2026-11-26T12:00:00Z", "input": {"start_seq": 5, "end_seq": 5}}`, output: `0`},
 	{name: "an alias of a function", definition: single(`"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "${Function}:small",
 		"Payload.$": "$"}, "ResultSelector": {"version.$": "$.ExecutedVersion", "generated.$": "$.Payload.generated"}`),
-		input: `{"operation": "GenerateRun", "input": {"start_seq": 5, "end_seq": 5}}`, output: `{"version": "${Number}", "generated": 0}`},
-	{name: "a function's own error", definition: single(fmt.Sprintf(function, "${Function}")), input: `{"operation": "GenerateRun", "input": {}}`,
+		input: `{"operation": "GenerateRun", "started": "2026-11-26T12:00:00Z", "input": {"start_seq": 5, "end_seq": 5}}`, output: `{"version": "${Number}", "generated": 0}`},
+	{name: "a function's own error", definition: single(fmt.Sprintf(function, "${Function}")), input: `{"operation": "GenerateRun", "started": "2026-11-26T12:00:00Z", "input": {}}`,
 		error: "InvalidInputError", cause: `"errorMessage":"`},
 	{name: "a throttled function", definition: single(fmt.Sprintf(function, "${Throttled}")), error: "Lambda.TooManyRequestsException", cause: "Status Code: 429"},
 	{name: "a throttled function is caught", definition: caught("Lambda.TooManyRequestsException", fmt.Sprintf(function, "${Throttled}")), output: `{"caught": "Lambda.TooManyRequestsException"}`},
