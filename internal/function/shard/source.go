@@ -19,9 +19,9 @@ const (
 	// maxBatches is the most batches of records in a run. The result of a batch takes at most 14 bytes, as in [333,333,334], so the
 	// results of all take 238 kB of the 256 KiB of a state. A test builds the largest state.
 	maxBatches = 17_000
-	// fullBatch is the fewest bytes of a batch to which the next record could not be added: 256 KiB, without one record of the largest
-	// size, and without what the batch says about its run.
-	fullBatch = 235_000
+	// fullBatch is the fewest bytes of a batch to which the next record could not be added: the 258,000 bytes of the state machine's
+	// batches, without one record of the largest size, and without what the batch says about its run.
+	fullBatch = 234_000
 	// recordOverhead is the most bytes that a batch adds to a record: {"index":9999999,"record":...}, and a comma.
 	recordOverhead = 40
 	// MaxSourceBytes is the largest source. Its records fit in maxBatches batches of 1,000 records, however large each of them is.
@@ -56,8 +56,8 @@ type SourceTooLargeError struct {
 
 func (e *SourceTooLargeError) Error() string {
 	if e.What == "records" {
-		return fmt.Sprintf("source %s has more than %d records: one run reads at most %[2]d; those are processed, so start a run with the rest",
-			e.Source, e.Most)
+		return fmt.Sprintf("source %s has more than %d records, the most of one run: the first %d were processed, so start a run with those after them",
+			e.Source, e.Most, e.Size)
 	}
 	return fmt.Sprintf("source %s has %d bytes: one run reads at most %d bytes of this format; split it into several objects", e.Source, e.Size, e.Most)
 }
