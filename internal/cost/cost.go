@@ -85,7 +85,7 @@ func (r Run) distributed() Counts {
 		return r.batches()
 	}
 	const (
-		ofRun   = 6 // Plan Shards, Process Shards, Range Left?, Add Up Shards, Any Failures?, All Inserted or Events Failed
+		ofRun   = 7 // Plan Shards, Any Shards?, Process Shards, What Is Left?, Add Up Shards, Any Failures?, All Inserted or Events Failed
 		ofShard = 2 // Generate Data, Insert Data
 	)
 	shards := r.shards()

@@ -82,13 +82,13 @@ func TestCountsOfLargeRuns(t *testing.T) {
 		{Run{Mode: Inline, Events: 542}, Counts{Executions: 2, Transitions: 8 + 3*542, Generates: 2, Inserts: 542, Writes: 542, QueueCalls: 1}},
 		{Run{Mode: Inline, Events: 540, Failed: 540}, Counts{Executions: 1, Transitions: 5 + 5*540, Generates: 1, Inserts: 540, QueueCalls: 541}},
 		{Run{Mode: Distributed, Events: 1000, ShardSize: 1000, ChildType: Standard},
-			Counts{Executions: 1, Children: 1, Transitions: 6 + 3, Generates: 1, Inserts: 1, Plans: 2, Writes: 1000, QueueCalls: 1}},
+			Counts{Executions: 1, Children: 1, Transitions: 7 + 3, Generates: 1, Inserts: 1, Plans: 2, Writes: 1000, QueueCalls: 1}},
 		{Run{Mode: Distributed, Events: 1001, Failed: 15, ShardSize: 1000, ChildType: Express},
-			Counts{Executions: 1, Children: 2, Transitions: 6 + 2, Generates: 2, Inserts: 2, Plans: 2, Writes: 986, QueueCalls: 1 + 2}},
+			Counts{Executions: 1, Children: 2, Transitions: 7 + 2, Generates: 2, Inserts: 2, Plans: 2, Writes: 986, QueueCalls: 1 + 2}},
 		{Run{Mode: Distributed, Events: 1000, Failed: 111, ShardSize: 100, ChildType: Standard}, // eleven in nine shards, twelve in one
-			Counts{Executions: 1, Children: 10, Transitions: 6 + 30, Generates: 10, Inserts: 10, Plans: 2, Writes: 889, QueueCalls: 1 + 20}},
+			Counts{Executions: 1, Children: 10, Transitions: 7 + 30, Generates: 10, Inserts: 10, Plans: 2, Writes: 889, QueueCalls: 1 + 20}},
 		{Run{Mode: Distributed, Events: 10_000_000, ShardSize: 1, ChildType: Standard},
-			Counts{Executions: 1, Children: 10_000, Transitions: 6 + 3*10_000, Generates: 10_000, Inserts: 10_000, Plans: 2, Writes: 10_000_000, QueueCalls: 1}},
+			Counts{Executions: 1, Children: 10_000, Transitions: 7 + 3*10_000, Generates: 10_000, Inserts: 10_000, Plans: 2, Writes: 10_000_000, QueueCalls: 1}},
 	} {
 		if got := test.run.Counts(); got != test.want {
 			t.Errorf("counts of %+v = %+v, want %+v", test.run, got, test.want)

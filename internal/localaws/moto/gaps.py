@@ -10,7 +10,7 @@ from cloudformation import api
 from cloudwatch import alarms, metrics
 from dynamodb import scan, update_item, values
 from logs import events
-from s3 import bucket_policies, checksums, large_objects, uploads
+from s3 import bucket_policies, checksums, large_objects, object_versions, uploads
 from scheduler import schedules
 from sns import subscriptions
 from sqs import message_move_tasks, messages, queues
@@ -35,6 +35,7 @@ def fill_gaps() -> None:
     messages.fill_messages()
     queues.fill_queues()
     bucket_policies.fill_bucket_policies()
+    object_versions.fill_object_versions()
     uploads.fill_uploads()
     checksums.fill_checksums()
     large_objects.fill_large_objects()

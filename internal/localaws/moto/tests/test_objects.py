@@ -35,6 +35,13 @@ class TestObjects(unittest.TestCase):
         self.s3.put_object(Bucket=self.bucket, Key="empty", Body=b"", ChecksumAlgorithm="CRC32")
         self.assertEqual(self.s3.head_object(Bucket=self.bucket, Key="empty", ChecksumMode="ENABLED")["ChecksumCRC32"], "AAAAAA==")
 
+    def test_without_versioning_an_object_has_the_version_null(self) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key="k", Body=BODY)
+        self.assertEqual(self.s3.get_object(Bucket=self.bucket, Key="k", VersionId="null")["Body"].read(), BODY)
+        self.assertEqual(self.s3.head_object(Bucket=self.bucket, Key="k", VersionId="null")["ContentLength"], 1000)
+        self.assertEqual(refusal(self.s3.head_object, Bucket=self.bucket, Key="none", VersionId="null")[0], "404")
+        self.assertEqual(refusal(self.s3.head_object, Bucket=self.bucket, Key="k", VersionId="other")[0], "400")
+
     def test_conditions(self) -> None:
         tag = self.s3.put_object(Bucket=self.bucket, Key="k", Body=BODY, IfNoneMatch="*")["ETag"]
         for more in ({"IfNoneMatch": "*"}, {"IfMatch": '"other"'}):
