@@ -94,7 +94,7 @@ func fromPayload(source string, time, position int64, payload json.RawMessage) E
 // Largest is an event whose JSON is as large as that of an event can be.
 func Largest() Event {
 	return Event{
-		SequenceNo: MaxSequenceNo, RandomValue: uuid.Max.String(), CurrentTime: MaxSequenceNo, RetryAttempt: math.MaxInt32,
+		SequenceNo: MaxSequenceNo, RandomValue: "ffffffff-ffff-4fff-bfff-ffffffffffff", CurrentTime: MaxSequenceNo, RetryAttempt: math.MaxInt32,
 		Source:  "s3://" + strings.Repeat("b", maxBucket) + "/" + strings.Repeat(`"`, maxKey), // a quote is written as two bytes
 		Payload: json.RawMessage(`{"x":"` + strings.Repeat("x", MaxRecord-len(`{"x":""}`)) + `"}`),
 	}

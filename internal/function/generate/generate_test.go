@@ -416,7 +416,7 @@ func largestMessages(t *testing.T) map[string]string {
 	t.Helper()
 	const random = "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"
 	record := event.Largest()
-	record.RandomValue, record.RetryAttempt = random, 0
+	record.RetryAttempt = 0
 	return map[string]string{
 		"generated": fmt.Sprintf(`{"sequence_no":%d,"random_value":"%s","current_time":%d,"start_seq":%d,"end_seq":%d,"retry_attempt":0}`,
 			event.MaxSequenceNo-1, random, event.MaxSequenceNo, event.MaxSequenceNo-1, event.MaxSequenceNo),

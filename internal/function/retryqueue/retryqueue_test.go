@@ -256,7 +256,7 @@ func TestARunThatOnlyClaimsAsksAnEmptyQueueTwice(t *testing.T) {
 // recordOf is the body of a message of an event that was made from a record, with about as many bytes.
 func recordOf(sequenceNo int64, bytes int) string {
 	e := event.Largest()
-	e.SequenceNo, e.RetryAttempt, e.RandomValue = sequenceNo, 0, "0f6f3b5e-5d0c-4c6b-9a4e-6a9d6f1f2b7a"
+	e.SequenceNo, e.RetryAttempt = sequenceNo, 0
 	e.Payload = json.RawMessage(`{"<":"` + strings.Repeat("&", max(0, bytes-len(`{"<":""}`))) + `"}`)
 	body, _ := event.Encode(e)
 	return string(body)
@@ -917,8 +917,13 @@ func TestBurySendsToTheDeadLetterQueueAndSaysWhichEventsAreNotThere(t *testing.T
 			t.Fatalf("sent to %v, want 22 messages to the dead-letter queue", slices.Collect(maps.Keys(d.sent)))
 		}
 		for _, message := range d.sent["https://sqs/dead"] {
-			if e, err := event.Parse([]byte(aws.ToString(message.MessageBody)), ""); err != nil || e.RetryAttempt != 0 {
+			e, err := event.Parse([]byte(aws.ToString(message.MessageBody)), "")
+			if err != nil || e.RetryAttempt != 0 {
 				t.Errorf("message %s: %v, want the event with retry_attempt 0", aws.ToString(message.MessageBody), err)
+			}
+			permanent, marked := message.MessageAttributes["Permanent"]
+			if want := e.SequenceNo%2 == 0; marked != want || want && aws.ToString(permanent.StringValue) != "true" {
+				t.Errorf("event %d has the attribute Permanent %t %q, want it only if no retry can cure it", e.SequenceNo, marked, aws.ToString(permanent.StringValue))
 			}
 			if got := aws.ToString(message.MessageAttributes["Error"].StringValue) + " " + aws.ToString(message.MessageAttributes["ExecutionArn"].StringValue); got != "Name arn:run" {
 				t.Errorf("attributes %s, want Name arn:run", got)
@@ -928,4 +933,24 @@ func TestBurySendsToTheDeadLetterQueueAndSaysWhichEventsAreNotThere(t *testing.T
 			t.Errorf("Bury() of nothing = %v, %v", left, err)
 		}
 	})
+}
+
+// A batch of SQS may have as many bytes as a message: 1 MiB, and 256 KiB in the past.
+func TestTenOfTheLargestEventsFitABatchOfSQS(t *testing.T) {
+	largest := event.Largest()
+	d := &deadSQS{sent: map[string][]types.SendMessageBatchRequestEntry{}}
+	queue, _ := queueOf(d)
+	if err := queue.Park(t.Context(), strings.Repeat("a", 300), slices.Repeat([]Parked{{Event: largest, Error: strings.Repeat("E", 90), Permanent: true}}, 10)); err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, message := range d.sent[queue.URL] {
+		size += len(aws.ToString(message.MessageBody))
+		for name, value := range message.MessageAttributes {
+			size += len(name) + len(aws.ToString(value.DataType)) + len(aws.ToString(value.StringValue))
+		}
+	}
+	if size < 10*event.MaxRecord || size > 256<<10 {
+		t.Errorf("the batch has %d bytes, want ten records and at most 256 KiB", size)
+	}
 }
