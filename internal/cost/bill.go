@@ -78,7 +78,7 @@ func (p Prices) retries(r Run) []Line {
 		runs = math.Floor(monthHours * float64(time.Hour) / float64(r.RetryEvery))
 	}
 	c := r.Idle()
-	seconds := float64(c.invocations())*smallSeconds + longPollSeconds
+	seconds := float64(c.invocations())*smallSeconds + idlePolls*longPollSeconds
 	var lines []Line
 	for _, l := range []Line{
 		{Part: "schedule", Quantity: 1},

@@ -119,13 +119,16 @@ func (r Run) batches() Counts {
 	return c
 }
 
+// idlePolls is how often a run that only retries asks the queue before it believes that it is empty.
+const idlePolls = 2
+
 // Idle counts a run of the mode that only retries, and finds nothing to retry.
 func (r Run) Idle() Counts {
 	if r.Mode == Inline {
-		return Counts{Executions: 1, Generates: 1, QueueCalls: 1, Transitions: 4} // as in inline
+		return Counts{Executions: 1, Generates: 1, QueueCalls: idlePolls, Transitions: 4} // as in inline
 	}
 	// Plan Shards, Any Shards?, Process Shards, What Is Left?, Add Up Shards, Any Failures?, All Inserted; and one shard that claims
-	c := Counts{Executions: 1, Children: 1, Generates: 1, Inserts: 1, Plans: 2, QueueCalls: 2, Transitions: 7 + 1}
+	c := Counts{Executions: 1, Children: 1, Generates: 1, Inserts: 1, Plans: 2, QueueCalls: 1 + idlePolls, Transitions: 7 + 1}
 	if r.ChildType == Standard {
 		c.Transitions += 2 // Generate Data, Insert Data
 	}

@@ -40,8 +40,8 @@ const (
 	writeUnit     = 1024
 )
 
-// sourceBytes is the longest source: s3://, the name of a bucket, the default EventsPrefix, and the name that carnation run gives a file.
-const sourceBytes = len("s3://") + 63 + len("/carnation/events/") + 64 + len(".jsonl")
+// SourceBytes is the longest source: s3://, the name of a bucket, the default EventsPrefix, and the name that carnation run gives a file.
+const SourceBytes = len("s3://") + 63 + len("/carnation/events/") + 64 + len(".jsonl")
 
 // NewRecords counts records that are processed in batches of at most shardSize, from 1 to event.MaxShardSize.
 func NewRecords(shardSize int) *Records { return &Records{most: shardSize} }
@@ -69,7 +69,7 @@ func (r *Records) AddTimes(record []byte, n int) error {
 		return err
 	}
 	payload = valueBytes(value)
-	row := ItemBytes + len("payload") + payload + len("source") + sourceBytes
+	row := ItemBytes + len("payload") + payload + len("source") + SourceBytes
 	r.Bytes += int64(n) * int64(size+1)
 	r.Units += n * ceil(row, writeUnit)
 	r.Stored += int64(n) * int64(row)

@@ -59,7 +59,7 @@ func TestBatchesAndRunsAreFullByRecordsOrByBytes(t *testing.T) {
 }
 
 func TestThePayloadDecidesTheWriteUnits(t *testing.T) {
-	base := ItemBytes + len("payload") + len("source") + sourceBytes
+	base := ItemBytes + len("payload") + len("source") + SourceBytes
 	for text, payload := range map[string]int{
 		`{}`:                             3,
 		`{"a":""}`:                       3 + 1 + 1,

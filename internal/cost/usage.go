@@ -31,7 +31,7 @@ const (
 const (
 	LogBytes       = 600     // the function's line with the counts of an invocation
 	LambdaLogBytes = 750     // Lambda's own lines of an invocation, which are longer on AWS
-	FailedLogBytes = 400     // the function's line of a failed event
+	FailedLogBytes = 420     // the function's line of a failed event
 	ItemBytes      = 152     // a row, with the longest sequence number
 	Metrics        = 4       // that the lines with counts publish
 	partBytes      = 8 << 20 // of a part that carnation run uploads
