@@ -41,6 +41,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
         {"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "DISABLED",
          "Target": {"Arn": "arn:aws:states:eu-central-2:123456789012:stateMachine:m", "RoleArn": ROLE}},
         {"Description": "d"}, "scheduler", "delete_schedule", "Name"),
+    "AWS::Scheduler::ScheduleGroup": ({}, {"Tags": [{"Key": "a", "Value": "b"}]}, "scheduler", "delete_schedule_group", "Name"),
     "AWS::SNS::Topic": ({}, {"DisplayName": "d"}, "sns", "delete_topic", "TopicArn"),
     "AWS::SQS::Queue": ({}, {"DelaySeconds": 1}, "sqs", "delete_queue", "QueueUrl"),
     "AWS::StepFunctions::StateMachine": (
