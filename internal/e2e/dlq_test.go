@@ -292,13 +292,14 @@ func compact(t testing.TB, text []byte) string {
 }
 
 // killAt runs a command and kills it at its nth call of an operation of SQS: before SQS gets the call, or when SQS has done what it says, and
-// the command does not know it yet. It tells whether it came to that.
-func (c *cloud) killAt(t testing.TB, operation string, nth int64, done bool, env []string, args ...string) bool {
+// the command does not know it yet. It tells whether it came to that, and what it
+// printed.
+func (c *cloud) killAt(t testing.TB, operation string, nth int64, done bool, env []string, args ...string) (killed bool, output string) {
 	t.Helper()
 	target, err := url.Parse(c.endpoint.URL)
 	if err != nil {
 		t.Error(err)
-		return false
+		return false, ""
 	}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
@@ -319,12 +320,14 @@ func (c *cloud) killAt(t testing.TB, operation string, nth int64, done bool, env
 	}))
 	defer server.Close()
 	cmd.Env = append(env, "AWS_ENDPOINT_URL="+server.URL)
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
 	if err := cmd.Start(); err != nil {
 		t.Error(err)
-		return false
+		return false, ""
 	}
 	_ = cmd.Wait() // what was killed failed
-	return !cmd.ProcessState.Exited()
+	return !cmd.ProcessState.Exited(), printed.String()
 }
 
 // TestKilledCommandsLoseNoDeadLetter kills every subcommand of carnation dlq at random moments, two at a time. Then every event is in a queue
@@ -360,7 +363,8 @@ func TestKilledCommandsLoseNoDeadLetter(t *testing.T) {
 		random.Shuffle(len(commands), func(i, j int) { commands[i], commands[j] = commands[j], commands[i] })
 		// At first, each is killed alone at its first critical call. Then two at a time are killed anywhere.
 		for pair := range slices.Chunk(commands, 1+min(round, 1)) {
-			// What killed commands held is still hidden.
+			// What killed commands held is still hidden. So is what comes while their last long polls still wait.
+			time.Sleep(2 * time.Second)
 			var some []event.Event
 			for range 2 * perCommand {
 				last++
@@ -378,11 +382,14 @@ func TestKilledCommandsLoseNoDeadLetter(t *testing.T) {
 					operation, nth, done = operations[0], 1, false
 				}
 				group.Go(func() {
-					if s.killAt(t, operation, nth, done, s.environment("VISUAL=", "EDITOR="+edit, "TMPDIR="+dir),
-						slices.Concat([]string{carnation, "dlq"}, strings.Fields(args.Replace(command.args)), []string{"--timeout", "6s"})...) {
-						mu.Lock()
+					was, output := s.killAt(t, operation, nth, done, s.environment("VISUAL=", "EDITOR="+edit, "TMPDIR="+dir),
+						slices.Concat([]string{carnation, "dlq"}, strings.Fields(args.Replace(command.args)), []string{"--timeout", "15s"})...)
+					mu.Lock()
+					defer mu.Unlock()
+					if was {
 						killed[operation]++
-						mu.Unlock()
+					} else if round == 0 {
+						t.Errorf("dlq %s ended before its first %s: %s", command.args, operation, output)
 					}
 				})
 			}
