@@ -38,6 +38,21 @@ func (p *progress) showRun(now operate.Progress) {
 	p.show(fmt.Sprintf("%d of %d events done, %d failed so far, %s", now.Done, now.Total, now.Failed, elapsed), now.Total > 0)
 }
 
+// showBytes shows how much of something is done: as a bar on a terminal.
+func (p *progress) showBytes(what string, done, total int64) {
+	const width = 30
+	share := 1.0
+	if total > 0 {
+		share = float64(done) / float64(total)
+	}
+	bar := ""
+	if p.terminal {
+		filled := int(share * width)
+		bar = "[" + strings.Repeat("#", filled) + strings.Repeat(".", width-filled) + "] "
+	}
+	p.show(fmt.Sprintf("%s%.0f %% of %.1f MB %s", bar, 100*share, float64(total)/1e6, what), true)
+}
+
 // show shows a line. If the total is not yet known, only a terminal gets the line.
 func (p *progress) show(line string, totalKnown bool) {
 	if p.terminal {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"carnation/internal/event"
@@ -14,6 +15,8 @@ import (
 
 const runExamples = `  carnation run --start-seq 1 --end-seq 61
   carnation run --start-seq 1 --end-seq 61 --failure-rate 0.5
+  carnation run --events orders.csv
+  carnation run --events orders.jsonl --time 1795416800 --name orders-2026-11-23
   carnation run --start-seq 0 --end-seq 0     # retry the failed events once
   carnation run --until-empty --output json   # retry until the retry queue is empty
 `
@@ -21,6 +24,9 @@ const runExamples = `  carnation run --start-seq 1 --end-seq 61
 // runFlags are the flags of carnation run, other than the stack and the output.
 type runFlags struct {
 	start, end  sequenceNo
+	events      eventsFlags
+	time        unixTime
+	name        executionName
 	failureRate share
 	untilEmpty  bool
 	maxRuns     int
@@ -30,17 +36,31 @@ type runFlags struct {
 func (f *runFlags) define(flags *flag.FlagSet) {
 	flags.Var(&f.start, "start-seq", "`first` sequence number of the range")
 	flags.Var(&f.end, "end-seq", "`end` of the range: the first sequence number after it")
+	f.events.define(flags)
+	flags.Var(&f.time, "time", "`time` of all new events, in Unix seconds, so that the same events are the same rows; by default, when the run starts")
+	flags.Var(&f.name, "name", "`name` of the run: the same name and events start nothing twice")
 	flags.Var(&f.failureRate, "failure-rate", "`share` of the inserts that fail on purpose, from 0 to 1")
 	flags.BoolVar(&f.untilEmpty, "until-empty", false, "afterwards start runs that only retry, until the retry queue is empty")
 	flags.IntVar(&f.maxRuns, "max-runs", 100, "maximum number of runs that --until-empty starts")
 	flags.DurationVar(&f.timeout, "timeout", 24*time.Hour, "maximum time to follow all runs together; a run continues by itself")
 }
 
-// hasRange reports whether a range is given. Only --until-empty works without one.
+// hasRange reports whether a range is given. Only --events and --until-empty work without one.
 func (f *runFlags) hasRange() bool { return f.start.set || f.end.set }
 
+func (f *runFlags) hasEvents() bool { return f.events.file != "" }
+
 func (f *runFlags) check() error {
-	if f.hasRange() || !f.untilEmpty {
+	if err := f.events.check(); err != nil {
+		return err
+	}
+	switch {
+	case f.hasRange() && f.hasEvents():
+		return errors.New("--events and a range are two inputs: must be one of them")
+	case !f.hasEvents() && !f.hasRange() && f.untilEmpty && (f.time.seconds != nil || f.name != ""):
+		return errors.New("--time and --name are for new events: must have --events, or --start-seq and --end-seq")
+	}
+	if f.hasRange() || !f.untilEmpty && !f.hasEvents() {
 		switch {
 		case !f.start.set:
 			return fmt.Errorf("--start-seq is missing: %s", mustBeSequenceNo(0))
@@ -71,7 +91,7 @@ func setupRun(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		r := &runner{stack: stack, stdout: stdout, progress: newProgress(stderr), text: output.value == "text"}
+		r := &runner{stack: stack, stdin: os.Stdin, stdout: stdout, progress: newProgress(stderr), text: output.value == "text"}
 		failed, err := r.run(ctx, &f)
 		if err == nil && failed {
 			err = errFailed
@@ -83,6 +103,7 @@ func setupRun(flags *flag.FlagSet) action {
 // runner starts runs, prints each, and keeps them for the summary.
 type runner struct {
 	stack    *operate.Stack
+	stdin    io.Reader
 	stdout   io.Writer
 	progress *progress
 	text     bool
@@ -91,6 +112,7 @@ type runner struct {
 
 // runResult is what --output json prints.
 type runResult struct {
+	Events *ownEvents      `json:"events,omitempty"`
 	Runs   []operate.Run   `json:"runs"`
 	Queues *operate.Queues `json:"queues"` // at the end; null if they could not be counted
 }
@@ -103,12 +125,12 @@ func (r *runner) run(ctx context.Context, f *runFlags) (failed bool, err error) 
 		return false, err
 	}
 	returned := false // to the retry queue
-	if f.hasRange() {
-		input := event.Run{StartSeq: f.start.n, EndSeq: f.end.n, FailureRate: float64(f.failureRate)}
-		run, err := r.stack.Run(ctx, input, r.progress.showRun)
-		if err == nil {
-			err = r.finished(run)
-		}
+	input, ok, err := r.input(ctx, f)
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		run, err := r.first(ctx, input, string(f.name))
 		if err != nil {
 			return false, err
 		}
@@ -133,6 +155,43 @@ func (r *runner) run(ctx context.Context, f *runFlags) (failed bool, err error) 
 		failed = true
 	}
 	return failed, nil
+}
+
+// input is the input of the first run, if there is one.
+func (r *runner) input(ctx context.Context, f *runFlags) (input event.Input, ok bool, err error) {
+	switch {
+	case f.hasEvents():
+		reader := &eventsReader{flags: &f.events, stack: r.stack, progress: r.progress, stdin: r.stdin}
+		var events ownEvents
+		if input, events, err = reader.input(ctx); err != nil {
+			return input, false, err
+		}
+		r.result.Events = &events
+		if r.text {
+			fmt.Fprintln(r.stdout, events)
+		}
+		ok = events.Ignored == ""
+	case f.hasRange():
+		input.StartSeq, input.EndSeq, ok = f.start.n, f.end.n, true
+	}
+	input.FailureRate, input.Time = float64(f.failureRate), f.time.seconds
+	return input, ok, nil
+}
+
+// first starts the first run, and follows it. If there is a run with this name and input, it follows that one.
+func (r *runner) first(ctx context.Context, input event.Input, name string) (operate.Run, error) {
+	arn, again, err := r.stack.Start(ctx, input, name)
+	if err != nil {
+		return operate.Run{}, err
+	}
+	if again {
+		r.warn(fmt.Sprintf("execution %s with this input was started before, so nothing was started: this is what became of it", name))
+	}
+	run, err := r.stack.Follow(ctx, arn, r.progress.showRun)
+	if err == nil {
+		err = r.finished(run)
+	}
+	return run, err
 }
 
 func (r *runner) warn(message string) {

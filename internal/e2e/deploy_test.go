@@ -76,7 +76,7 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 		}
 	}
 	p.settings = append(p.settings, "PATH="+filepath.Join(p.dir, "path")+":"+os.Getenv("PATH"))
-	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd internal scripts state-machine \
+	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd docs/examples internal scripts state-machine \
 		build/carnation build/"$1" | tar -xf - -C "$2"`, "sh", arch(), p.dir)
 	return p
 }

@@ -48,18 +48,21 @@ func commands(text string) string {
 
 var simulated = regexp.MustCompile(`(?m) --failure-rate 0\.\d+$`)
 
-// runCommands runs documented commands in a copy of the project, on a local AWS that has nothing else, and returns what they print. A run
-// with simulated failures exits with code 1, as it should. YES=1 answers make destroy.
+// runCommands runs documented commands in a copy of the project, on a local AWS that has nothing else, and returns what they print.
 func runCommands(t *testing.T, commands string, extra ...string) string {
 	t.Helper()
-	c := newCloud(t)
-	dir := c.newProject(t).dir
+	return newCloud(t).newProject(t).bash(t, commands, extra...)
+}
+
+// bash runs documented commands. A run with simulated failures exits with code 1, as it should. YES=1 answers make destroy.
+func (p project) bash(t *testing.T, commands string, extra ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // dozens of commands
 	defer cancel()
 	script := simulated.ReplaceAllString(commands, "$0 || [ $$? = 1 ]")
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
-	cmd.Dir = dir
-	cmd.Env = c.environment(append(extra, "YES=1")...)
+	cmd.Dir = p.dir
+	cmd.Env = p.environment(append(extra, "YES=1")...)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -57,18 +56,19 @@ func (r Run) EventsFailed() bool { return r.Error == eventsFailed }
 // Unaccounted reports whether all shards of the run succeeded, and their results do not account for its events.
 func (r Run) Unaccounted() bool { return r.Error == unaccounted }
 
-// Run starts an execution and follows it to its end. It calls report about twice a second. If ctx ends, the execution
-// continues, and the error names it.
+// Run starts an execution and follows it to its end, as Follow does.
 func (s *Stack) Run(ctx context.Context, input event.Run, report func(Progress)) (Run, error) {
-	data, err := json.Marshal(input)
+	arn, _, err := s.Start(ctx, event.Input{Run: input}, "")
 	if err != nil {
-		return Run{}, fmt.Errorf("start execution: %w", err)
+		return Run{}, err
 	}
-	started, err := s.executions.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String(s.StateMachineArn), Input: aws.String(string(data))})
-	if err != nil {
-		return Run{}, fmt.Errorf("start execution: %w", err)
-	}
-	f := &follower{stack: s, history: history{arn: aws.ToString(started.ExecutionArn)}, started: time.Now()}
+	return s.Follow(ctx, arn, report)
+}
+
+// Follow follows an execution to its end. It calls report about twice a second. If ctx ends, the execution continues, and the error
+// names it.
+func (s *Stack) Follow(ctx context.Context, arn string, report func(Progress)) (Run, error) {
+	f := &follower{stack: s, history: history{arn: arn}, started: time.Now()}
 	for {
 		execution, err := f.look(ctx)
 		if ctx.Err() != nil {

@@ -131,20 +131,39 @@ func (h *Handler) generateRun(ctx context.Context, request event.Object) (*Answe
 	if err != nil {
 		return nil, room, err
 	}
-	room = retryqueue.Room{Only: len(items) == 0, Items: MaxClaims(len(items)), Bytes: maxItemsState, Overhead: itemOverhead}
+	if room, err = roomBeside(items, input.Events != nil); err != nil {
+		return nil, room, err
+	}
+	return &Answer{Items: items, Generated: len(items), MaxConcurrency: h.Concurrency.OfRun(ctx, h.Logger)}, room, nil
+}
+
+// roomBeside is the room that the new events of a run leave. If they are own events that do not fit, the error is an
+// *event.EventsTooLargeError.
+func roomBeside(items []event.Item, own bool) (retryqueue.Room, error) {
+	room := retryqueue.Room{Only: len(items) == 0, Items: MaxClaims(len(items)), Bytes: maxItemsState, Overhead: itemOverhead}
 	for _, item := range items {
 		size, err := item.Size()
 		if err != nil {
-			return nil, room, err
+			return room, err
 		}
 		room.Bytes -= size + itemOverhead
 	}
-	if input.Events != nil && (room.Bytes < 0 || len(items) > MaxItems) {
-		return nil, room, &event.EventsTooLargeError{
+	if own && (room.Bytes < 0 || len(items) > MaxItems) {
+		return room, &event.EventsTooLargeError{
 			Records: int64(len(items)), Bytes: int64(maxItemsState - room.Bytes), MostRecords: MaxItems, MostBytes: maxItemsState, Instead: splitEvents,
 		}
 	}
-	return &Answer{Items: items, Generated: len(items), MaxConcurrency: h.Concurrency.OfRun(ctx, h.Logger)}, room, nil
+	return room, nil
+}
+
+// CheckEvents tells whether records fit one run of the inline mode that is started at this time. The error is an
+// *event.EventsTooLargeError, or the *event.RecordError of a bad record.
+func CheckEvents(records []json.RawMessage, started int64) error {
+	items, err := newItems(event.Input{Events: records}, started)
+	if err == nil {
+		_, err = roomBeside(items, true)
+	}
+	return err
 }
 
 // splitEvents is what to do with records that do not fit one run.

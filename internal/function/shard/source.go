@@ -28,10 +28,10 @@ const (
 	MaxSourceBytes = 1_200_000_000
 	// csvFactor is how much larger the records of a CSV file may be than the file, because each of them has the names of all fields.
 	csvFactor = 4
-	// maxEventBatches is the most batches of the records in the input of a run, and maxEventBytes the most bytes of these records. The
+	// maxEventBatches is the most batches of the records in the input of a run, and MaxEventBytes the most bytes of these records. The
 	// state has the records, the numbers of the shards that claim, and all results.
 	maxEventBatches = 500
-	maxEventBytes   = 232 << 10
+	MaxEventBytes   = 232 << 10
 )
 
 // SourceNotFoundError says that there is no such object, or that nobody may read it. S3 does not tell the two apart without the
@@ -203,8 +203,8 @@ func (h *Handler) planEvents(events []json.RawMessage) (*Records, error) {
 		bytes += int64(size) + 1 // a comma
 	}
 	records := int64(len(events))
-	if bytes > maxEventBytes {
-		return nil, &event.EventsTooLargeError{Records: records, Bytes: bytes, MostBytes: maxEventBytes,
+	if bytes > MaxEventBytes {
+		return nil, &event.EventsTooLargeError{Records: records, Bytes: bytes, MostBytes: MaxEventBytes,
 			Instead: "split them into several runs, or read them from S3 with source"}
 	}
 	return &Records{records, max(h.Size, ceil(records, maxEventBatches))}, nil

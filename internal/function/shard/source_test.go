@@ -166,7 +166,7 @@ func TestTheRecordsOfTheInputAreCheckedAndCounted(t *testing.T) {
 	list := func(n int, record string) string {
 		return `{"time":7,"events":[` + strings.TrimSuffix(strings.Repeat(record+",", n), ",") + `]}`
 	}
-	full := `{"a":"` + strings.Repeat("x", maxEventBytes/16-len(`{"a":""},`)) + `"}`
+	full := `{"a":"` + strings.Repeat("x", MaxEventBytes/16-len(`{"a":""},`)) + `"}`
 	for _, tc := range []struct {
 		size  int64
 		input string
@@ -272,7 +272,7 @@ func TestResultsOfBatchesFitTheState(t *testing.T) {
 		more    map[string]any
 	}{
 		"source": {sourceInput(""), maxBatches, 333, map[string]any{"source": source}},
-		"events": {`{"events":[` + strings.TrimSuffix(strings.Repeat(`{"x":"`+strings.Repeat("x", 991)+`"},`, maxEventBytes/1000), ",") + `]}`, maxEventBatches + 4, 333, map[string]any{"records": 10_000_000}},
+		"events": {`{"events":[` + strings.TrimSuffix(strings.Repeat(`{"x":"`+strings.Repeat("x", 991)+`"},`, MaxEventBytes/1000), ",") + `]}`, maxEventBatches + 4, 333, map[string]any{"records": 10_000_000}},
 	} {
 		answer, err := sourceHandler(&fakeObjects{etag: "e"}, 10_000_000, 1).Handle(t.Context(), sourceRun(tc.input))
 		if err != nil {
