@@ -28,6 +28,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"carnation/internal/event"
+	"carnation/internal/localaws"
 	"carnation/internal/operate"
 )
 
@@ -100,19 +101,55 @@ func (d *deployed) handleDeadLetters(t *testing.T) {
 	}
 }
 
+// handleFailuresOfARun runs 20 events, of which five fail for good with two errors, and handles them by their error.
+func (d *deployed) handleFailuresOfARun(t *testing.T) {
+	t.Helper()
+	const key = "carnation/events/dlq.jsonl"
+	records := orders(20)
+	for _, i := range []int{3, 7, 11} {
+		records[i] = fmt.Sprintf(`{"n":%d,"is":"bad"}`, i)
+	}
+	records[15], records[19] = `{"n":1e126}`, `7`
+	if err := d.put(key, []byte(strings.Join(records, "\n"))); err != nil {
+		t.Fatal(err)
+	}
+	d.setFaults(t, localaws.Rule{Fault: localaws.FaultInvalid, Operation: "UpdateItem", Body: `"bad"`})
+	d.expectEnd(t, `{"source":{"bucket":"`+bucket+`","key":"`+key+`"},"time":7}`, "5 of 20 events failed: 0 are in the retry queue, 5 in the dead-letter queue")
+	d.setFaults(t)
+	expectInOrder(t, d.dlq(t, 0, nil, "list"), "InvalidRecord ", " 2 ", "16,20\n", "ValidationException ", " 3 ", "4,8,12\n", "5 dead letters")
+	expectInOrder(t, d.dlq(t, 0, nil, "show", "--sequence", "4"), "ValidationException, permanent: a retry cannot help", `"is": "bad"`)
+	expectInOrder(t, d.dlq(t, 0, nil, "redrive", "--error", "ValidationException"), "3 messages moved to the retry queue\nretry queue: 3 waiting, 0 in flight; dead-letter queue: 2\n")
+	d.expectEnd(t, onlyRetry, `{"inserted":3,"failed":0}`)
+	// What was no record: one says so as a payload, and the payload of the other can be corrected.
+	expectInOrder(t, d.dlq(t, 1, nil, "redrive", "--sequence", "16"), "1 messages stay, because no run would take them")
+	expectInOrder(t, d.dlq(t, 0, nil, "show", "--sequence", "20"), `"invalid_record": "7"`)
+	out := d.command([]string{"VISUAL=", `EDITOR=printf '{"n":1}' >`}, carnation, "dlq", "show", "--sequence", "16", "--edit")
+	if out.code != 0 {
+		t.Fatalf("dlq show --edit: %s", out)
+	}
+	d.expectEnd(t, onlyRetry, `{"inserted":1,"failed":0}`)
+	rows := d.ownRows(t, "s3://"+bucket+"/"+key, 7)
+	if len(rows) != 19 || !slices.Equal(rows[16], []string{`{"n":1}`}) {
+		t.Errorf("%d of the events are rows, and event 16 is %v, want 19 and its new payload", len(rows), rows[16])
+	}
+	d.dlq(t, 0, nil, "drop", "--error", "InvalidRecord", "--yes", "--file", filepath.Join(t.TempDir(), "dropped.jsonl"))
+	d.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
+}
+
 // TestDeadLetters handles the dead letters of a stack with the built command, as docs/operations.md says.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	s := newStack(t, "MapMode=DISTRIBUTED")
+	s.handleFailuresOfARun(t)
 	dir := t.TempDir()
-	expectStatus(t, s.execute(t, `{"start_seq":1,"end_seq":16}`), sfntypes.ExecutionStatusSucceeded)
+	expectStatus(t, s.execute(t, `{"start_seq":101,"end_seq":116}`), sfntypes.ExecutionStatusSucceeded)
 	events := map[int64]event.Event{}
-	for seq := int64(16); seq <= 20; seq++ {
+	for seq := int64(116); seq <= 120; seq++ {
 		events[seq] = record(t, seq, fmt.Sprintf(`{"order": "A-%d", "note": "before <&>", "amount": 12345678901234567890.123456789}`, seq))
 	}
-	s.bury(t, "a", "ValidationException", events[16], events[18], events[19])
-	s.bury(t, "b", "OrderRefused", events[17], events[20])
-	generated := event.Event{SequenceNo: 21, RandomValue: events[20].RandomValue, CurrentTime: 1795416822, StartSeq: 21, EndSeq: 22}
+	s.bury(t, "a", "ValidationException", events[116], events[118], events[119])
+	s.bury(t, "b", "OrderRefused", events[117], events[120])
+	generated := event.Event{SequenceNo: 121, RandomValue: events[120].RandomValue, CurrentTime: 1795416822, StartSeq: 121, EndSeq: 122}
 	s.bury(t, "b", "TimedOut", generated)
 	if _, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(s.outputs["DeadLetterQueueUrl"]), MessageBody: aws.String("<nonsense>")}); err != nil {
 		t.Fatal(err)
@@ -131,24 +168,24 @@ func TestDeadLetters(t *testing.T) {
 		Groups          []group
 	}
 	s.dlq(t, 0, &listed, "list", "--output", "json")
-	if got, want := groups(listed.Groups), "NotAnEvent  1 \nOrderRefused b 2 17,20\nTimedOut b 1 21\nValidationException a 3 16,18-19\n"; got != want || listed.Matched != 7 || listed.Unseen != 0 {
+	if got, want := groups(listed.Groups), "NotAnEvent  1 \nOrderRefused b 2 117,120\nTimedOut b 1 121\nValidationException a 3 116,118-119\n"; got != want || listed.Matched != 7 || listed.Unseen != 0 {
 		t.Errorf("dlq list has %+v, want\n%s", listed, want)
 	}
 	if left := time.Until(listed.Expires); left < 13*24*time.Hour || left > 14*24*time.Hour {
 		t.Errorf("the oldest expires in %s, want in 14 days", left)
 	}
-	expectInOrder(t, s.dlq(t, 0, nil, "list", "--by", "error"), "ERROR", "NotAnEvent", "OrderRefused", " 2 ", "17,20", "ValidationException", "16,18-19", "7 dead letters; SQS deletes the oldest at ")
+	expectInOrder(t, s.dlq(t, 0, nil, "list", "--by", "error"), "ERROR", "NotAnEvent", "OrderRefused", " 2 ", "117,120", "ValidationException", "116,118-119", "7 dead letters; SQS deletes the oldest at ")
 	s.expectQueue(t, "DeadLetterQueueUrl", 7, 0)
 
 	var letter operate.DeadLetter
-	s.dlq(t, 0, &letter, "show", "--sequence", "17", "--output", "json")
-	if e, err := event.Parse(letter.Event, ""); letter.Error != "OrderRefused" || !strings.HasSuffix(letter.ExecutionArn, ":b") || compact(t, e.Payload) != string(events[17].Payload) || err != nil {
+	s.dlq(t, 0, &letter, "show", "--sequence", "117", "--output", "json")
+	if e, err := event.Parse(letter.Event, ""); letter.Error != "OrderRefused" || !strings.HasSuffix(letter.ExecutionArn, ":b") || compact(t, e.Payload) != string(events[117].Payload) || err != nil {
 		t.Errorf("dlq show has %+v, %v, want event 17", letter, err)
 	}
-	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "17"), "OrderRefused", "sequence no    17\n", "random value   "+events[17].RandomValue, `  "note": "before <&>"`, "12345678901234567890.123456789")
+	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "117"), "OrderRefused", "sequence no    117\n", "random value   "+events[117].RandomValue, `  "note": "before <&>"`, "12345678901234567890.123456789")
 	expectInOrder(t, s.dlq(t, 0, nil, "show", "--error", "NotAnEvent"), "body           <nonsense>\n")
-	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "21"), "payload        none: the event was generated\n")
-	s.dlq(t, 1, nil, "show", "--sequence", "15")
+	expectInOrder(t, s.dlq(t, 0, nil, "show", "--sequence", "121"), "payload        none: the event was generated\n")
+	s.dlq(t, 1, nil, "show", "--sequence", "115")
 
 	// Exactly those of the error are moved.
 	var changed struct {
@@ -159,7 +196,7 @@ func TestDeadLetters(t *testing.T) {
 		Groups                            []group
 	}
 	s.dlq(t, 0, &changed, "redrive", "--error", "OrderRefused", "--dry-run", "--output", "json")
-	if got := groups(changed.Groups); got != "OrderRefused b 2 17,20\n" || changed.Matched != 2 || changed.Moved != 0 {
+	if got := groups(changed.Groups); got != "OrderRefused b 2 117,120\n" || changed.Matched != 2 || changed.Moved != 0 {
 		t.Errorf("a dry run has %+v, want the two events", changed)
 	}
 	s.expectQueue(t, "DeadLetterQueueUrl", 7, 0)
@@ -172,7 +209,7 @@ func TestDeadLetters(t *testing.T) {
 	expectStatus(t, s.execute(t, `{"start_seq":0,"end_seq":0}`), sfntypes.ExecutionStatusSucceeded)
 	expectRows := func(want ...int64) {
 		t.Helper()
-		found := s.rows(t, 16, 30)
+		found := s.rows(t, 116, 130)
 		for _, seq := range want {
 			rows := found[seq]
 			if len(rows) != 1 || rows[0].RandomStringValue != events[seq].RandomValue || rows[0].RetryAttempt != 1 {
@@ -183,7 +220,7 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("the table has %d of these events, want %d", len(found), len(want))
 		}
 	}
-	expectRows(17, 20)
+	expectRows(117, 120)
 
 	// An edited event is the row that the event would have been.
 	edit := func(code int, editor string, more ...string) string {
@@ -202,15 +239,15 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	expectInOrder(t, edit(2, "true"), "several events match: --edit takes one")
-	expectInOrder(t, edit(2, "true", "--sequence", "21"), "event 21 was generated: it has no payload to edit")
+	expectInOrder(t, edit(2, "true", "--sequence", "121"), "event 121 was generated: it has no payload to edit")
 	expectInOrder(t, edit(2, "true", "--error", "NotAnEvent"), "is not an event: it has no payload to edit")
-	expectInOrder(t, edit(1, "true", "--sequence", "16"), "the payload of event 16 is unchanged: nothing was sent")
+	expectInOrder(t, edit(1, "true", "--sequence", "116"), "the payload of event 116 is unchanged: nothing was sent")
 	expectFiles(0)
-	expectInOrder(t, edit(2, "false", "--sequence", "16"), "editor false: exit status 1; nothing was sent; the payload is in "+dir+"/event-16-")
-	expectInOrder(t, edit(2, "echo '[1]' >", "--sequence", "16"), "must be a JSON object", "nothing was sent; the changed payload is in "+dir+"/event-16-")
+	expectInOrder(t, edit(2, "false", "--sequence", "116"), "editor false: exit status 1; nothing was sent; the payload is in "+dir+"/event-116-")
+	expectInOrder(t, edit(2, "echo '[1]' >", "--sequence", "116"), "must be a JSON object", "nothing was sent; the changed payload is in "+dir+"/event-116-")
 	expectFiles(2)
 	s.expectQueue(t, "DeadLetterQueueUrl", 5, 0)
-	expectInOrder(t, edit(0, editor(t), "--sequence", "16"), "event 16 with its new payload is in the retry queue; 1 of its messages deleted, 0 left")
+	expectInOrder(t, edit(0, editor(t), "--sequence", "116"), "event 116 with its new payload is in the retry queue; 1 of its messages deleted, 0 left")
 	expectFiles(2)
 	s.expectQueue(t, "DeadLetterQueueUrl", 4, 0)
 	waiting, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
@@ -219,7 +256,7 @@ func TestDeadLetters(t *testing.T) {
 	if err != nil || len(waiting.Messages) != 1 {
 		t.Fatal(waiting, err)
 	}
-	want := events[16]
+	want := events[116]
 	want.Payload = json.RawMessage(strings.Replace(string(want.Payload), "before", "after", 1))
 	body, err := event.Encode(want)
 	if got := aws.ToString(waiting.Messages[0].Body); got != string(body) || err != nil {
@@ -235,7 +272,7 @@ func TestDeadLetters(t *testing.T) {
 	if got := exported(t, file); len(got) != 4 || changed.Exported != 4 || changed.File != file {
 		t.Errorf("dlq export has %+v, and the file %d messages, want 4", changed, len(got))
 	}
-	expectInOrder(t, s.dlq(t, 0, nil, "export", "--sequence", "21"), `"error":"TimedOut"`, `"sequence_no":21`, "1 messages written")
+	expectInOrder(t, s.dlq(t, 0, nil, "export", "--sequence", "121"), `"error":"TimedOut"`, `"sequence_no":121`, "1 messages written")
 	s.expectQueue(t, "DeadLetterQueueUrl", 4, 0)
 	expectInOrder(t, s.dlq(t, 2, nil, "drop", "--all", "--yes", "--file", file), file+" exists: must be a new file")
 	expectInOrder(t, s.dlq(t, 2, nil, "drop", "--all", "--file", file+"2"), "there is no terminal to ask whether to drop dead letters: use --yes or set YES=1")
@@ -247,11 +284,14 @@ func TestDeadLetters(t *testing.T) {
 	s.dlq(t, 0, nil, "redrive", "--all")
 	s.expectQueue(t, "DeadLetterQueueUrl", 0, 0)
 	s.run(t, carnation, "run", "--until-empty")
-	if rows := s.rows(t, 1, 30); len(rows) != 21 {
+	if rows := s.rows(t, 101, 130); len(rows) != 21 {
 		t.Errorf("the table has %d events, want all 21", len(rows))
 	}
-	events[21] = generated
-	for seq, rows := range s.rows(t, 16, 30) {
+	if got := s.ownRows(t, event.InputSource, 1795416822)[116]; len(got) != 1 || !strings.Contains(got[0], `"after `) {
+		t.Errorf("event 116 has the payload %v, want the edited one", got)
+	}
+	events[121] = generated
+	for seq, rows := range s.rows(t, 116, 130) {
 		if len(rows) != 1 || rows[0].RandomStringValue != events[seq].RandomValue {
 			t.Errorf("event %d has the rows %+v, want one", seq, rows)
 		}
