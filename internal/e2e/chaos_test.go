@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 
 	"carnation/internal/event"
+	"carnation/internal/function/insert"
 	"carnation/internal/function/shard"
 	"carnation/internal/localaws"
 	"carnation/internal/operate"
@@ -782,7 +783,7 @@ func (p *player) insertAgain(ctx context.Context, r *report, events []event.Even
 	for i, e := range events {
 		items[i].Event = e
 	}
-	payload, err := json.Marshal(map[string]any{"items": items})
+	payload, err := json.Marshal(map[string]any{"operation": insert.InsertItems, "items": items, "run": p.outputs["StateMachineArn"]})
 	if err != nil {
 		return err
 	}
