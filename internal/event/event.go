@@ -127,7 +127,11 @@ func readObject(data []byte, path string, ignored []string, names ...string) (Ob
 		what = "the input"
 	}
 	if err := json.Unmarshal(data, &o.fields); err != nil || o.fields == nil {
-		return o, &InvalidInputError{what, shorten(data), "a JSON object with the fields " + strings.Join(names, ", ")}
+		value := shorten(data)
+		if path == "" {
+			value = describe(data)
+		}
+		return o, &InvalidInputError{what, value, "a JSON object with the fields " + strings.Join(names, ", ")}
 	}
 	for _, name := range ignored {
 		delete(o.fields, name)
@@ -339,6 +343,16 @@ func ParseItems(o Object, name string) ([]Item, error) {
 		}
 	}
 	return items, nil
+}
+
+// describe is shorten, except for a value that may be or contain records, which errors must not quote: Lambda's runtime logs the errors
+// of functions.
+func describe(data []byte) string {
+	data = bytes.TrimSpace(data)
+	if json.Valid(data) && len(data) > len("{}") && strings.IndexByte(`{["`, data[0]) >= 0 {
+		return kind(data[0])
+	}
+	return shorten(data)
 }
 
 // shorten keeps an error message short and valid, whatever the input was.

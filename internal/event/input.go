@@ -3,6 +3,8 @@ package event
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -72,12 +74,16 @@ func ParseInput(data []byte, injection bool) (i Input, err error) {
 		}
 	}
 	if kinds != 1 {
-		return i, &InvalidInputError{"the input", shorten(data), "an object with start_seq and end_seq, or with events, or with source"}
+		has := "an object without fields"
+		if names := slices.Sorted(maps.Keys(o.fields)); len(names) > 0 {
+			has = "an object with " + strings.Join(names, ", ") // without the values, which can be records
+		}
+		return i, &InvalidInputError{"the input", has, "an object with start_seq and end_seq, or with events, or with source"}
 	}
 	switch {
 	case o.Has("events"):
 		if json.Unmarshal(o.Raw("events"), &i.Events) != nil || i.Events == nil {
-			return i, o.Invalid("events", "a list of JSON objects")
+			return i, &InvalidInputError{"events", describe(o.Raw("events")), "a list of JSON objects"}
 		}
 	case o.Has("source"):
 		if i.Source, err = parseSource(o.Raw("source")); err != nil {

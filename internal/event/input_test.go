@@ -47,22 +47,30 @@ func TestParseInputReadsEachKind(t *testing.T) {
 
 func TestParseInputRefusesAnythingElse(t *testing.T) {
 	const kinds = "an object with start_seq and end_seq, or with events, or with source"
+	const fields = "start_seq, end_seq, events, source, failure_rate, time"
 	const most = "9007199254740991"
 	const bucket = "the name of a bucket"
 	const key = "the key of an object, 1 to 1024 bytes without control characters"
 	source := func(fields string) string { return `{"source":{` + fields + `}}` }
 	for _, tc := range []struct{ input, want string }{
-		{`{}`, "the input is {}: must be " + kinds},
-		{`{"time":1}`, `the input is {"time":1}: must be ` + kinds},
-		{`{"events":[],"start_seq":0}`, `the input is {"events":[],"start_seq":0}: must be ` + kinds},
-		{`{"events":[],"source":{}}`, `the input is {"events":[],"source":{}}: must be ` + kinds},
-		{`{"end_seq":1,"source":null}`, `the input is {"end_seq":1,"source":null}: must be ` + kinds},
+		{`{}`, "the input is an object without fields: must be " + kinds},
+		{`{"time":1}`, "the input is an object with time: must be " + kinds},
+		{`{"events":[],"start_seq":0}`, "the input is an object with events, start_seq: must be " + kinds},
+		{`{"events":[],"source":{}}`, "the input is an object with events, source: must be " + kinds},
+		{`{"end_seq":1,"source":null}`, "the input is an object with end_seq, source: must be " + kinds},
 		{`{"start_seq":1}`, "end_seq is missing: must be an integer from 1 to " + most},
 		{`{"end_seq":1}`, "start_seq is missing: must be an integer from 0 to " + most},
 		{`{"start_seq":2,"end_seq":1}`, "end_seq is 1: must be an integer from 2 to " + most},
 		{`{"event":[]}`, "event is unknown: must be one of start_seq, end_seq, events, source, failure_rate, time"},
 		{`{"events":null}`, "events is null: must be a list of JSON objects"},
 		{`{"events":{}}`, "events is {}: must be a list of JSON objects"},
+		{`{"events":7}`, "events is 7: must be a list of JSON objects"},
+		// Records do not get into errors, which Lambda's runtime logs.
+		{`{"events":{"secret":1}}`, "events is an object: must be a list of JSON objects"},
+		{`{"events":"secret"}`, "events is a string: must be a list of JSON objects"},
+		{`{"events":[{"secret":1}],"source":{}}`, "the input is an object with events, source: must be " + kinds},
+		{` [{"secret":1}]`, "the input is a list: must be a JSON object with the fields " + fields},
+		{`"{\"events\":[]}"`, "the input is a string: must be a JSON object with the fields " + fields},
 		{`{"events":[],"time":null}`, "time is null: must be an integer from 0 to " + most},
 		{`{"events":[],"time":-1}`, "time is -1: must be an integer from 0 to " + most},
 		{`{"events":[],"time":"2026-11-26T12:00:00Z"}`, `time is "2026-11-26T12:00:00Z": must be an integer from 0 to ` + most},
@@ -96,7 +104,7 @@ func TestTheTimeOfARunIsThatOfItsInputOrItsStart(t *testing.T) {
 		{`{"input":{"events":[]}}`, 0, "started is missing: " + mustBe},
 		{`{"input":{"events":[],"time":7},"started":"now"}`, 0, `started is "now": ` + mustBe},
 		{`{"input":{"events":[]},"started":1795694400}`, 0, "started is 1795694400: " + mustBe},
-		{`{"input":{},"started":"2026-11-26T12:00:00Z"}`, 0, "the input is {}: must be an object with start_seq and end_seq, or with events, or with source"},
+		{`{"input":{},"started":"2026-11-26T12:00:00Z"}`, 0, "the input is an object without fields: must be an object with start_seq and end_seq, or with events, or with source"},
 	} {
 		request, err := ReadObject([]byte(tc.request), "", "input", "started")
 		if err != nil {

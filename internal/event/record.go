@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,8 @@ const (
 type RecordError struct {
 	Position int64  // of the record in its file or list, from 1; 0 if it is not known
 	Reason   string // a phrase such as "has 20,481 bytes: must have at most 20,480"
+
+	plain string // Reason without what it quotes of the record; empty if it quotes nothing
 }
 
 func (e *RecordError) Error() string {
@@ -43,6 +46,12 @@ func (e *RecordError) Error() string {
 		return "the record " + e.Reason
 	}
 	return fmt.Sprintf("record %d %s", e.Position, e.Reason)
+}
+
+// ForLog is the error without what it quotes of the record. A function must return this one, because Lambda's runtime logs the errors
+// of functions.
+func (e *RecordError) ForLog() *RecordError {
+	return &RecordError{Position: e.Position, Reason: cmp.Or(e.plain, e.Reason)}
 }
 
 // CheckRecord tells whether a record can become an event: a JSON object that fits in a message, in a state and in a row. The error
@@ -132,8 +141,8 @@ func compactRecord(record []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if reason := checkValues(compact); reason != "" {
-		return nil, &RecordError{Reason: reason}
+	if err := checkValues(compact); err != nil {
+		return nil, err
 	}
 	return compact, nil
 }
@@ -168,6 +177,8 @@ func compactObject(record []byte) (json.RawMessage, error) {
 // kind is what a JSON value is that begins with this byte.
 func kind(first byte) string {
 	switch first {
+	case '{':
+		return "an object"
 	case '[':
 		return "a list"
 	case '"':
@@ -227,8 +238,8 @@ func escaped(escape []byte) rune {
 	return rune(code)
 }
 
-// checkValues says what is wrong with the names, the numbers or the nesting of a JSON object, or "".
-func checkValues(object []byte) string {
+// checkValues says what is wrong with the names, the numbers or the nesting of a JSON object, or nil.
+func checkValues(object []byte) *RecordError {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	decoder.UseNumber()
 	type level struct {
@@ -239,18 +250,21 @@ func checkValues(object []byte) string {
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
-			return ""
+			return nil
 		}
 		if err != nil {
-			return "is not JSON: must be a JSON object"
+			return &RecordError{Reason: "is not JSON: must be a JSON object"}
 		}
 		if name, ok := token.(string); ok && len(levels) > 0 {
 			if top := &levels[len(levels)-1]; top.names != nil && !top.value {
 				switch {
 				case name == "":
-					return "has a field without a name: DynamoDB must have a name for each field"
+					return &RecordError{Reason: "has a field without a name: must have a name for each field"}
 				case top.names[name]:
-					return fmt.Sprintf("has the field %s twice in one object: must have it once", shorten([]byte(strconv.Quote(name))))
+					return &RecordError{
+						Reason: fmt.Sprintf("has the field %s twice in one object: must have it once", shorten([]byte(strconv.Quote(name)))),
+						plain:  "has a field twice in one object: must have it once",
+					}
 				}
 				top.names[name], top.value = true, true
 				continue
@@ -263,7 +277,7 @@ func checkValues(object []byte) string {
 				break
 			}
 			if len(levels) == MaxNesting {
-				return fmt.Sprintf("has more than %d levels of nesting: must have at most %[1]d", MaxNesting)
+				return &RecordError{Reason: fmt.Sprintf("has more than %d levels of nesting: must have at most %[1]d", MaxNesting)}
 			}
 			if value == '{' {
 				levels = append(levels, level{names: map[string]bool{}})
@@ -272,8 +286,8 @@ func checkValues(object []byte) string {
 			}
 			continue
 		case json.Number:
-			if reason := checkNumber(value.String()); reason != "" {
-				return reason
+			if err := checkNumber(value.String()); err != nil {
+				return err
 			}
 		}
 		if len(levels) > 0 {
@@ -282,16 +296,20 @@ func checkValues(object []byte) string {
 	}
 }
 
-// checkNumber says why DynamoDB could not store a number as it is, or "".
-func checkNumber(number string) string {
+// checkNumber says why DynamoDB could not store a number as it is, or nil.
+func checkNumber(number string) *RecordError {
 	digits, exponent, ok := Number(number)
 	switch {
 	case len(digits) > MaxDigits:
-		return fmt.Sprintf("has a number of %s digits: must have numbers of at most %d, or strings", grouped(int64(len(digits))), MaxDigits)
+		return &RecordError{Reason: fmt.Sprintf("has a number of %s digits: must have numbers of at most %d, or strings", grouped(int64(len(digits))), MaxDigits)}
 	case !ok || digits != "" && (exponent < minExponent || exponent > maxExponent):
-		return fmt.Sprintf("has the number %s: must have numbers from 1E%d to 9.99E%d, or strings", shorten([]byte(number)), minExponent, maxExponent)
+		mustHave := fmt.Sprintf("must have numbers from 1E%d to 9.99E%d, or strings", minExponent, maxExponent)
+		return &RecordError{
+			Reason: fmt.Sprintf("has the number %s: %s", shorten([]byte(number)), mustHave),
+			plain:  "has a number out of range: " + mustHave,
+		}
 	}
-	return ""
+	return nil
 }
 
 // Number splits a JSON number into its digits without the zeros at both ends, and the exponent of the first of them. Zero has no

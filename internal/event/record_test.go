@@ -61,7 +61,7 @@ var badRecords = []struct{ record, reason string }{
 	{`{"\udc00":1}`, "has half of a surrogate pair: must have valid Unicode characters only"},
 	{"{\"a\":\"\uffff\"}", "has the character U+FFFF: must have characters that SQS accepts"},
 	{`{"a":"\uFFFE"}`, "has the character U+FFFE: must have characters that SQS accepts"},
-	{`{"":1}`, "has a field without a name: DynamoDB must have a name for each field"},
+	{`{"":1}`, "has a field without a name: must have a name for each field"},
 	{`{"a":[{"b":1,"c":{},"b":2}]}`, `has the field "b" twice in one object: must have it once`},
 	{`{"\u0062":1,"b":2}`, `has the field "b" twice in one object: must have it once`},
 }
@@ -78,12 +78,26 @@ func TestCheckRecordSaysWhyARecordIsRefused(t *testing.T) {
 	for _, tc := range badRecords {
 		err := CheckRecord([]byte(tc.record))
 		var bad *RecordError
-		if !errors.As(err, &bad) || *bad != (RecordError{0, tc.reason}) {
+		if !errors.As(err, &bad) || bad.Position != 0 || bad.Reason != tc.reason {
 			t.Errorf("CheckRecord(%.80s) = %v, want %s", tc.record, err, tc.reason)
 		}
 		_, err = FromRecord("input", 0, 1234, json.RawMessage(tc.record))
 		if want := "record 1234 " + tc.reason; err == nil || err.Error() != want {
 			t.Errorf("FromRecord(%.80s) error = %v, want %s", tc.record, err, want)
+		}
+	}
+}
+
+// Lambda's runtime logs the errors of functions, and a log must not have what is in a record.
+func TestTheErrorForTheLogQuotesNothingOfTheRecord(t *testing.T) {
+	for _, tc := range []struct{ record, want string }{
+		{`{"n":[1,-7.25e126]}`, "record 3 has a number out of range: must have numbers from 1E-130 to 9.99E125, or strings"},
+		{`{"secret":1,"secret":2}`, "record 3 has a field twice in one object: must have it once"},
+		{`{"secret"`, "record 3 is not JSON from its byte 9 on: must be a JSON object"},
+	} {
+		_, err := FromRecord("input", 0, 3, json.RawMessage(tc.record))
+		if bad, ok := errors.AsType[*RecordError](err); !ok || bad.ForLog().Error() != tc.want {
+			t.Errorf("the error of %s for the log is not %q: %v", tc.record, tc.want, err)
 		}
 	}
 }

@@ -179,8 +179,9 @@ func newItems(input event.Input, created int64) ([]event.Item, error) {
 		items := make([]event.Item, len(input.Events))
 		for i, record := range input.Events {
 			var err error
-			if items[i].Event, err = event.FromRecord(event.InputSource, created, int64(i)+1, record); err != nil {
-				return nil, err
+			items[i].Event, err = event.FromRecord(event.InputSource, created, int64(i)+1, record)
+			if bad, ok := errors.AsType[*event.RecordError](err); ok {
+				return nil, bad.ForLog()
 			}
 		}
 		return items, nil

@@ -98,8 +98,8 @@ func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 		injection bool
 		want      string
 	}{
-		{`{}`, true, "the input is {}: must be an object with start_seq and end_seq, or with events, or with source"},
-		{`{"events":[],"start_seq":1,"end_seq":2}`, true, `the input is {"events":[],"start_seq":1,"end_seq":2}: must be an object with start_seq and end_seq, or with events, or with source`},
+		{`{}`, true, "the input is an object without fields: must be an object with start_seq and end_seq, or with events, or with source"},
+		{`{"events":[],"start_seq":1,"end_seq":2}`, true, `the input is an object with end_seq, events, start_seq: must be an object with start_seq and end_seq, or with events, or with source`},
 		{`{"source":{"bucket":"my-bucket","key":"a/b"}}`, true, "source is s3://my-bucket/a/b: must be left out, because only a stack with MapMode=DISTRIBUTED reads records from S3"},
 		{`{"events":[{}],"failure_rate":0.1}`, false, "failure_rate is 0.1: must be " + disabled},
 		{`{"end_seq":5}`, true, "start_seq is missing: must be " + integer},
@@ -122,9 +122,9 @@ func TestBadInputIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 		{`{"start_seq":1,"end_seq":5,"failure_rate":0.1}`, false, "failure_rate is 0.1: must be " + disabled},
 		{`{"start_seq":1,"end_seq":5,"failure_rat":0.1}`, true, "failure_rat is unknown: must be one of " + names},
 		{`{"start_seq":1,"End_seq":5}`, true, "End_seq is unknown: must be one of " + names},
-		{`[1,5]`, true, "the input is [1,5]: must be a JSON object with the fields " + names},
+		{`[1,5]`, true, "the input is a list: must be a JSON object with the fields " + names},
 		{`null`, true, "the input is null: must be a JSON object with the fields " + names},
-		{`"start_seq"`, true, `the input is "start_seq": must be a JSON object with the fields ` + names},
+		{`"start_seq"`, true, `the input is a string: must be a JSON object with the fields ` + names},
 		{``, true, "the input is missing: must be a JSON object with the fields " + names},
 	} {
 		queue := &fakeQueue{}
@@ -536,8 +536,8 @@ func TestEachRecordBecomesAnEvent(t *testing.T) {
 func TestBadRecordsAreRefusedBeforeAnythingIsClaimed(t *testing.T) {
 	queue := &fakeQueue{}
 	h, _ := handlerOf(queue)
-	_, err := h.Handle(t.Context(), runOf(`{"events":[{},{"n":1e126},7]}`))
-	if want := "record 2 has the number 1e126: must have numbers from 1E-130 to 9.99E125, or strings"; fmt.Sprint(err) != want || nameOf(err) != "RecordError" || len(queue.rooms) > 0 {
+	_, err := h.Handle(t.Context(), runOf(`{"events":[{},{"n":7e126},7]}`))
+	if want := "record 2 has a number out of range: must have numbers from 1E-130 to 9.99E125, or strings"; fmt.Sprint(err) != want || nameOf(err) != "RecordError" || len(queue.rooms) > 0 {
 		t.Errorf("Handle() error = %s %v, want RecordError %s", nameOf(err), err, want)
 	}
 }

@@ -198,7 +198,7 @@ func (h *Handler) planEvents(events []json.RawMessage) (*Records, error) {
 		size, err := event.RecordSize(record)
 		if bad, ok := errors.AsType[*event.RecordError](err); ok {
 			bad.Position = int64(i) + 1
-			return nil, bad
+			return nil, bad.ForLog()
 		}
 		bytes += int64(size) + 1 // a comma
 	}

@@ -182,6 +182,7 @@ func TestTheRecordsOfTheInputAreCheckedAndCounted(t *testing.T) {
 		{1000, list(16, full[:len(full)-2]+`x"}`), Records{},
 			"*event.EventsTooLargeError events has 16 records, which take 237,584 bytes of the run's state: one run takes at most 237,568 bytes; split them into several runs, or read them from S3 with source"},
 		{1000, `{"events":[{},{},[]]}`, Records{}, "*event.RecordError record 3 is a list: must be a JSON object"},
+		{1000, `{"events":[{"secret":1,"secret":2}]}`, Records{}, "*event.RecordError record 1 has a field twice in one object: must have it once"},
 	} {
 		answer, err := sourceHandler(nil, 0, tc.size).Handle(t.Context(), runOf(tc.input))
 		if tc.err != "" {
