@@ -22,6 +22,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -100,6 +101,8 @@ type report struct {
 	took                                   time.Duration
 	runs, events, inserted, dead, redriven int
 	buried                                 int // of the dead, sent there by the run in which they failed
+	own                                    int // of the events, made of records
+	permanent                              int // of the dead, which no retry can cure
 	lost, duplicated, wrong                []string
 	faults                                 map[string]int
 }
@@ -114,6 +117,8 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 		sum.dead += r.dead
 		sum.redriven += r.redriven
 		sum.buried += r.buried
+		sum.own += r.own
+		sum.permanent += r.permanent
 		sum.lost = append(sum.lost, r.lost...)
 		sum.duplicated = append(sum.duplicated, r.duplicated...)
 		sum.wrong = append(sum.wrong, r.wrong...)
@@ -121,9 +126,9 @@ func printTable(w io.Writer, reports []report, took time.Duration) {
 			sum.faults[kind] += n
 		}
 	}
-	fmt.Fprintf(w, "\n| scenarios | runs | events | in the table | in the dead-letter queue | sent there by their last run | by redrive of a stopped run | lost | duplicated | wrong status |\n")
-	fmt.Fprintf(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n",
-		len(reports), sum.runs, sum.events, sum.inserted, sum.dead, sum.buried, sum.redriven, len(sum.lost), len(sum.duplicated), len(sum.wrong))
+	fmt.Fprintf(w, "\n| scenarios | runs | events | of them own | in the table | in the dead-letter queue | failed for good | sent there by their last run | by redrive of a stopped run | lost | duplicated | wrong status |\n")
+	fmt.Fprintf(w, "|%s\n| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n", strings.Repeat(" --- |", 12),
+		len(reports), sum.runs, sum.events, sum.own, sum.inserted, sum.dead, sum.permanent, sum.buried, sum.redriven, len(sum.lost), len(sum.duplicated), len(sum.wrong))
 	fmt.Fprintf(w, "| fault | times |\n| --- | --- |\n")
 	for _, kind := range slices.Sorted(maps.Keys(sum.faults)) {
 		fmt.Fprintf(w, "| %s | %d |\n", kind, sum.faults[kind])
@@ -146,7 +151,9 @@ var (
 // player plays a scenario on a stack whose runs and claims are short.
 type player struct {
 	*deployed
+	t    testing.TB
 	mode *mode
+	own  map[string]ownRecords // of the scenario's runs that have some, by the run's ARN
 }
 
 func newPlayer(t *testing.T, m *mode) (*player, error) {
@@ -165,7 +172,7 @@ func newPlayer(t *testing.T, m *mode) (*player, error) {
 	if err := c.put(key, []byte(changed)); err != nil {
 		return nil, err
 	}
-	p := &player{c.newStack(t, append(m.parameters, m.parameter+"="+key)...), m}
+	p := &player{c.newStack(t, append(m.parameters, m.parameter+"="+key)...), t, m, map[string]ownRecords{}}
 	_, err = p.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
 		QueueUrl:   aws.String(p.outputs["RetryQueueUrl"]),
 		Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int(chaosVisibility / time.Second))},
@@ -180,6 +187,7 @@ type scenario struct {
 	sharded bool // in the distributed mode
 	runs    []plannedRun
 	rules   []localaws.Rule
+	digit   int // the table refuses every event whose number ends with it; -1 for none
 }
 
 func (s scenario) mode() *mode {
@@ -189,23 +197,92 @@ func (s scenario) mode() *mode {
 	return inlineMode
 }
 
+// forGood is the fault that does not end with the others: it refuses the events whose number ends with the scenario's digit.
+func (s scenario) forGood() []localaws.Rule {
+	if s.digit < 0 {
+		return nil
+	}
+	return []localaws.Rule{{Fault: localaws.FaultInvalid, Operation: "UpdateItem", Body: fmt.Sprintf(`"sequenceNo":."N":"[0-9]*%d"`, s.digit)}}
+}
+
 type plannedRun struct {
-	after time.Duration // since the scenario's beginning
-	input event.Run
-	stop  time.Duration // after its start, 0 for never
+	after   time.Duration // since the scenario's beginning
+	input   event.Run
+	records int           // own events, instead of a range
+	format  string        // of the source that has them; empty if the input has them
+	bad     int           // every n-th record of the source is none; 0 for no such
+	stop    time.Duration // after its start, 0 for never
+}
+
+// ownRecords are the events of a run's records, as event.FromRecord makes them.
+type ownRecords struct {
+	events  []event.Event
+	source  string
+	time    int64
+	records map[event.Identity]string // of those that are records
+}
+
+// badRecords are lines of a source that cannot become events. Messages can carry the last one as it is.
+var badRecords = []string{
+	`7`, `[1,2]`, `"text"`, `null`, `{"long":"` + strings.Repeat("x", event.MaxRecord) + `"}`, `{"digits":` + strings.Repeat("7", event.MaxDigits+2) + `}`,
+}
+
+// prepare uploads the source of a run that has one, and returns the input of the run and the events of its records.
+func (p *player) prepare(ctx context.Context, seed int64, number int, run plannedRun) (input string, own ownRecords, err error) {
+	if run.records == 0 {
+		generated, err := json.Marshal(run.input)
+		return string(generated), own, err
+	}
+	table, records := csvOf(p.t, run.records)
+	if run.format != "CSV" {
+		records = orders(run.records)
+	}
+	if run.bad > 0 {
+		for i := number % run.bad; i < len(records); i += run.bad {
+			records[i] = badRecords[(int(seed)+number+i)%len(badRecords)]
+		}
+	}
+	own = ownRecords{source: event.InputSource, time: 1_700_000_000 + 100*seed + int64(number), records: map[event.Identity]string{}}
+	events := `"events":` + listed(records)
+	if run.format != "" {
+		name := p.outputs["EventsBucketName"]
+		key := fmt.Sprintf("%schaos/%d-%d", p.outputs["EventsPrefix"], seed, number)
+		content := map[string]string{"JSONL": strings.Join(records, "\n"), "JSON": listed(records), "CSV": table}[run.format]
+		store := s3.NewFromConfig(p.config, func(o *s3.Options) { o.UsePathStyle = true })
+		if _, err := store.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(name), Key: aws.String(key), Body: strings.NewReader(content)}); err != nil {
+			return "", own, err
+		}
+		own.source = "s3://" + name + "/" + key
+		events = fmt.Sprintf(`"source":{"bucket":%q,"key":%q,"format":%q}`, name, key, run.format)
+	}
+	for i, record := range records {
+		e, err := event.FromRecord(own.source, own.time, int64(i+1), json.RawMessage(record))
+		if err != nil {
+			e = event.FromBadRecord(own.source, own.time, int64(i+1), json.RawMessage(record))
+		} else {
+			own.records[e.Identity()] = record
+		}
+		own.events = append(own.events, e)
+	}
+	return fmt.Sprintf(`{%s,"time":%d,"failure_rate":%v}`, events, own.time, run.input.FailureRate), own, nil
 }
 
 // plan makes a scenario from a seed.
 func plan(seed int64) scenario {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	s := scenario{seed: seed, calm: seed%4 == 0, sharded: seed%8 >= 4}
+	s := scenario{seed: seed, calm: seed%4 == 0, sharded: seed%8 >= 4, digit: -1}
 	base := 1000 * seed
 	for range 3 + r.IntN(4) {
 		run := plannedRun{after: time.Duration(r.IntN(3000)) * time.Millisecond}
 		if r.IntN(3) > 0 {
 			n := int64(5 + r.IntN(25))
-			run.input = event.Run{StartSeq: base, EndSeq: base + n}
-			base += n
+			if r.IntN(2) == 0 {
+				run.records = int(n)
+				run.chooseSource(r, s.sharded)
+			} else {
+				run.input = event.Run{StartSeq: base, EndSeq: base + n}
+				base += n
+			}
 		}
 		if r.IntN(2) == 0 {
 			run.input.FailureRate = float64(1+r.IntN(10)) / 10
@@ -215,8 +292,18 @@ func plan(seed int64) scenario {
 		}
 		s.runs = append(s.runs, run)
 	}
-	// An early range, so that every scenario has events.
-	s.runs[0].after, s.runs[0].input.StartSeq, s.runs[0].input.EndSeq = 0, base, base+20
+	// Early events, so that every scenario has some.
+	first := &s.runs[0]
+	first.after, first.records, first.format, first.bad = 0, 0, "", 0
+	if r.IntN(2) == 0 {
+		first.input.StartSeq, first.input.EndSeq, first.records = 0, 0, 20
+		first.chooseSource(r, s.sharded)
+	} else {
+		first.input.StartSeq, first.input.EndSeq = base, base+20
+	}
+	if r.IntN(3) > 0 {
+		s.digit = r.IntN(10)
+	}
 
 	kinds := slices.Sorted(maps.Keys(anyFaults))
 	for range 2 + r.IntN(4) {
@@ -231,6 +318,17 @@ func plan(seed int64) scenario {
 		s.rules = append(s.rules, rule)
 	}
 	return s
+}
+
+// chooseSource decides where the records of a run are. The inline mode has no sources.
+func (run *plannedRun) chooseSource(r *rand.Rand, sharded bool) {
+	if !sharded || r.IntN(3) == 0 {
+		return
+	}
+	run.format = []string{"JSONL", "JSON", "CSV"}[r.IntN(3)]
+	if run.format != "CSV" && r.IntN(2) == 0 {
+		run.bad = 4 + r.IntN(8)
+	}
 }
 
 // insertFaults are faults of inserts that the function notices.
@@ -283,12 +381,25 @@ func (p *player) play(ctx context.Context, s scenario) (report, error) {
 	defer cancel()
 	started := time.Now()
 	r := report{faults: map[string]int{}}
-	if err := p.endpoint.SetFaults(localaws.Faults{Seed: s.seed, Rules: s.rules}); err != nil {
+	inputs, owns := make([]string, len(s.runs)), make([]ownRecords, len(s.runs))
+	for i, planned := range s.runs {
+		var err error
+		if inputs[i], owns[i], err = p.prepare(ctx, s.seed, i, planned); err != nil {
+			return r, err
+		}
+	}
+	// The first rule that applies decides, so the others spare the events that fail for good.
+	if err := p.endpoint.SetFaults(localaws.Faults{Seed: s.seed, Rules: slices.Concat(s.forGood(), s.rules)}); err != nil {
 		return r, err
 	}
 	before := p.recorded()
-	arns, err := p.runAll(ctx, s)
-	faultsOff := p.endpoint.SetFaults(localaws.Faults{})
+	arns, err := p.runAll(ctx, s, inputs)
+	for i, arn := range arns {
+		if len(owns[i].events) > 0 {
+			p.own[arn] = owns[i]
+		}
+	}
+	faultsOff := p.endpoint.SetFaults(localaws.Faults{Rules: s.forGood()})
 	if err := errors.Join(err, faultsOff); err != nil {
 		return r, err
 	}
@@ -330,7 +441,17 @@ func (p *player) play(ctx context.Context, s scenario) (report, error) {
 			return r, err
 		}
 	}
-	err = p.account(ctx, &r, s, arns, dead, stopped || mayLoseClaims(faulty), stopped || mayLoseClaims(faulty) || mayNotBury(faulty))
+	refused := 0
+	for call, n := range p.recorded() {
+		if call.Fault == localaws.FaultInvalid {
+			refused += n - before[call]
+		}
+	}
+	r.faults[localaws.FaultInvalid] = refused // also in the runs that empty the queue
+	err = p.account(ctx, &r, s, arns, dead, doubts{
+		claims: stopped || mayLoseClaims(faulty), burial: stopped || mayLoseClaims(faulty) || mayNotBury(faulty),
+		repeated: stopped || mayRepeat(faulty), refused: refused,
+	})
 	r.took = time.Since(started)
 	return r, err
 }
@@ -355,7 +476,7 @@ func (p *player) drain(arns []string) ([]string, error) {
 // has new events, and those whose first function answered nonsense, so that they have no events yet. It says how many events that
 // were, and whether any run ended before it had tried its claims.
 func (p *player) redrive(ctx context.Context, r *report, arns []string, dead deadLetters) (redriven int, stopped bool, err error) {
-	rows, err := p.scan(ctx, 0, math.MaxInt64)
+	rows, err := p.rowsOf(ctx)
 	if err != nil {
 		return 0, false, err
 	}
@@ -378,7 +499,7 @@ func (p *player) redrive(ctx context.Context, r *report, arns []string, dead dea
 		stopped = true
 		alone := 0
 		for _, item := range e.items {
-			if item.ReceiptHandle == "" && len(rows[item.Event.SequenceNo]) == 0 && len(dead[item.Event.Identity()]) == 0 {
+			if _, ok := rows[item.Event.Identity()]; !ok && item.ReceiptHandle == "" && len(dead[item.Event.Identity()]) == 0 {
 				alone++
 			}
 		}
@@ -403,44 +524,69 @@ func (p *player) redrive(ctx context.Context, r *report, arns []string, dead dea
 	return redriven, stopped, nil
 }
 
-// deadLetters are the events of the dead-letter queue, with the executions in their messages.
-type deadLetters map[event.Identity][]string
+// deadLetters are the messages of the dead-letter queue, by their events.
+type deadLetters map[event.Identity][]deadLetter
+
+// deadLetter is what the attributes of a message say.
+type deadLetter struct {
+	run, error string
+	permanent  bool
+}
 
 // takeDead empties the dead-letter queue.
 func (p *player) takeDead(ctx context.Context, dead deadLetters) error {
 	messages, err := p.receiveAll(ctx, "DeadLetterQueueUrl")
 	for _, message := range messages {
+		attribute := func(name string) string { return aws.ToString(message.MessageAttributes[name].StringValue) }
+		letter := deadLetter{attribute("ExecutionArn"), attribute("Error"), attribute("Permanent") == "true"}
 		e, err := event.Parse([]byte(*message.Body), "")
+		if err != nil && letter.error == invalidRecord { // its payload is what could be no event
+			err = json.Unmarshal([]byte(*message.Body), &e)
+		}
 		if err != nil {
 			return fmt.Errorf("dead letter %s: %w", *message.Body, err)
 		}
-		dead[e.Identity()] = append(dead[e.Identity()], aws.ToString(message.MessageAttributes["ExecutionArn"].StringValue))
+		dead[e.Identity()] = append(dead[e.Identity()], letter)
 	}
 	return err
 }
 
+// The errors of events that fail for good in the campaign.
+const (
+	invalidRecord = "InvalidRecord"
+	invalidItem   = "ValidationException"
+)
+
+// rowsOf is the rows of the table by their events.
+func (p *player) rowsOf(ctx context.Context) (map[event.Identity]row, error) {
+	found, err := p.scan(ctx, 0, math.MaxInt64)
+	rows := map[event.Identity]row{}
+	for _, list := range found {
+		for _, r := range list {
+			rows[event.Identity{SequenceNo: r.SequenceNo, RandomValue: r.RandomStringValue}] = r
+		}
+	}
+	return rows, err
+}
+
 // runAll starts the scenario's executions, stops those that the scenario stops, and waits for all to end.
-func (p *player) runAll(ctx context.Context, s scenario) ([]string, error) {
+func (p *player) runAll(ctx context.Context, s scenario, inputs []string) ([]string, error) {
 	arns := make([]string, len(s.runs))
 	errs := make([]error, len(s.runs))
 	var group sync.WaitGroup
 	for i, planned := range s.runs {
 		group.Go(func() {
-			arns[i], errs[i] = p.runPlanned(ctx, planned)
+			arns[i], errs[i] = p.runPlanned(ctx, planned, inputs[i])
 		})
 	}
 	group.Wait()
 	return arns, errors.Join(errs...)
 }
 
-func (p *player) runPlanned(ctx context.Context, planned plannedRun) (string, error) {
+func (p *player) runPlanned(ctx context.Context, planned plannedRun, input string) (string, error) {
 	time.Sleep(planned.after)
-	input, err := json.Marshal(planned.input)
-	if err != nil {
-		return "", err
-	}
 	started, err := p.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(p.outputs["StateMachineArn"]), Input: aws.String(string(input)),
+		StateMachineArn: aws.String(p.outputs["StateMachineArn"]), Input: aws.String(input),
 		Name: aws.String(uuid.NewString()), // the same when an outage makes it start again
 	})
 	if err != nil {
@@ -480,9 +626,10 @@ func keyOf(item event.Item) itemKey {
 // execution is an execution, as its history shows it.
 type execution struct {
 	out      *sfn.DescribeExecutionOutput
-	items    []event.Item          // that generate-data answered
+	items    []event.Item          // that generate-data answered, or that are its own
 	inserted map[itemKey]time.Time // when the Map took them for inserted
 	failed   map[itemKey]bool      // that the Map took for failed
+	dead     map[itemKey]bool      // that the Map took for dead
 	parking  bool                  // it came to return failed events
 
 	claimed  time.Time // when generate-data had answered
@@ -495,18 +642,27 @@ type execution struct {
 }
 
 func (p *player) read(ctx context.Context, arn string) (execution, error) {
-	e := execution{inserted: map[itemKey]time.Time{}, failed: map[itemKey]bool{}}
-	var err error
+	e := execution{inserted: map[itemKey]time.Time{}, failed: map[itemKey]bool{}, dead: map[itemKey]bool{}}
+	err := p.readHistory(ctx, arn, &e)
+	if own, ok := p.own[arn]; ok { // whether the run came so far as to know them or not
+		e.items = slices.DeleteFunc(e.items, func(item event.Item) bool { return item.ReceiptHandle == "" })
+		for _, created := range own.events {
+			e.items = append(e.items, event.Item{Event: created})
+		}
+	}
+	return e, err
+}
+
+func (p *player) readHistory(ctx context.Context, arn string, e *execution) (err error) {
 	if e.out, err = p.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
-		return e, err
+		return err
 	}
 	e.released = aws.ToTime(e.out.StopDate)
 	if p.mode == distributedMode {
-		err = p.readShards(ctx, &e)
-		return e, err
+		return p.readShards(ctx, e)
 	}
 	mapped := false
-	err = p.eachEvent(ctx, arn, func(h sfntypes.HistoryEvent) error {
+	return p.eachEvent(ctx, arn, func(h sfntypes.HistoryEvent) error {
 		switch {
 		case h.Type == sfntypes.HistoryEventTypeTaskSucceeded && !mapped:
 			var output struct{ Payload struct{ Items []event.Item } }
@@ -531,11 +687,13 @@ func (p *player) read(ctx context.Context, arn string) (execution, error) {
 			case "Event Inserted":
 				e.inserted[keyOf(input.Item)] = *h.Timestamp
 				delete(e.failed, keyOf(input.Item)) // it had failed before the redrive
+			case operate.EventIsDead:
+				e.dead[keyOf(input.Item)] = true
+				delete(e.failed, keyOf(input.Item))
 			}
 		}
 		return nil
 	})
-	return e, err
 }
 
 // readShards reads the plan of a distributed run, which has the run's new events, and what its shards claimed and returned.
@@ -622,9 +780,17 @@ func (p *player) eachEvent(ctx context.Context, arn string, visit func(h sfntype
 	return nil
 }
 
+// doubts are what the faults of a scenario may have done, so that a check does not hold.
+type doubts struct {
+	claims   bool // SQS may have counted a receive that no run saw
+	burial   bool // events could perhaps not be sent to the dead-letter queue
+	repeated bool // an event may have been tried twice in a run, or sent twice
+	refused  int  // tries that the table refused
+}
+
 // account looks for every event of the scenario, and checks what the design promises of each and of every run.
-func (p *player) account(ctx context.Context, r *report, s scenario, arns []string, dead deadLetters, mayLoseClaims, mayNotBury bool) error {
-	rows, err := p.scan(ctx, 0, math.MaxInt64)
+func (p *player) account(ctx context.Context, r *report, s scenario, arns []string, dead deadLetters, may doubts) error {
+	rows, err := p.rowsOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -638,33 +804,36 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		}
 	}
 	r.runs = len(arns)
-	claims := map[int64][]string{}         // by sequence number: the ARNs of the runs that had it as a claim
-	firstInserted := map[int64]time.Time{} // by sequence number
+	holders := map[event.Identity][]string{} // the ARNs of the runs that had it, as a new event or as a claim
+	claims := map[event.Identity][]string{}  // of those that had it as a claim
+	firstInserted := map[event.Identity]time.Time{}
 	var inserted []event.Event
+	known := map[event.Identity]bool{}
 	for _, e := range executions {
-		name := *e.out.Name
+		name, arn := *e.out.Name, *e.out.ExecutionArn
 		for item, at := range e.inserted {
-			if first, ok := firstInserted[item.SequenceNo]; !ok || at.Before(first) {
-				firstInserted[item.SequenceNo] = at
+			if first, ok := firstInserted[item.Identity]; !ok || at.Before(first) {
+				firstInserted[item.Identity] = at
 			}
 		}
 		for _, item := range e.items {
+			id := item.Event.Identity()
+			holders[id] = append(holders[id], arn)
 			if item.ReceiptHandle != "" {
-				claims[item.Event.SequenceNo] = append(claims[item.Event.SequenceNo], *e.out.ExecutionArn)
+				claims[id] = append(claims[id], arn)
 				continue
 			}
 			r.events++
-			found := rows[item.Event.SequenceNo]
+			known[id] = true
+			found, isRow := rows[id]
 			switch {
-			case len(found) > 1:
-				r.duplicated = append(r.duplicated, fmt.Sprintf("event %d has %d rows", item.Event.SequenceNo, len(found)))
-			case len(found) == 1:
+			case isRow:
 				r.inserted++
 				inserted = append(inserted, item.Event)
-				if row := found[0]; row.RandomStringValue != item.Event.RandomValue || row.GeneratedUnixTime != item.Event.CurrentTime {
-					r.wrong = append(r.wrong, fmt.Sprintf("event %+v has the row %+v", item.Event, row))
+				if found.GeneratedUnixTime != item.Event.CurrentTime {
+					r.wrong = append(r.wrong, fmt.Sprintf("event %+v has the row %+v", item.Event, found))
 				}
-			case len(dead[item.Event.Identity()]) > 0:
+			case len(dead[id]) > 0:
 				r.dead++
 			default:
 				r.lost = append(r.lost, fmt.Sprintf("event %d of run %s, which is %s %s (%s) after %d redrives, is nowhere",
@@ -673,23 +842,57 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		}
 		r.wrong = append(r.wrong, p.judge(e, rows)...)
 	}
-	for _, e := range inserted {
-		row := rows[e.SequenceNo][0]
-		if first, ok := firstInserted[e.SequenceNo]; ok && time.Unix(row.CreatedUnixTime, 0).After(first) {
-			r.wrong = append(r.wrong, fmt.Sprintf("event %d was inserted at %s, and its row has the createdUnixTime %d", e.SequenceNo, first, row.CreatedUnixTime))
+	for id, row := range rows {
+		if !known[id] {
+			r.duplicated = append(r.duplicated, fmt.Sprintf("no run has the event of the row %+v", row))
+		}
+		if first, ok := firstInserted[id]; ok && time.Unix(row.CreatedUnixTime, 0).After(first) {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d was inserted at %s, and its row has the createdUnixTime %d", id.SequenceNo, first, row.CreatedUnixTime))
 		}
 	}
-	for e, senders := range dead {
-		if len(claims[e.SequenceNo]) < 3 && !mayLoseClaims {
-			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries", e.SequenceNo, len(claims[e.SequenceNo])))
+	invalid := map[event.Identity]bool{}
+	for _, own := range p.own {
+		r.own += len(own.events)
+		r.wrong = append(r.wrong, p.judgeOwn(own, rows)...)
+		for _, e := range own.events {
+			if id := e.Identity(); own.records[id] == "" {
+				invalid[id] = true
+			}
+		}
+	}
+	refused := 0
+	for id, letters := range dead {
+		if !known[id] {
+			r.wrong = append(r.wrong, fmt.Sprintf("no run has event %d, which is in the dead-letter queue", id.SequenceNo))
+		}
+		want := ""
+		switch {
+		case invalid[id]:
+			want = invalidRecord
+		case s.digit >= 0 && id.SequenceNo%10 == int64(s.digit):
+			want = invalidItem
+		}
+		if slices.ContainsFunc(letters, func(l deadLetter) bool { return l.permanent }) {
+			r.permanent++
+			r.wrong = append(r.wrong, judgePermanent(id, letters, want, holders[id], may)...)
+			if want == invalidItem {
+				refused++
+			}
+			continue
+		}
+		// An event that no retry can cure may have no retries left before it is tried.
+		if want == invalidRecord || len(claims[id]) < 3 && !may.claims {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d is in the dead-letter queue after %d retries, and is not permanent", id.SequenceNo, len(claims[id])))
 		}
 		// A message that SQS has moved names the run that parked its event, and not one that had claimed it.
-		buried := slices.ContainsFunc(senders, func(arn string) bool { return slices.Contains(claims[e.SequenceNo], arn) })
-		if buried {
+		if slices.ContainsFunc(letters, func(l deadLetter) bool { return slices.Contains(claims[id], l.run) }) {
 			r.buried++
-		} else if !mayNotBury {
-			r.wrong = append(r.wrong, fmt.Sprintf("event %d waited in the retry queue without retries left, until a receive moved it to the dead-letter queue", e.SequenceNo))
+		} else if !may.burial {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d waited in the retry queue without retries left, until a receive moved it to the dead-letter queue", id.SequenceNo))
 		}
+	}
+	if !may.repeated && may.refused != refused {
+		r.wrong = append(r.wrong, fmt.Sprintf("the table refused %d tries of the %d events that fail for good: want one of each", may.refused, refused))
 	}
 	if s.calm {
 		if s.sharded {
@@ -704,27 +907,64 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 	return p.insertAgain(ctx, r, inserted, rows)
 }
 
+// judgePermanent checks the messages of an event that failed for good: its error, the run that sent it, and that no run tried it after
+// that one.
+func judgePermanent(id event.Identity, letters []deadLetter, want string, holders []string, may doubts) (wrong []string) {
+	for _, letter := range letters {
+		if letter.permanent && (letter.error != want || !slices.Contains(holders, letter.run)) {
+			wrong = append(wrong, fmt.Sprintf("event %d is in the dead-letter queue for good with the error %q of run %s, want %q of one of %v", id.SequenceNo, letter.error, letter.run, want, holders))
+		}
+	}
+	if may.repeated {
+		return wrong
+	}
+	if len(letters) != 1 {
+		wrong = append(wrong, fmt.Sprintf("event %d failed for good and has %d messages in the dead-letter queue", id.SequenceNo, len(letters)))
+	}
+	if want == invalidRecord && len(holders) != 1 {
+		wrong = append(wrong, fmt.Sprintf("event %d of a bad record was retried: %d runs had it", id.SequenceNo, len(holders)))
+	}
+	return wrong
+}
+
+// judgeOwn checks that the rows of own events have their records, and that no row is of a bad record.
+func (p *player) judgeOwn(own ownRecords, rows map[event.Identity]row) (wrong []string) {
+	payloads := p.ownRows(p.t, own.source, own.time)
+	for _, e := range own.events {
+		record := own.records[e.Identity()]
+		if _, ok := rows[e.Identity()]; !ok {
+			continue
+		}
+		if record == "" {
+			wrong = append(wrong, fmt.Sprintf("record %d of %s is bad, and is in the table as %s", e.SequenceNo, own.source, payloads[e.SequenceNo]))
+		} else if want := sorted(p.t, record); !slices.Equal(payloads[e.SequenceNo], []string{want}) {
+			wrong = append(wrong, fmt.Sprintf("record %d of %s is in the table as %s, want %s", e.SequenceNo, own.source, payloads[e.SequenceNo], want))
+		}
+	}
+	return wrong
+}
+
 // sharedClaims finds events that two runs held at once. If no answer was lost and no message was delivered twice, a claim ends only
 // when its run gives the event back.
 func sharedClaims(executions []execution) (wrong []string) {
 	slices.SortFunc(executions, func(a, b execution) int { return a.claimed.Compare(b.claimed) })
-	holder := map[int64]execution{}
+	holder := map[event.Identity]execution{}
 	for _, e := range executions {
 		for _, item := range e.items {
 			if item.ReceiptHandle == "" {
 				continue
 			}
-			if h, ok := holder[item.Event.SequenceNo]; ok && e.claimed.Before(h.released) {
+			if h, ok := holder[item.Event.Identity()]; ok && e.claimed.Before(h.released) {
 				wrong = append(wrong, fmt.Sprintf("run %s claimed event %d, which run %s held", *e.out.Name, item.Event.SequenceNo, *h.out.Name))
 			}
-			holder[item.Event.SequenceNo] = e
+			holder[item.Event.Identity()] = e
 		}
 	}
 	return wrong
 }
 
 // judge checks that a run's status matches what happened to its events.
-func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
+func (p *player) judge(e execution, rows map[event.Identity]row) (wrong []string) {
 	name := *e.out.Name
 	started := *e.out.StartDate
 	if e.out.RedriveDate != nil {
@@ -736,8 +976,7 @@ func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 	switch {
 	case e.out.Status == sfntypes.ExecutionStatusSucceeded:
 		for _, item := range e.items {
-			found := rows[item.Event.SequenceNo]
-			if len(found) == 0 || time.Unix(found[0].CreatedUnixTime, 0).After(*e.out.StopDate) {
+			if found, ok := rows[item.Event.Identity()]; !ok || time.Unix(found.CreatedUnixTime, 0).After(*e.out.StopDate) {
 				wrong = append(wrong, fmt.Sprintf("run %s SUCCEEDED without event %d in the table", name, item.Event.SequenceNo))
 			}
 		}
@@ -745,13 +984,13 @@ func (p *player) judge(e execution, rows map[int64][]row) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("run %s has the output %s, want %s", name, aws.ToString(e.out.Output), want))
 		}
 	case aws.ToString(e.out.Error) == "Carnation.EventsFailed":
-		failed := len(e.failed)
+		failed, dead := len(e.failed)+len(e.dead), e.buried+len(e.dead)
 		if e.shards != nil {
-			failed = e.returned + e.buried
+			failed = e.returned + dead
 		}
 		want := fmt.Sprintf("%d of %d events failed and are in the retry queue", failed, len(e.items))
-		if e.buried > 0 {
-			want = fmt.Sprintf("%d of %d events failed: %d are in the retry queue, %d in the dead-letter queue", failed, len(e.items), failed-e.buried, e.buried)
+		if dead > 0 {
+			want = fmt.Sprintf("%d of %d events failed: %d are in the retry queue, %d in the dead-letter queue", failed, len(e.items), failed-dead, dead)
 		}
 		if failed == 0 || aws.ToString(e.out.Cause) != want {
 			wrong = append(wrong, fmt.Sprintf("run %s FAILED with %q, want %q", name, aws.ToString(e.out.Cause), want))
@@ -773,8 +1012,17 @@ func mayNotBury(faulty []localaws.Call) bool {
 	return slices.ContainsFunc(faulty, func(c localaws.Call) bool { return strings.HasPrefix(c.Operation, "SendMessage") })
 }
 
+// mayRepeat tells whether an event may have been tried twice in a run, or sent twice: unless all faults were of calls that did nothing
+// else than to fail before their work.
+func mayRepeat(faulty []localaws.Call) bool {
+	return slices.ContainsFunc(faulty, func(c localaws.Call) bool {
+		refused := c.Operation == "Invoke" && (c.Fault == localaws.FaultThrottle || c.Fault == localaws.FaultError)
+		return c.Operation != "UpdateItem" && !refused
+	})
+}
+
 // insertAgain inserts the events of the table once more. Every row must stay the same, and keep its first time.
-func (p *player) insertAgain(ctx context.Context, r *report, events []event.Event, before map[int64][]row) error {
+func (p *player) insertAgain(ctx context.Context, r *report, events []event.Event, before map[event.Identity]row) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -791,18 +1039,20 @@ func (p *player) insertAgain(ctx context.Context, r *report, events []event.Even
 	if err != nil || out.FunctionError != nil {
 		return fmt.Errorf("insert again: %w %s", err, out.Payload)
 	}
-	after, err := p.scan(ctx, 0, math.MaxInt64)
+	after, err := p.rowsOf(ctx)
 	if err != nil {
 		return err
 	}
 	for _, e := range events {
-		was, is := before[e.SequenceNo], after[e.SequenceNo]
-		switch {
-		case len(is) != 1:
-			r.duplicated = append(r.duplicated, fmt.Sprintf("event %d has %d rows after it was inserted again", e.SequenceNo, len(is)))
-		case is[0].CreatedUnixTime != was[0].CreatedUnixTime:
+		switch is, ok := after[e.Identity()]; {
+		case !ok:
+			r.lost = append(r.lost, fmt.Sprintf("event %d has no row after it was inserted again", e.SequenceNo))
+		case is.CreatedUnixTime != before[e.Identity()].CreatedUnixTime:
 			r.wrong = append(r.wrong, fmt.Sprintf("event %d lost its first createdUnixTime", e.SequenceNo))
 		}
+	}
+	if len(after) != len(before) {
+		r.duplicated = append(r.duplicated, fmt.Sprintf("%d events have %d rows after they were inserted again", len(before), len(after)))
 	}
 	return nil
 }
