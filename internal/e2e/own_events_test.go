@@ -23,10 +23,16 @@ import (
 
 const onlyRetry = `{"start_seq":0,"end_seq":0}`
 
-// ownRows is the rows of own events that were made at this time: the payload of each as JSON, by sequence number. It checks their source.
-func (d *deployed) ownRows(t testing.TB, source string, time int64) map[int64][]string {
+// origin is where own events come from, and the time that they were made at.
+type origin struct {
+	source string
+	time   int64
+}
+
+// rowsByOrigin is the payload of each row as JSON, by where it comes from and its sequence number.
+func (d *deployed) rowsByOrigin(t testing.TB) map[origin]map[int64][]string {
 	t.Helper()
-	found := map[int64][]string{}
+	found := map[origin]map[int64][]string{}
 	pages := dynamodb.NewScanPaginator(d.table, &dynamodb.ScanInput{TableName: aws.String(d.outputs["TableName"]), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
@@ -35,25 +41,28 @@ func (d *deployed) ownRows(t testing.TB, source string, time int64) map[int64][]
 		}
 		for _, item := range page.Items {
 			var row struct {
-				Sequence  json.Number     `json:"sequenceNo"`
-				Generated json.Number     `json:"generatedUnixTime"`
+				Sequence  int64           `json:"sequenceNo"`
+				Generated int64           `json:"generatedUnixTime"`
 				Source    string          `json:"source"`
 				Payload   json.RawMessage `json:"payload"`
 			}
 			if err := json.Unmarshal([]byte(inJSON(plainValue(&ddbtypes.AttributeValueMemberM{Value: item}))), &row); err != nil {
 				t.Fatal(err)
 			}
-			if row.Source != source || row.Generated.String() != fmt.Sprint(time) {
-				continue
+			from := origin{row.Source, row.Generated}
+			if found[from] == nil {
+				found[from] = map[int64][]string{}
 			}
-			number, err := row.Sequence.Int64()
-			if err != nil {
-				t.Fatal(err)
-			}
-			found[number] = append(found[number], string(row.Payload))
+			found[from][row.Sequence] = append(found[from][row.Sequence], string(row.Payload))
 		}
 	}
 	return found
+}
+
+// ownRows is the rows of own events from this source that were made at this time.
+func (d *deployed) ownRows(t testing.TB, source string, time int64) map[int64][]string {
+	t.Helper()
+	return d.rowsByOrigin(t)[origin{source, time}]
 }
 
 // plainValue is a value of DynamoDB as one of JSON. A number keeps its digits.
@@ -84,18 +93,24 @@ func plainValue(value ddbtypes.AttributeValue) any {
 // expectOwnRows checks that each record is one row with exactly its content.
 func (d *deployed) expectOwnRows(t testing.TB, source string, time int64, records []string) {
 	t.Helper()
+	expectRecords(t, d.rowsByOrigin(t), origin{source, time}, records)
+}
+
+// expectRecords checks that each record is one of the rows, with exactly its content.
+func expectRecords(t testing.TB, rows map[origin]map[int64][]string, from origin, records []string) {
+	t.Helper()
 	want := map[int64][]string{}
 	for i, record := range records {
 		want[int64(i+1)] = []string{sorted(t, record)}
 	}
-	if got := d.ownRows(t, source, time); !maps.EqualFunc(got, want, slices.Equal) {
+	if got := rows[from]; !maps.EqualFunc(got, want, slices.Equal) {
 		for _, number := range slices.Sorted(maps.Keys(want)) {
 			if !slices.Equal(got[number], want[number]) {
-				t.Errorf("record %d of %s is %.300s, want %.300s", number, source, got[number], want[number])
+				t.Errorf("record %d of %s is %.300s, want %.300s", number, from.source, got[number], want[number])
 				break
 			}
 		}
-		t.Errorf("%d of %d records of %s at %d are rows", len(got), len(want), source, time)
+		t.Errorf("%d of %d records of %s at %d are rows", len(got), len(want), from.source, from.time)
 	}
 }
 
@@ -233,6 +248,7 @@ func TestOwnEventsOfAnInlineRun(t *testing.T) {
 	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 
 	s.expectFiveOfTwentyDead(t)
+	s.expectFilesInline(t)
 
 	s.expectRefused(t, `{"source":{"bucket":"`+bucket+`","key":"carnation/events/a.jsonl"}}`, "InvalidInputError", "MapMode=DISTRIBUTED")
 	s.expectRefused(t, `{"start_seq":1,"end_seq":2,"events":[]}`, "InvalidInputError", "start_seq and end_seq, or with events, or with source")

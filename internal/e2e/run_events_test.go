@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"carnation/internal/event"
 )
 
 // stack is a stack that somebody else has deployed.
@@ -120,6 +123,32 @@ func TestReadmeRunsYourOwnEvents(t *testing.T) {
 	}
 }
 
+// ownRuns are the records of several runs that must be rows. A scan takes long if the table is large, so one compares them all.
+type ownRuns map[origin][]string
+
+func (runs ownRuns) add(t testing.TB, source string, time int64, records []string) {
+	t.Helper()
+	from := origin{source, time}
+	if runs[from] != nil {
+		t.Fatalf("%v was run before: the test could not tell the rows apart", from)
+	}
+	runs[from] = records
+}
+
+// expectOwnRuns checks that the table has one row for each record, and no others.
+func (d *deployed) expectOwnRuns(t testing.TB, runs ownRuns) {
+	t.Helper()
+	rows := d.rowsByOrigin(t)
+	for from, records := range runs {
+		expectRecords(t, rows, from, records)
+	}
+	for from, others := range rows {
+		if runs[from] == nil {
+			t.Errorf("the table has %d records of %v, want none", len(others), from)
+		}
+	}
+}
+
 func TestYourOwnEvents(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, "MapMode=DISTRIBUTED")
@@ -133,9 +162,8 @@ func TestYourOwnEvents(t *testing.T) {
 		}
 		return in(name)
 	}
-
-	// A scan takes long if the table is large, so the large files come last.
-	s.expectOddFiles(t, write)
+	want := ownRuns{}
+	s.runOddFiles(t, write, want)
 
 	// Three bad records in a thousand.
 	var lines []string
@@ -153,8 +181,7 @@ func TestYourOwnEvents(t *testing.T) {
 	}
 	skipping := s.runEvents(t, 0, bad, "--skip-bad", in("rejected.jsonl"), "--time", "1795417000")
 	expectInOrder(t, skipping.stdout, "bad.jsonl: 997 records, 3 bad ones skipped; in the input of the run", "997 inserted, 0 failed")
-	good := append(append(append([]string{}, lines[:99]...), lines[100:499]...), lines[500:999]...)
-	s.expectOwnRows(t, "input", 1795417000, good)
+	want.add(t, event.InputSource, 1795417000, slices.Concat(lines[:99], lines[100:499], lines[500:999]))
 	rejected, err := os.ReadFile(in("rejected.jsonl"))
 	if err != nil {
 		t.Fatal(err)
@@ -168,24 +195,19 @@ func TestYourOwnEvents(t *testing.T) {
 	some := writeOrders(t, in("some.csv"), 3000)
 	failing := s.runEvents(t, 0, in("some.csv"), "--time", "1795416900", "--failure-rate", "0.05", "--until-empty")
 	expectInOrder(t, failing.stdout, "FAILED in", "3000 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
-	s.expectOwnRows(t, sentTo.FindStringSubmatch(failing.stdout)[1], 1795416900, some)
+	want.add(t, sentTo.FindStringSubmatch(failing.stdout)[1], 1795416900, some)
 
 	// Ten thousand orders: every row is the parsed record.
-	const orders = 10_000
-	before := s.countRows(t)
-	want := writeOrders(t, in("orders.csv"), orders)
+	orders := writeOrders(t, in("orders.csv"), 10_000)
 	first := s.runEvents(t, 0, in("orders.csv"), "--time", "1795416800", "--name", "all-orders")
-	expectInOrder(t, first.stdout, fmt.Sprintf("%s: %d records; sent to s3://", in("orders.csv"), orders), "all-orders SUCCEEDED in", "10000 new and 0 claimed events, 10000 inserted, 0 failed")
+	expectInOrder(t, first.stdout, in("orders.csv")+": 10000 records; sent to s3://", "all-orders SUCCEEDED in", "10000 new and 0 claimed events, 10000 inserted, 0 failed")
 	uri := sentTo.FindStringSubmatch(first.stdout)[1]
-	s.expectOwnRows(t, uri, 1795416800, want)
+	want.add(t, uri, 1795416800, orders)
 
-	// The same file and time are the same rows, and the object is not sent again.
+	// The same file and time are the same rows, as the comparison at the end shows, and the object is not sent again.
 	puts := c.count("PutObject", "") + c.count("CreateMultipartUpload", "")
 	again := s.runEvents(t, 0, in("orders.csv"), "--time", "1795416800")
 	expectInOrder(t, again.stdout, "10000 records; already at "+uri, "10000 inserted, 0 failed")
-	if n := s.countRows(t); n != before+orders {
-		t.Errorf("the same file with the same time added %d rows, want none", n-before-orders)
-	}
 	if n := c.count("PutObject", "") + c.count("CreateMultipartUpload", ""); n != puts || n == 0 {
 		t.Errorf("the file was sent %d times, and then %d times in all, want no more", puts, n)
 	}
@@ -200,11 +222,12 @@ func TestYourOwnEvents(t *testing.T) {
 	if n := s.executions(t); n != runs {
 		t.Errorf("%d runs were started, want none", n-runs)
 	}
+	s.expectOwnRuns(t, want)
 }
 
-// expectOddFiles runs what files have at their ends, and between their records. A file gives the same rows by whatever way it gets into
+// runOddFiles runs what files have at their ends, and between their records. A file gives the same rows by whatever way it gets into
 // a run: in the input, or from S3 as it is.
-func (d *deployed) expectOddFiles(t testing.TB, write func(name, content string) string) {
+func (d *deployed) runOddFiles(t testing.TB, write func(name, content string) string, want ownRuns) {
 	t.Helper()
 	runs := d.executions(t)
 	for _, name := range []string{"empty.csv", "empty.jsonl"} {
@@ -223,25 +246,52 @@ func (d *deployed) expectOddFiles(t testing.TB, write func(name, content string)
 		{"array.json", "\ufeff\r\n[\r\n  {\"n\": 0.10},\r\n  {\"text\": \"],}\"}\r\n]\r\n", `[{"n":0.1},{"text":"],}"}]`},
 		{"rows.csv", "\ufeffa,\"b, c\"\r\n\r\n1,\"x\r\ny\"\r\n2\r\n3,4,5\r\n\"\"\"q\"\"\",\\\\", `[{"a":"1","b, c":"x\r\ny"},{"a":"2","b, c":""},{"a":"3","b, c":"4"},{"a":"\"q\"","b, c":"\\"}]`},
 	} {
-		var want []json.RawMessage
-		if err := json.Unmarshal([]byte(file.records), &want); err != nil {
+		var parsed []json.RawMessage
+		if err := json.Unmarshal([]byte(file.records), &parsed); err != nil {
 			t.Fatal(err)
 		}
 		var records []string
-		for _, record := range want {
+		for _, record := range parsed {
 			records = append(records, string(record))
 		}
 		time := int64(1795418000 + i)
 		out := d.runEvents(t, 0, write(file.name, file.content), "--time", fmt.Sprint(time))
 		expectInOrder(t, out.stdout, fmt.Sprintf("%d records; in the input of the run", len(records)), fmt.Sprintf("%d inserted, 0 failed", len(records)))
-		d.expectOwnRows(t, "input", time, records)
+		want.add(t, event.InputSource, time, records)
 
 		key := d.outputs["EventsPrefix"] + file.name
 		d.putObject(t, key, file.content)
 		uri := "s3://" + d.outputs["EventsBucketName"] + "/" + key
 		out = d.runEvents(t, 0, uri, "--time", fmt.Sprint(time))
 		expectInOrder(t, out.stdout, uri+": read by the run", fmt.Sprintf("%d inserted, 0 failed", len(records)))
-		d.expectOwnRows(t, uri, time, records)
+		want.add(t, uri, time, records)
+	}
+}
+
+// expectFilesInline runs a file on a stack with MapMode=INLINE: one that fits in the input of a run, and two that do not, because of
+// their bytes and of their records.
+func (d *deployed) expectFilesInline(t testing.TB) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "orders.csv")
+	orders := writeOrders(t, path, 40)
+	out := d.runEvents(t, 0, path, "--time", "1795419000")
+	expectInOrder(t, out.stdout, "orders.csv: 40 records; in the input of the run", "40 new and 0 claimed events, 40 inserted, 0 failed")
+	d.expectOwnRows(t, event.InputSource, 1795419000, orders)
+
+	runs := d.executions(t)
+	large := filepath.Join(t.TempDir(), "large.jsonl")
+	for content, records := range map[string]int{
+		strings.Repeat(`{"text":"`+strings.Repeat("x", 20_000)+`"}`+"\n", 14): 14,
+		strings.Repeat("{}\n", 600): 600,
+	} {
+		if err := os.WriteFile(large, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refused := d.runEvents(t, 2, large)
+		expectInOrder(t, refused.stderr, fmt.Sprintf("large.jsonl has %d records", records), "which has MapMode=INLINE", "deploy the stack with MapMode=DISTRIBUTED")
+	}
+	if n := d.executions(t); n != runs {
+		t.Errorf("%d runs were started with files that do not fit, want none", n-runs)
 	}
 }
 

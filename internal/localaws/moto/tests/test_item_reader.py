@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import pathlib
 import types
 import unittest
 from typing import Any
@@ -13,6 +15,8 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 from stepfunctions import item_reader
 from tests import service
 
+FILES = pathlib.Path(__file__).parents[3] / "records/testdata/files.json"
+
 
 def read(text: str | bytes, **config: Any) -> list[Any]:
     body = text if isinstance(text, bytes) else text.encode()
@@ -20,6 +24,13 @@ def read(text: str | bytes, **config: Any) -> list[Any]:
 
 
 class TestItemReader(unittest.TestCase):
+    def test_files_give_the_records_that_the_command_reads(self) -> None:
+        """The command is tested with the same files, so that a file gives the same records by whatever way it gets into a run."""
+        for file in json.loads(FILES.read_text(encoding="utf-8")):
+            for chunk in (1, 3, 1 << 20):
+                with self.subTest(file["name"], chunk=chunk), mock.patch.object(item_reader, "CHUNK", chunk):
+                    self.assertEqual(read(file["file"], InputType=file["format"], CSVHeaderLocation="FIRST_ROW"), file["records"])
+
     def test_json(self) -> None:
         for text, want in (
             ("[]", []), (' [ 1 , "a]," , {"b": [2, "\\""]} ] \n', [1, "a],", {"b": [2, '"']}]), ("\ufeff[12345,-1.5e3,null]", [12345, -1500.0, None]),
