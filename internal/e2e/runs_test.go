@@ -197,8 +197,8 @@ func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 		{`{"start_seq":9,"end_seq":5}`, "InvalidInputError", "end_seq is 5: must be an integer from 9 to 9007199254740991"},
 		{`{"start_seq":-1,"end_seq":5}`, "InvalidInputError", "start_seq is -1: must be an integer from 0 to 9007199254740991"},
 		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: must be a number from 0 to 1"},
-		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: must be one of start_seq, end_seq, failure_rate"},
-		{`[1,5]`, "InvalidInputError", "the input is [1,5]: must be a JSON object with the fields start_seq, end_seq, failure_rate"},
+		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: must be one of start_seq, end_seq, events, source, failure_rate, time"},
+		{`[1,5]`, "InvalidInputError", "the input is a list: must be a JSON object with the fields start_seq, end_seq, events, source, failure_rate, time"},
 		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode", generate.MaxItems, generate.MaxItems+1)},
 	} {
 		out := s.execute(t, test.input)
