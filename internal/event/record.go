@@ -31,6 +31,8 @@ const (
 	maxExponent = 125
 	// InputSource is the source of events that the input of their run contains.
 	InputSource = "input"
+	// invalidRecord is the only field of a payload that stands for a bad record.
+	invalidRecord = "invalid_record"
 )
 
 // RecordError says why a record cannot become an event.
@@ -88,8 +90,18 @@ func FromBadRecord(source string, time, position int64, record json.RawMessage) 
 	const most = 1000
 	text := strings.ToValidUTF8(string(record[:min(len(record), most)]), "\uFFFD")
 	text = strings.NewReplacer("\uFFFE", "\uFFFD", "\uFFFF", "\uFFFD").Replace(text)
-	payload, _ := Encode(map[string]string{"invalid_record": text}) // a string can always be encoded
+	payload, _ := Encode(map[string]string{invalidRecord: text}) // a string can always be encoded
 	return fromPayload(source, time, position, payload)
+}
+
+// StandsForRecord tells whether the payload is {"invalid_record": "..."}, which FromBadRecord makes of a record that a message cannot
+// carry.
+func (e Event) StandsForRecord() bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(e.Payload, &fields) != nil || len(fields) != 1 {
+		return false
+	}
+	return bytes.HasPrefix(fields[invalidRecord], []byte(`"`))
 }
 
 func fromPayload(source string, time, position int64, payload json.RawMessage) Event {

@@ -197,3 +197,28 @@ func TestNamesOfErrorsOfAnyWork(t *testing.T) {
 		}
 	}
 }
+
+// The event of a bad record never reaches the table, even if it comes back from the retry queue because it could not be buried.
+func TestABadRecordThatComesBackIsBuried(t *testing.T) {
+	bad := claimed(2)
+	bad.Event = event.FromBadRecord("s3://bucket/key", 1795416822, 2, json.RawMessage(`7`))
+	bad.Event.RetryAttempt = 1
+	own := newItem(3)
+	own.Event = event.FromBadRecord("s3://bucket/key", 1795416822, 3, json.RawMessage(`{"invalid_record":"x","n":1}`))
+	for _, tc := range []struct{ request, want string }{
+		{`{"operation":"InsertItems","run":"arn:run","items":%s}`, `{"inserted":1,"dead":1,"failed":[]}`},
+		{`{"operation":"InsertShard","run":"arn:run","release_at":0,"items":%s}`, `{"inserted":1,"returned":0,"dead":1}`},
+	} {
+		fake, queue := failingForGood(nil), &fakeQueue{}
+		h, _ := handlerOf(fake, queue)
+		if got := invoke(t, h, fmt.Sprintf(tc.request, itemsJSON(t, bad, own))); got != tc.want {
+			t.Errorf("Handle(%s) = %s, want %s", tc.request, got, tc.want)
+		}
+		if len(fake.events) != 1 || len(queue.buried) != 1 || queue.buried[0].Error != "InvalidRecord" || !queue.buried[0].Permanent {
+			t.Errorf("worked on %+v, buried %+v, want event 3, and event 2 as a permanent InvalidRecord", fake.events, queue.buried)
+		}
+		if want := []string{"handle-2"}; !slices.Equal(queue.deleted, want) {
+			t.Errorf("deleted %v, want %v", queue.deleted, want)
+		}
+	}
+}

@@ -46,6 +46,12 @@ func (h *Handler) read(payload []byte) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A bad record that could not be sent to the dead-letter queue comes back from the retry queue.
+	for i, item := range r.items {
+		if r.errs[i] == nil && item.Event.StandsForRecord() {
+			r.errs[i] = work.Permanent(&event.RecordError{Position: item.Event.SequenceNo, Reason: "could not become an event"})
+		}
+	}
 	if r.rate, err = event.FailureRate(o, h.FailureInjection); err != nil {
 		return nil, err
 	}
