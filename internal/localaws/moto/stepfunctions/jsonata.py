@@ -9,6 +9,7 @@ after them. https://docs.aws.amazon.com/step-functions/latest/dg/transforming-da
 from __future__ import annotations
 
 import base64
+import decimal
 import functools
 import json
 import math
@@ -74,12 +75,13 @@ def text(value: Any) -> str:
 
 
 def whole(value: Any) -> Any:
-    """Writes 2.0 as 2, as JavaScript does."""
+    """Writes 2.0 as 2 and 2e20 with all its zeros, as JavaScript does: https://tc39.es/ecma262/#sec-numeric-types-number-tostring. From
+    1e21 on it writes an exponent. All digits of such a double would be more than the number had."""
     if isinstance(value, list):
         return [whole(one) for one in value]
     if isinstance(value, dict):
         return {name: whole(one) for name, one in value.items()}
-    return int(value) if type(value) is float and value.is_integer() else value
+    return int(decimal.Decimal(repr(value))) if type(value) is float and value.is_integer() and abs(value) < 1e21 else value
 
 
 def expect(what: str, types: tuple[str, ...], *values: Any) -> None:

@@ -34,6 +34,8 @@ class TestJSONata(unittest.TestCase):
             ("$contains('ab_1', /^[a-z_0-9]{1,4}$/)", True), ("$contains('ab\n', /^ab$/)", False), ("$contains('AB', /b/i)", True), ("$contains('a/b', '/')", True),
             ("$contains('a/b', /\\/b/)", True), ("$min([3, $x])", 2), ("$max([3, $x])", 3), ("$sum($states.input.many.n)", 3), ("$floor(-1.5)", -2), ("$ceil(1001 / 1000)", 2),
             ("$exists($states.input.none)", True), ("$not(0)", True), ("$length('abc')", 3), ("$base64encode($string({'a': [1.0, 'ü']}))", "eyJhIjpbMSwiw7wiXX0="),
+            # As JavaScript writes numbers. All digits of the double 1e40 are 41.
+            ("$string([2e20, 1.2345678901234567e20, -3.0, 1e40, 7.5e40])", "[200000000000000000000,123456789012345670000,-3,1e+40,7.5e+40]"),
             ("9007199254740991 - 9007199254740990", 1), ("1.5 + 1.5", 3),
         ):
             got = value(expression)
