@@ -226,7 +226,7 @@ func readResults(request event.Object, plan event.Plan, batches bool) (claimed, 
 	ok := len(all) == plan.Shards()
 	if batches {
 		mustBe = fmt.Sprintf("lists of [inserted, returned, dead], the first one for %d shards", claimers)
-		ok = len(r.First) == claimers
+		ok = len(r.First) == claimers && r.Last != nil // without a list, no Map has read the source, and nothing else would notice
 	}
 	if err != nil || !ok {
 		return nil, nil, request.Invalid("results", mustBe)
