@@ -199,6 +199,8 @@ func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 		{`{"start_seq":1,"end_seq":5,"failure_rate":1.5}`, "InvalidInputError", "failure_rate is 1.5: must be a number from 0 to 1"},
 		{`{"start_seq":1,"end_seq":5,"rate":1}`, "InvalidInputError", "rate is unknown: must be one of start_seq, end_seq, events, source, failure_rate, time"},
 		{`[1,5]`, "InvalidInputError", "the input is a list: must be a JSON object with the fields start_seq, end_seq, events, source, failure_rate, time"},
+		{`{"events":[{"n":8642086420e126}]}`, "RecordError", "record 1 has a number out of range: must have numbers from 1E-130 to 9.99E125, or strings"},
+		{`{"events":{"hush":1}}`, "InvalidInputError", "events is an object: must be a list of JSON objects"},
 		{`{"start_seq":1,"end_seq":1000000}`, "RangeTooLargeError", fmt.Sprintf("end_seq is 1000000: the range of 999999 events does not fit one run: the largest that fits is %d events (end_seq %d); split it into several runs, or use the distributed mode", generate.MaxItems, generate.MaxItems+1)},
 	} {
 		out := s.execute(t, test.input)
@@ -212,6 +214,10 @@ func TestBadInputFailsTheRunWithItsFieldValueAndWhatIsAllowed(t *testing.T) {
 		}
 	}
 	s.expectQueue(t, "RetryQueueUrl", 0, 0)
+	// Lambda's runtime logs the errors of functions.
+	if logs := s.logs(t, "generate-data"); !strings.Contains(logs, "RangeTooLargeError") || strings.Contains(logs, "64208642") || strings.Contains(logs, "hush") {
+		t.Errorf("the log must have the errors, and no records:\n%s", logs)
+	}
 }
 
 func TestMessageThatIsNotAnEventIsLoggedByIDAndStaysInFlight(t *testing.T) {

@@ -137,8 +137,8 @@ func (h *Handler) Handle(ctx context.Context, payload json.RawMessage) (*Answer,
 		answer.Failed = left
 	}
 	if err := h.Queue.Delete(returnCtx, append(done, buried...)); err != nil {
-		// The events are in the table or in the dead-letter queue. Their messages come back by themselves. The next run deletes those
-		// of the table, and SQS moves the others to the dead-letter queue.
+		// The events are in the table or in the dead-letter queue. Their messages come back by themselves. The next run retries these
+		// events, which leads to the same rows or buries them again; SQS moves those without retries left to the dead-letter queue.
 		h.Logger.ErrorContext(ctx, "messages of inserted or buried events not deleted", "error", err.Error())
 	}
 	h.Metrics.Count(ctx, "events inserted", map[string]int{"EventsInserted": answer.Inserted, "EventsFailed": len(failed)})
@@ -187,7 +187,7 @@ func (h *Handler) giveBack(ctx context.Context, r *request, failed []Failed) (le
 	}
 	positions, err := h.Queue.Bury(ctx, r.run, parked(last))
 	if err != nil {
-		h.Logger.ErrorContext(ctx, "events without retries left not sent to the dead-letter queue", "error", err.Error())
+		h.Logger.ErrorContext(ctx, "events not sent to the dead-letter queue", "error", err.Error())
 	}
 	var unburied []Failed
 	for i, f := range last {

@@ -83,7 +83,7 @@ func TestForAShardClaimedEventsWithoutRetriesLeftAreBuried(t *testing.T) {
 	if want := []string{"handle-1", "handle-2", "handle-4", "handle-6"}; !slices.Equal(queue.deleted, want) {
 		t.Errorf("deleted %v, want %v: two that were inserted and two that were buried", queue.deleted, want)
 	}
-	if !strings.Contains(log.String(), "events without retries left not sent to the dead-letter queue") {
+	if !strings.Contains(log.String(), "events not sent to the dead-letter queue") {
 		t.Errorf("the log does not say that an event could not be buried:\n%s", log)
 	}
 }
