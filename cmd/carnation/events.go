@@ -243,7 +243,8 @@ func interruptible(ctx context.Context, r io.Reader) io.Reader {
 	return out
 }
 
-// createRejected creates the file for the bad records. It is nil if none is asked for.
+// createRejected creates the file for the bad records. It is nil if none is asked for. Only its owner can read a new one, because payloads
+// are nobody else's business.
 func (e *eventsReader) createRejected(file io.Reader) (*os.File, error) {
 	if e.flags.skipBad == "" {
 		return nil, nil
@@ -257,7 +258,7 @@ func (e *eventsReader) createRejected(file io.Reader) (*os.File, error) {
 			return nil, fmt.Errorf("--skip-bad is %s, the file of --events: must be another file, because it is overwritten", e.flags.skipBad)
 		}
 	}
-	return os.Create(e.flags.skipBad)
+	return os.OpenFile(e.flags.skipBad, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 // writeRejected writes a bad record as a line of JSON: the record itself, or its text if it is not JSON.

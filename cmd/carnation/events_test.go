@@ -138,6 +138,18 @@ func TestSkipBadWritesTheBadRecordsToAFile(t *testing.T) {
 	}
 }
 
+func TestOnlyTheOwnerMayReadTheBadRecords(t *testing.T) {
+	o := newOwnEventsTest(t, true)
+	o.flags.skipBad = filepath.Join(o.dir, "rejected.jsonl")
+	o.write(t, "a.jsonl", "{\"a\":1}\n7\n")
+	if _, _, err := o.input(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if file, err := os.Stat(o.flags.skipBad); err != nil || file.Mode().Perm() != 0o600 {
+		t.Errorf("the file of the bad records is %v, %v, want mode 0600", file, err)
+	}
+}
+
 func TestSkipBadMustNotOverwriteTheEvents(t *testing.T) {
 	o := newOwnEventsTest(t, true)
 	o.write(t, "a.jsonl", "{}\n")
