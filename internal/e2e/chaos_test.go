@@ -450,7 +450,7 @@ func (p *player) play(ctx context.Context, s scenario) (report, error) {
 	r.faults[localaws.FaultInvalid] = refused // also in the runs that empty the queue
 	err = p.account(ctx, &r, s, arns, dead, doubts{
 		claims: stopped || mayLoseClaims(faulty), burial: stopped || mayLoseClaims(faulty) || mayNotBury(faulty),
-		repeated: stopped || mayRepeat(faulty), refused: refused,
+		repeated: stopped || mayRepeat(faulty), ended: stopped, refused: refused,
 	})
 	r.took = time.Since(started)
 	return r, err
@@ -785,6 +785,7 @@ type doubts struct {
 	claims   bool // SQS may have counted a receive that no run saw
 	burial   bool // events could perhaps not be sent to the dead-letter queue
 	repeated bool // an event may have been tried twice in a run, or sent twice
+	ended    bool // a run ended before it had tried its claims
 	refused  int  // tries that the table refused
 }
 
@@ -871,6 +872,16 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 			want = invalidRecord
 		case s.digit >= 0 && id.SequenceNo%10 == int64(s.digit):
 			want = invalidItem
+		}
+		// The runs that empty the queue have no other faults, so each try of an event that fails for good leaves a message.
+		tries := 0
+		for _, arn := range claims[id] {
+			if slices.Contains(arns[len(s.runs):], arn) {
+				tries++
+			}
+		}
+		if want != "" && tries > len(letters) && !may.ended {
+			r.wrong = append(r.wrong, fmt.Sprintf("event %d fails for good, and was retried: runs without other faults had it %d times, and left %d messages", id.SequenceNo, tries, len(letters)))
 		}
 		if slices.ContainsFunc(letters, func(l deadLetter) bool { return l.permanent }) {
 			r.permanent++
