@@ -288,12 +288,16 @@ func equals(key string, values ...string) string {
 	return inJSON(map[string]map[string]list{"StringEquals": {key: values}})
 }
 
+func like(key string, values ...string) string {
+	return inJSON(map[string]map[string]list{"StringLike": {key: values}})
+}
+
 func viaServices(services ...string) string {
 	var values list
 	for _, service := range services {
 		values = append(values, service+"."+localaws.Region+".*")
 	}
-	return inJSON(map[string]map[string]list{"StringLike": {"kms:ViaService": values}})
+	return like("kms:ViaService", values...)
 }
 
 // handlers are the permissions that CloudFormation's handlers of a resource type need, as the type's schema in the CloudFormation
@@ -551,15 +555,24 @@ func (p places) readerConditions() map[string]string {
 	return map[string]string{
 		"CountRows":    equals("dynamodb:Select", "COUNT"),
 		"DecryptTable": viaServices("dynamodb"),
-		"DecryptRuns":  equals("kms:EncryptionContext:aws:states:stateMachineArn", p.machine(), p.machine()+"/Shard"),
+		"DecryptRuns":  like("kms:EncryptionContext:aws:states:stateMachineArn", p.machine(), p.machine()+"/*"),
 	}
 }
 
 func (p places) expectOperatorAccess(t *testing.T, held map[string][]statement, calls map[use]bool) {
 	t.Helper()
 	conditions := p.readerConditions()
-	conditions["EncryptMessages"], conditions["EncryptEvents"] = viaServices("sqs"), viaServices("s3")
+	conditions["EncryptMessages"], conditions["EncryptEvents"] = viaServices("sqs"), p.encryptEvents()
 	expectAccess(t, "operator", p.policies(held, "reader", "operator"), calls, p.operatorNeeds(), conditions)
+}
+
+// encryptEvents is the condition for the use of the key for events in S3, with the bucket or the object in its encryption context.
+func (p places) encryptEvents() string {
+	bucket := "arn:aws:s3:::" + p.bucket
+	return inJSON(map[string]map[string]list{"StringLike": {
+		"kms:ViaService":                   {"s3." + localaws.Region + ".*"},
+		"kms:EncryptionContext:aws:s3:arn": {bucket, bucket + "/carnation/events/*"},
+	}})
 }
 
 func (p places) operatorNeeds() []need {
@@ -569,8 +582,8 @@ func (p places) operatorNeeds() []need {
 	)
 	return slices.Concat(p.readerNeeds(), []need{
 		{"FollowRuns", "states:RedriveExecution states:ListMapRuns", p.runs("execution", ":*"), byHand},
-		{"ListShards", "states:ListExecutions", p.runs("mapRun", "/Shard:*"), byHand},
-		{"ReadShards", "states:DescribeExecution states:GetExecutionHistory", p.runs("execution", "/Shard:*"), byHand},
+		{"ListShards", "states:ListExecutions", p.runs("mapRun", "/*:*"), byHand},
+		{"ReadShards", "states:DescribeExecution states:GetExecutionHistory", p.runs("execution", "/*:*"), byHand},
 		{"UploadEvents", "s3:PutObject s3:GetObject s3:AbortMultipartUpload", "arn:aws:s3:::" + p.bucket + "/carnation/events/*", uploads},
 		{"EncryptEvents", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"EncryptMessages", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
@@ -581,7 +594,7 @@ func (p places) operatorNeeds() []need {
 func (p places) expectVerifierAccess(t *testing.T, held map[string][]statement, calls map[use]bool) {
 	t.Helper()
 	conditions := p.readerConditions()
-	conditions["EncryptMessages"], conditions["EncryptEvents"] = viaServices("sqs"), viaServices("s3")
+	conditions["EncryptMessages"], conditions["EncryptEvents"] = viaServices("sqs"), p.encryptEvents()
 	needs := append(p.operatorNeeds(),
 		need{"Metrics", "cloudwatch:GetMetricStatistics", "*", "local AWS does not turn log lines into metrics"},
 		need{"TakeMessages", "sqs:DeleteMessage", p.queue("retry"), "only after an interruption or a check that did not hold are there messages to delete"})
