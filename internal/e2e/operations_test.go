@@ -101,9 +101,9 @@ func TestStackOfEachModeIsWatched(t *testing.T) {
 		name, outputs string
 		functions     []string
 	}{
-		{"INLINE", "DashboardName DeadLetterQueueUrl GenerateDataFunctionArn InsertDataFunctionArn MapMode RetryQueueUrl StateMachineArn TableName TopicArn",
+		{"INLINE", "DashboardName DeadLetterQueueUrl EventsBucketName EventsPrefix GenerateDataFunctionArn InsertDataFunctionArn MapMode RetryQueueUrl StateMachineArn TableName TopicArn",
 			[]string{"generate-data", "insert-data"}},
-		{"DISTRIBUTED", "DashboardName DeadLetterQueueUrl GenerateDataFunctionArn InsertDataFunctionArn MapMode PlanShardsFunctionArn RetryQueueUrl StateMachineArn TableName TopicArn",
+		{"DISTRIBUTED", "DashboardName DeadLetterQueueUrl EventsBucketName EventsPrefix GenerateDataFunctionArn InsertDataFunctionArn MapMode PlanShardsFunctionArn RetryQueueUrl StateMachineArn TableName TopicArn",
 			[]string{"generate-data", "insert-data", "plan-shards"}},
 	} {
 		t.Run(mode.name, func(t *testing.T) {

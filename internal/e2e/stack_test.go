@@ -263,7 +263,7 @@ func TestRunsThatOverlapAnUpdateEndWithTheCodeThatTheyBeganWith(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			if failure, answer := s.invoke(t, *function+":v"+strconv.Itoa(second), `{"items":[]}`); failure != "" || strings.Contains(answer, "version") {
+			if failure, answer := s.invoke(t, *function+":v"+strconv.Itoa(second), `{"operation":"InsertItems","items":[],"run":"arn:aws:states:eu-central-2:123456789012:execution:by-hand:1"}`); failure != "" || strings.Contains(answer, "version") {
 				t.Errorf("the repaired version answers %s %s, want the answer of the first code", failure, answer)
 			}
 		})
