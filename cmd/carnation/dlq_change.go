@@ -167,8 +167,12 @@ func setupDLQDrop(flags *flag.FlagSet) action {
 			return err
 		}
 		if !*yes && os.Getenv("YES") != "1" {
-			if agreed, err := f.askToDrop(ctx, kept.Path, stdout, stderr); err != nil || !agreed {
-				return errors.Join(err, failedUnless(err))
+			agreed, err := f.askToDrop(ctx, kept.Path, stdout, stderr)
+			if err != nil {
+				return err
+			}
+			if !agreed {
+				return errFailed
 			}
 		}
 		ctx, cancel := withTimeout(ctx, f.timeout)
@@ -191,14 +195,6 @@ func setupDLQDrop(flags *flag.FlagSet) action {
 		}
 		return f.left(received, dropped)
 	}
-}
-
-// failedUnless is errFailed, unless there is an error that says more.
-func failedUnless(err error) error {
-	if err != nil {
-		return nil
-	}
-	return errFailed
 }
 
 // askToDrop shows what is selected and asks whether to drop it. After it, exactly these messages are selected. The messages are not held while

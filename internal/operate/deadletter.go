@@ -65,7 +65,7 @@ func (d *DeadLetter) SequenceNo() (n int64, ok bool) {
 
 // sameEvent tells whether both are the same event, which is one row of the table.
 func (d *DeadLetter) sameEvent(other *DeadLetter) bool {
-	return d.IsEvent() && other.IsEvent() && d.event.SequenceNo == other.event.SequenceNo && d.event.RandomValue == other.event.RandomValue
+	return d.IsEvent() && other.IsEvent() && d.event.Identity() == other.event.Identity()
 }
 
 // Payload is the record that the event was made from, or nil: a generated event has none.

@@ -81,9 +81,10 @@ type Room struct {
 	Until    time.Time // when the last receive must have ended; zero for no limit other than the context's
 }
 
-// Claim receives failed events until the queue looks empty, the room for one more is not sure, or the time of ctx or of the room is up. RetryAttempt of a claimed event is the number of times that its message was received. A message that is not an event is
-// logged and ignored: SQS moves it to the dead-letter queue. If there is an error, Claim also returns the items that it has claimed
-// before, for the caller to release.
+// Claim receives failed events until the queue looks empty, the room for one more is not sure, or the time of ctx or of the room is
+// up. RetryAttempt of a claimed event is the number of times that its message was received. A message that is not an event is logged
+// and ignored: SQS moves it to the dead-letter queue. If there is an error, Claim also returns the items that it has claimed before,
+// for the caller to release.
 func (q Queue) Claim(ctx context.Context, room Room) ([]event.Item, error) {
 	most, err := event.Item{Event: event.Largest(), ReceiptHandle: strings.Repeat("h", MaxReceiptHandle)}.Size()
 	if err != nil {
