@@ -56,7 +56,7 @@ func (p Prices) Bill(r Run) Bill {
 	stored := float64(rows+int64(c.Writes*itemOverhead)) / giga
 	alarms := 2.0*functionAlarms + otherAlarms
 	if r.Mode == Distributed {
-		alarms += functionAlarms + shardAlarms
+		alarms += functionAlarms + shardMetrics
 	}
 	b.Monthly = []Line{
 		p.line("alarms", alarms),

@@ -47,6 +47,7 @@ const (
 	functionAlarms   = 5    // of each function
 	otherAlarms      = 9    // of the state machine, the table and the queues
 	shardAlarms      = 2    // of shards and Map Runs, distributed only
+	shardMetrics     = 6    // that these watch: an alarm on several metrics costs as much as an alarm on each
 	dashboards       = 1
 )
 

@@ -200,10 +200,12 @@ func (s *Stack) replayBatch(ctx context.Context, letters []*DeadLetter) (sent []
 	return sent, err
 }
 
-// replayAttributes are those of the message, with Replays counted up.
+// replayAttributes are those of the message, with Replays counted up. Permanent goes: the next run may find that a retry helps now, and if SQS
+// moves the message back by itself, nobody has said that none does.
 func (d *DeadLetter) replayAttributes() map[string]types.MessageAttributeValue {
 	attributes := map[string]types.MessageAttributeValue{}
 	maps.Copy(attributes, d.message.MessageAttributes)
+	delete(attributes, permanentAttribute)
 	attributes[replaysAttribute] = types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(d.Replays + 1))}
 	return attributes
 }
