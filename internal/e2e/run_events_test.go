@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -316,6 +319,7 @@ func BenchmarkYourOwnEvents(b *testing.B) {
 	}
 	const mostMemory = 100 << 20
 	var least float64
+	rows := 0
 	for _, n := range sizes {
 		b.Run("events="+strconv.Itoa(n), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "orders.jsonl")
@@ -326,6 +330,10 @@ func BenchmarkYourOwnEvents(b *testing.B) {
 				began := time.Now()
 				memory = max(memory, d.measure(b, path))
 				took += time.Since(began)
+				rows += n
+				if got := d.itemCount(b); got != rows {
+					b.Errorf("the table has %d rows, want %d", got, rows)
+				}
 			}
 			perEvent := took.Seconds() / float64(b.N*n)
 			if least == 0 {
@@ -346,31 +354,63 @@ func BenchmarkYourOwnEvents(b *testing.B) {
 // writeLines writes a file of JSON Lines of about 200 bytes. Another salt makes other records.
 func writeLines(t testing.TB, path string, n, salt int) {
 	t.Helper()
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, `{"order":"%d-%d","amount":12.5,"customer":"Zoë Müller","city":"Zürich","note":%q}`+"\n", salt, i, strings.Repeat("x", 100))
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+	w := bufio.NewWriter(file)
+	for i := range n {
+		fmt.Fprintf(w, `{"order":"%d-%d","amount":12.5,"customer":"Zoë Müller","city":"Zürich","note":%q}`+"\n", salt, i, strings.Repeat("x", 100))
+	}
+	if err := errors.Join(w.Flush(), file.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // measure runs a file of events and returns the most memory that the command used.
-func (d *deployed) measure(t testing.TB, path string) int64 {
+func (d *deployed) measure(t testing.TB, path string) (most int64) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), carnation, "run", "--stack-name", d.name, "--events", path, "--timeout", "12h")
 	cmd.Dir, cmd.Env = root, d.environment()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("run --events %s: %v\n%s", path, err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return peakMemory(cmd.ProcessState.SysUsage())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("run --events %s: %v\n%s", path, err, out.String())
+			}
+			if runtime.GOOS != "linux" {
+				most = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+			}
+			return most
+		case <-time.After(20 * time.Millisecond):
+			most = max(most, peakMemory(cmd.Process.Pid))
+		}
+	}
 }
 
-// peakMemory is the largest resident set of a process, in bytes. Linux counts kilobytes.
-func peakMemory(usage any) int64 {
-	most := usage.(*syscall.Rusage).Maxrss
-	if runtime.GOOS == "linux" {
-		most *= 1024
+// itemCount is the number of rows, as DescribeTable has it: local AWS counts them at once, and a scan of a million rows would take it hours.
+func (d *deployed) itemCount(t testing.TB) int {
+	t.Helper()
+	out, err := d.table.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(d.outputs["TableName"])})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return most
+	return int(aws.ToInt64(out.Table.ItemCount))
+}
+
+// peakMemory is the largest resident set of a running process so far, in bytes, as Linux has it. What Linux tells at the end of a process counts
+// the memory of its parent, too.
+func peakMemory(process int) int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", process)) // it may have ended
+	_, text, _ := strings.Cut(string(status), "VmHWM:")
+	var kilobytes int64
+	_, _ = fmt.Sscan(text, &kilobytes)
+	return kilobytes * 1024
 }
