@@ -4,8 +4,6 @@ package model
 import (
 	"encoding/json"
 	"time"
-
-	"carnation/internal/operate"
 )
 
 // Document is everything that is known about one execution: a run, or a shard or batch of one. Its JSON is a contract. Every list is
@@ -83,8 +81,8 @@ type State struct {
 	Path      []string `json:"path"`
 	Type      string   `json:"type"` // Task, Map, Pass, Choice, Fail, ...
 	Entered   int      `json:"entered"`
-	Succeeded int      `json:"succeeded"` // exited
-	Failed    int      `json:"failed"`    // tasks or iterations that failed after all retries, caught or not
+	Succeeded int      `json:"succeeded"` // exited, and no error was caught
+	Failed    int      `json:"failed"`    // failed after all retries, caught or not; also visits of Fail states. Entered is Succeeded + Failed + Running + Aborted
 	Caught    int      `json:"caught"`    // of Failed
 	Retried   int      `json:"retried"`   // attempts after the first
 	Running   int      `json:"running"`
@@ -281,5 +279,3 @@ type Options struct {
 	// Rows is how many items, spans and shards a document has at most, each; 0 for 2,000.
 	Rows int
 }
-
-var _ = operate.Stack{}
