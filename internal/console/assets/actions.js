@@ -1,0 +1,121 @@
+// What the page can do with runs. Each dialog says what will happen, in numbers, before it does it.
+import { html, useEffect, useMemo, useRef, useState } from './lib.js';
+import { api } from './api.js';
+import { bytes, count, plural } from './format.js';
+import { Icon } from './icons.js';
+import { exactNumbers, readEvents } from './json.js';
+import { setLive } from './live.js';
+import { link } from './route.js';
+import { Confirm } from './dialog.js';
+import { Choose, Problem } from './ui.js';
+
+export const notice = (text, tone = 'good') => setLive({ notice: { text, tone } });
+
+const whyReadOnly = 'This page is read-only. Start the console with --allow-changes to allow changes.';
+
+/** A button that changes something. It is off, and says why, if the page is read-only. */
+export function ActionButton({ readOnly, disabled, why, onClick, children, className = '' }) {
+  const off = readOnly || disabled;
+  const reason = readOnly ? whyReadOnly : why;
+  return html`<button type="button" class=${className} aria-disabled=${String(!!off)} title=${off ? reason : undefined} aria-description=${off ? reason : undefined}
+    onClick=${() => (off ? notice(reason, 'still') : onClick())}>${children}</button>`;
+}
+
+export const ReadOnlyNote = () => html`<p class="read-only"><${Icon} name="lock" />${whyReadOnly}</p>`;
+
+const waiting = (overview) => overview?.queues?.retry_queue ?? null;
+const retried = (n) => (n === null ? 'Events that wait in the retry queue are tried again in the same run.'
+  : n === 0 ? 'No event waits in the retry queue.' : `It also tries ${plural(n, 'event')} again that ${n === 1 ? 'waits' : 'wait'} in the retry queue.`);
+
+const number = (text) => (/^\d{1,16}$/.test(text.trim()) ? Number(text) : NaN);
+
+const formats = { jsonl: 'JSONL', ndjson: 'JSONL', json: 'JSON', csv: 'CSV' };
+
+/** Starts a run: of a range, of pasted events, or of a file. */
+export function StartDialog({ stack, overview, file: dropped, onClose }) {
+  const [kind, setKind] = useState(dropped ? 'file' : 'range');
+  const [first, setFirst] = useState('1');
+  const [last, setLast] = useState('60');
+  const [rate, setRate] = useState('0');
+  const [text, setText] = useState('');
+  const [file, setFile] = useState(dropped || null);
+  const [format, setFormat] = useState('');
+  const [over, setOver] = useState(false);
+  const picker = useRef(null);
+  const events = useMemo(() => readEvents(text), [text]);
+  useEffect(() => {
+    if (file) setFormat(formats[file.name.split('.').pop().toLowerCase()] || 'JSONL');
+  }, [file]);
+
+  const [from, to] = [number(first), number(last)];
+  const share = Number(rate.replace(',', '.'));
+  const badRate = !(rate.trim() !== '' && share >= 0 && share <= 1);
+  const problem = {
+    range: Number.isNaN(from) || Number.isNaN(to) ? 'The numbers must be integers from 0.' : to < from ? 'The last number must be at least the first number.' : '',
+    events: events.error || '',
+    file: '',
+  }[kind] || (kind !== 'file' && badRate ? 'The share that fails must be a number from 0 to 1.' : '');
+  const n = kind === 'range' ? to - from + 1 : events.texts.length;
+  const ready = !problem && (kind === 'file' ? !!file : n > 0);
+
+  const start = async () => {
+    let started;
+    const extra = share > 0 ? `,"failure_rate":${share}` : '';
+    if (kind === 'range') started = await api.start(stack, `{"start_seq":${from},"end_seq":${to + 1}${extra}}`);
+    else if (kind === 'events') started = await api.start(stack, `{"events":[${events.texts.join(',')}]${extra}}`);
+    else started = await api.startFile(stack, file, format);
+    notice(started.again ? 'This run was started before. Nothing was started again.' : 'The run has started.', started.again ? 'still' : 'good');
+    location.hash = link(stack, 'run', started.arn);
+  };
+  const drop = (e) => {
+    e.preventDefault();
+    setOver(false);
+    if (e.dataTransfer.files[0]) setFile(e.dataTransfer.files[0]);
+  };
+  const what = {
+    range: ready ? `The run makes ${plural(n, 'new event')}, numbers ${count(from)} to ${count(to)}, and inserts them into the table.` : '',
+    events: ready ? `The run inserts ${plural(n, 'event')} of yours into the table.` : '',
+    file: ready ? `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.` : '',
+  }[kind];
+  const action = kind === 'file' ? 'Start run with this file' : ready ? `Start run with ${plural(n, 'event')}` : 'Start run';
+
+  return html`<${Confirm} title="Start a run" action=${action} disabled=${!ready} onConfirm=${start} onClose=${onClose} wide>
+    <${Choose} label="Events of the run" value=${kind} onChange=${setKind} options=${[{ key: 'range', label: 'A range' }, { key: 'events', label: 'Pasted events' }, { key: 'file', label: 'A file' }]} />
+    ${kind === 'range' && html`<div class="fields"><label>First number<input inputmode="numeric" value=${first} onInput=${(e) => setFirst(e.currentTarget.value)} /></label>
+      <label>Last number<input inputmode="numeric" value=${last} onInput=${(e) => setLast(e.currentTarget.value)} /></label></div>`}
+    ${kind === 'events' && html`<label class="field">Events, as a JSON list or one JSON object in each line
+      <textarea class="mono" rows="9" spellcheck="false" value=${text} onInput=${(e) => setText(e.currentTarget.value)} placeholder=${'{"order": "A-17", "amount": 12.50}\n{"order": "A-18", "amount": 8}'}></textarea></label>
+      ${!exactNumbers && html`<p class="note">This browser rounds numbers with more than 15 digits. Use a file for them.</p>`}`}
+    ${kind === 'file' && html`<div class=${`drop ${over ? 'drop-over' : ''}`} onDragOver=${(e) => { e.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+        <p>${file ? html`<bdi><b>${file.name}</b></bdi>, ${bytes(file.size)}` : 'Drop a file here'}</p>
+        <label class="file">Choose a file<input type="file" accept=".jsonl,.ndjson,.json,.csv" ref=${picker} onChange=${(e) => e.currentTarget.files[0] && setFile(e.currentTarget.files[0])} /></label></div>
+      <label class="pick">Format <select value=${format} onChange=${(e) => setFormat(e.currentTarget.value)}><option value="JSONL">JSON Lines</option><option value="JSON">JSON list</option><option value="CSV">CSV</option></select></label>`}
+    ${kind !== 'file' && html`<label class="field field-short">Share of inserts that fail on purpose, from 0 to 1<input inputmode="decimal" value=${rate} onInput=${(e) => setRate(e.currentTarget.value)} /></label>`}
+    ${problem && (kind !== 'events' || text.trim()) && html`<${Problem}>${problem}<//>`}
+    <p class="will" aria-live="polite">${what ? `${what} ${kind !== 'file' && share > 0 ? `About ${count(Math.round(n * share))} of the inserts fail on purpose. ` : ''}${retried(waiting(overview))}` : 'Say which events the run has.'}</p>
+  <//>`;
+}
+
+export function RetryDialog({ stack, overview, onClose }) {
+  const n = waiting(overview);
+  const flight = overview?.queues?.in_flight || 0;
+  return html`<${Confirm} title="Retry until the queue is empty" action="Retry" onConfirm=${async () => { await api.retry(stack); notice('The retry has started.'); }} onClose=${onClose}>
+    <p class="will">${n === 0 ? 'No event waits in the retry queue now.' : `${plural(n, 'event')} ${n === 1 ? 'waits' : 'wait'} in the retry queue.`} The console starts runs, one after another, that make no new events, until none waits.</p>
+    ${flight > 0 && html`<p>${plural(flight, 'event')} ${flight === 1 ? 'is' : 'are'} in flight. They are tried too when they come back.</p>`}
+    <p class="note">An event that fails its last retry goes to the dead-letter queue.</p><//>`;
+}
+
+export function StopDialog({ stack, run, doc, onClose }) {
+  const left = doc ? doc.items.groups.filter((g) => g.status === 'running' || g.status === 'unknown').reduce((sum, g) => sum + g.count, 0) : 0;
+  return html`<${Confirm} title="Stop this run" action="Stop run" danger onConfirm=${async () => notice((await api.stop(stack, run.arn)).message)} onClose=${onClose}>
+    <p class="will">The run <b><bdi>${run.name}</bdi></b> stops at once.${left ? ` ${plural(left, 'event')} ${left === 1 ? 'has' : 'have'} no result yet.` : ''}${doc?.outcome?.inserted ? ` ${plural(doc.outcome.inserted, 'event')} stay${doc.outcome.inserted === 1 ? 's' : ''} in the table.` : ''}</p>
+    <ul><li>New events without a result are in no queue. Redrive the run to go on with them.</li><li>Events that it took from the retry queue come back by themselves, when their visibility timeout ends.</li></ul><//>`;
+}
+
+export function RedriveDialog({ stack, run, doc, onClose }) {
+  const failed = doc ? doc.states.filter((s) => s.failed > s.caught || s.aborted > 0) : [];
+  return html`<${Confirm} title="Redrive this run" action="Redrive run" onConfirm=${async () => notice((await api.redrive(stack, run.arn)).message)} onClose=${onClose}>
+    <p class="will">Step Functions goes on with the run <b><bdi>${run.name}</bdi></b>. It repeats what did not succeed and keeps what did.</p>
+    ${failed.length > 0 && html`<p>It repeats ${failed.slice(0, 6).map((s, i) => html`${i ? ', ' : ''}<bdi>${s.path[s.path.length - 1]}</bdi> (${count(s.failed - s.caught + s.aborted)})`)}${failed.length > 6 ? ' and more' : ''}.</p>`}
+    ${run.error === 'Carnation.EventsFailed' && html`<p class="warn"><${Icon} name="waiting" /><span>This run has put its failed events into the queues already, so a redrive only ends it in the same way. Retry instead: a new run takes them from the retry queue.</span></p>`}<//>`;
+}

@@ -1,0 +1,108 @@
+package assets
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The page has to be small: compressed, all files that a browser loads.
+func TestThePageIsUnder150kBCompressed(t *testing.T) {
+	const most = 150_000
+	total := 0
+	for _, name := range loaded(t) {
+		var b bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
+		w.Write([]byte(read(name)))
+		w.Close()
+		total += b.Len()
+	}
+	t.Logf("%d bytes compressed", total)
+	if total > most {
+		t.Errorf("the page has %d bytes compressed, want at most %d", total, most)
+	}
+}
+
+// loaded are the files that a browser loads: those that index.html names, and their imports.
+func loaded(t *testing.T) []string {
+	t.Helper()
+	names := []string{"index.html"}
+	for _, m := range regexp.MustCompile(`(?:href|src)="/assets/([^"]+)"`).FindAllStringSubmatch(read("index.html"), -1) {
+		names = append(names, m[1])
+	}
+	for i := 0; i < len(names); i++ {
+		if strings.HasPrefix(names[i], "vendor/") {
+			continue
+		}
+		for _, m := range imports.FindAllStringSubmatch(read(names[i]), -1) {
+			if !slices.Contains(names, m[2]) {
+				names = append(names, m[2])
+			}
+		}
+	}
+	return names
+}
+
+func TestEveryFileIsUsed(t *testing.T) {
+	used := append(loaded(t), "report.html", "report.js")
+	fs.WalkDir(Files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			t.Error(err)
+		} else if !entry.IsDir() && !strings.HasPrefix(path.Base(name), "LICENSE") && !slices.Contains(used, name) {
+			t.Errorf("%s is not used", name)
+		}
+		return nil
+	})
+}
+
+func TestEveryLibraryHasItsLicence(t *testing.T) {
+	for _, name := range libraries {
+		if !strings.Contains(read(path.Dir(name)+"/LICENSE"), "opyright") {
+			t.Errorf("%s has no licence beside it", name)
+		}
+	}
+}
+
+// The Content-Security-Policy forbids scripts and styles in markup, and whatever comes from data must be text.
+func TestThePageKeepsToItsPolicy(t *testing.T) {
+	forbidden := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|document\.write|\beval\(|new Function|setAttribute\('style'|https?://`)
+	inline := regexp.MustCompile(`(?i)<style|<script>|<script(?: defer)?>|\sstyle=["']|\son\w+=["']`)
+	for _, name := range append(loaded(t), "report.js") {
+		if strings.HasPrefix(name, "vendor/") {
+			continue
+		}
+		if m := forbidden.FindString(read(name)); m != "" {
+			t.Errorf("%s has %q", name, m)
+		}
+		if m := inline.FindString(read(name)); m != "" {
+			t.Errorf("%s has %q", name, m)
+		}
+	}
+}
+
+func TestTheReportHasEveryModuleOnce(t *testing.T) {
+	style, script := Report()
+	for _, want := range []string{"report.js", "run-view.js", "graph.js", "timeline.js", "items.js", "shards.js", "visits.js"} {
+		if n := strings.Count(script, "modules['"+want+"'] = "); n != 1 {
+			t.Errorf("the report has %s %d times, want once", want, n)
+		}
+	}
+	for _, server := range []string{"api.js", "live.js", "actions.js"} {
+		if strings.Contains(script, "modules['"+server+"']") {
+			t.Errorf("the report has %s, which needs a server", server)
+		}
+	}
+	for _, text := range []string{"\nimport ", "\nexport ", "</script", "<!--", "sourceMappingURL"} {
+		if strings.Contains(script, text) {
+			t.Errorf("the script of the report has %q", text)
+		}
+	}
+	if strings.Contains(style, "</style") {
+		t.Error("the style of the report ends its element")
+	}
+}

@@ -1,0 +1,164 @@
+// The events that failed for good: by error and run, one by one, and what can be done with them.
+import { html, useEffect, useMemo, useState } from './lib.js';
+import { api } from './api.js';
+import { ago, count, nameOf, plural } from './format.js';
+import { exactNumbers, pretty } from './json.js';
+import { useLive } from './live.js';
+import { link, replaceRoute } from './route.js';
+import { ActionButton, ReadOnlyNote, notice } from './actions.js';
+import { Confirm } from './dialog.js';
+import { Drawer } from './drawer.js';
+import { Icon } from './icons.js';
+import { Data, Empty, Json, LongText, Problem, Search, Section, Time, saveFile, useNarrow } from './ui.js';
+import { VirtualRows } from './virtual.js';
+
+const nameOfLetter = (l) => (l.event ? `Event ${count(l.event.sequence_no)}` : 'Message');
+const fileName = (what) => `carnation-dead-letters-${what}-${new Date().toISOString().replace(/[:.]/g, '-')}.jsonl`;
+
+export function DeadLetters({ stack, query }) {
+  const { overview, stacks, catchUps } = useLive();
+  const narrow = useNarrow();
+  const [state, setState] = useState({});
+  const [again, setAgain] = useState(0);
+  const [selected, setSelected] = useState(() => new Set());
+  const [all, setAll] = useState(false); // also those that are not listed
+  const [text, setText] = useState('');
+  const [open, setOpen] = useState('');
+  const [dialog, setDialog] = useState('');
+  const dead = overview?.queues?.dead_letter_queue;
+  const filter = useMemo(() => ({ error: query.error || '', execution: query.execution || '' }), [query.error, query.execution]);
+  useEffect(() => {
+    const stop = new AbortController();
+    api.deadLetters(stack, filter, { signal: stop.signal }).then((list) => {
+      setState({ list: { ...list, groups: list.groups || [], letters: list.letters || [] } });
+      setSelected((old) => new Set((list.letters || []).map((l) => l.message_id).filter((id) => old.has(id))));
+    }, (error) => error.name !== 'AbortError' && setState((old) => ({ ...old, error })));
+    return () => stop.abort();
+  }, [stack, filter, again, dead, catchUps]);
+  useEffect(() => { setSelected(new Set()); setAll(false); }, [filter]);
+
+  const { list, error } = state;
+  const letters = useMemo(() => {
+    const lower = text.trim().toLowerCase();
+    return (list?.letters || []).filter((l) => !lower || [String(l.event?.sequence_no ?? ''), l.error, l.body, l.event && JSON.stringify(l.event)].some((t) => t && t.toLowerCase().includes(lower)));
+  }, [list, text]);
+  const head = html`<div class="page-head"><h1>Dead letters</h1></div>`;
+  if (!list) return html`${head}${error ? html`<${Problem}>${error.message}<//>` : html`<${Empty}>Looking at the dead-letter queue…<//>`}`;
+
+  const readOnly = stacks?.read_only;
+  const everything = all && list.omitted > 0 && !text;
+  const n = everything ? list.letters.length + list.omitted : selected.size;
+  const choice = everything ? (filter.error || filter.execution ? filter : { all: true }) : { message_ids: [...selected] };
+  const chosen = list.letters.filter((l) => selected.has(l.message_id));
+  const allSelected = letters.length > 0 && letters.every((l) => selected.has(l.message_id));
+  const toggleAll = () => {
+    const next = new Set(selected);
+    for (const l of letters) if (allSelected) next.delete(l.message_id); else next.add(l.message_id);
+    setSelected(next);
+    setAll(!allSelected);
+  };
+  const toggle = (id) => {
+    const next = new Set(selected);
+    if (!next.delete(id)) next.add(id);
+    setSelected(next);
+    setAll(false);
+  };
+  const set = (change) => replaceRoute(link(stack, 'dead-letters', '', { ...query, ...change }));
+  const done = () => { setSelected(new Set()); setAll(false); setOpen(''); setAgain((old) => old + 1); };
+  const save = async () => {
+    try {
+      saveFile(fileName('export'), await api.exportLetters(stack, choice));
+    } catch (e) {
+      notice(e.message, 'bad');
+    }
+  };
+  const letter = list.letters.find((l) => l.message_id === open);
+  const row = (i) => {
+    const l = letters[i];
+    const name = nameOfLetter(l);
+    return {
+      key: l.message_id,
+      className: selected.has(l.message_id) ? 'row-selected' : '',
+      cells: [
+        html`<label class="check"><input type="checkbox" aria-label=${`Select ${name.toLowerCase()}`} checked=${selected.has(l.message_id)} onChange=${() => toggle(l.message_id)} /></label>`,
+        html`<button type="button" class="link" onClick=${() => setOpen(l.message_id)}>${name}</button>`,
+        html`<${Data} mono title=${l.error}>${l.error || '–'}<//>${l.permanent && html` <span class="note">permanent</span>`}`,
+        l.execution_arn ? html`<a href=${link(stack, 'run', l.execution_arn)}><${Data} mono>${nameOf(l.execution_arn)}<//></a>` : '–',
+        html`<${Time} at=${l.sent} as=${ago} />`,
+        html`<span class="num">${l.replays ? count(l.replays) : '–'}</span>`,
+      ],
+    };
+  };
+
+  return html`${head}${readOnly && html`<${ReadOnlyNote} />`}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
+    ${!list.letters.length && !list.groups.length ? html`<div class="card"><${Empty}>${filter.error || filter.execution ? html`No dead letter is like this. <button type="button" onClick=${() => set({ error: '', execution: '' })}>Show all</button>` : 'No event failed for good.'}${list.hidden ? ` ${plural(list.hidden, 'message')} cannot be seen, because somebody else looks at them.` : ''}<//></div>`
+    : html`<${Section} id="groups" title="By error and run" tools=${(filter.error || filter.execution) && html`<button type="button" onClick=${() => set({ error: '', execution: '' })}>Show all</button>`}>
+      <div class="scroll" tabindex="0" role="region" aria-label="By error and run"><table class="table" aria-label="Groups"><thead><tr><th scope="col">Error</th><th scope="col">Run</th><th scope="col" class="num">Messages</th><th scope="col">Events</th><th scope="col" class="num">Oldest</th></tr></thead>
+        <tbody>${list.groups.map((g) => html`<tr key=${g.error + ' ' + g.execution_arn}><th scope="row"><button type="button" class="link" aria-label=${`Show ${plural(g.messages, 'message')} with ${g.error || 'no error'} of ${nameOf(g.execution_arn) || 'no run'}`} onClick=${() => set({ error: g.error || '', execution: g.execution_arn || '' })}><span class="tone-bad"><${Icon} name="dead" /></span><${Data} mono>${g.error || 'no error'}<//></button></th>
+          <td><${Data} mono>${nameOf(g.execution_arn) || '–'}<//></td><td class="num">${count(g.messages)}</td><td><${Data} title=${g.sequence}>${(g.sequence || '–').slice(0, 60)}${(g.sequence || '').length > 60 ? '…' : ''}<//></td><td class="num"><${Time} at=${g.oldest} as=${ago} /></td></tr>`)}</tbody></table></div><//>
+      <${Section} id="letters" title="One by one" note=${[list.omitted ? `${count(list.letters.length)} of ${count(list.letters.length + list.omitted)} are listed.` : '', list.hidden ? `${plural(list.hidden, 'message')} cannot be seen, because somebody else looks at them.` : ''].filter(Boolean).join(' ')}
+        tools=${html`<${Search} label="Number, error or payload" value=${text} onInput=${setText} />`}>
+        <div class="selection"><label class="check"><input type="checkbox" checked=${allSelected} onChange=${toggleAll} aria-label="Select all" />All</label>
+          <span role="status">${n ? `${count(n)} selected` : 'None selected'}</span>
+          <${ActionButton} readOnly=${readOnly} disabled=${!n} why="Select dead letters first." onClick=${() => setDialog('redrive')}>Redrive<//>
+          <${ActionButton} disabled=${!n} why="Select dead letters first." onClick=${save}>Export<//>
+          <${ActionButton} className="danger" readOnly=${readOnly} disabled=${!n} why="Select dead letters first." onClick=${() => setDialog('drop')}>Drop<//></div>
+        ${letters.length ? html`<${VirtualRows} label="Dead letters" className="letters" head=${[html`<span class="hidden">Selected</span>`, 'Event', 'Error', 'Run', 'Failed', 'Replays']} count=${letters.length} height=${narrow ? 64 : 36} row=${row} />` : html`<${Empty}>No dead letter is like this.<//>`}<//>`}
+    ${letter && html`<${Letter} key=${letter.message_id} stack=${stack} letter=${letter} readOnly=${readOnly} onClose=${() => setOpen('')} onDone=${done} />`}
+    ${dialog === 'redrive' && html`<${RedriveLetters} stack=${stack} n=${n} choice=${choice} chosen=${chosen} onClose=${() => setDialog('')} onDone=${done} />`}
+    ${dialog === 'drop' && html`<${DropLetters} stack=${stack} n=${n} choice=${choice} onClose=${() => setDialog('')} onDone=${done} />`}`;
+}
+
+function RedriveLetters({ stack, n, choice, chosen, onClose, onDone }) {
+  const bad = chosen.filter((l) => l.bad_payload || !l.event).length;
+  const confirm = async () => {
+    notice((await api.redriveLetters(stack, choice)).message);
+    onDone();
+  };
+  return html`<${Confirm} title="Redrive dead letters" action=${`Redrive ${plural(n, 'dead letter')}`} onConfirm=${confirm} onClose=${onClose}>
+    <p class="will">${plural(n, 'dead letter')} ${n === 1 ? 'goes' : 'go'} back to the retry queue. The next run tries ${n === 1 ? 'it' : 'them'} again. Nothing starts by itself.</p>
+    ${bad > 0 && html`<p class="warn"><${Icon} name="bad" /><span>No run can take ${bad === 1 ? 'one of them' : `${count(bad)} of them`}, because of its payload or because it is no event. It stays a dead letter. Edit it first.</span></p>`}<//>`;
+}
+
+function DropLetters({ stack, n, choice, onClose, onDone }) {
+  const confirm = async () => {
+    saveFile(fileName('dropped'), await api.dropLetters(stack, choice));
+    notice(`${plural(n, 'dead letter')} dropped. The file that was saved has ${n === 1 ? 'it' : 'them'}.`);
+    onDone();
+  };
+  return html`<${Confirm} title="Drop dead letters" action=${`Drop ${plural(n, 'dead letter')}`} danger onConfirm=${confirm} onClose=${onClose}>
+    <p class="will">${plural(n, 'dead letter')} ${n === 1 ? 'is' : 'are'} deleted from the dead-letter queue for good. No run tries ${n === 1 ? 'it' : 'them'} again.</p>
+    <p>Your browser saves ${n === 1 ? 'it' : 'them'} to a file first, one in each line.</p><//>`;
+}
+
+function Letter({ stack, letter, readOnly, onClose, onDone }) {
+  const [edited, setEdited] = useState(null);
+  const [confirming, setConfirming] = useState(false);
+  const payload = letter.event?.payload;
+  const name = letter.event ? letter.event.sequence_no : letter.message_id;
+  let problem = '';
+  if (edited !== null) {
+    try {
+      const value = JSON.parse(edited);
+      if (value === null || typeof value !== 'object' || Array.isArray(value)) problem = 'The payload must be a JSON object.';
+    } catch (e) {
+      problem = `The payload must be JSON. ${e.message}`;
+    }
+  }
+  return html`<${Drawer} title=${nameOfLetter(letter)} name=${`Dead letter ${name}`} about=${letter.message_id} onClose=${onClose}>
+    <dl class="facts"><div><dt>Error</dt><dd><${Data} mono>${letter.error || '–'}<//>${letter.permanent && html` <span class="note">no retry can cure it</span>`}</dd></div>
+      <div><dt>Run</dt><dd>${letter.execution_arn ? html`<a href=${link(stack, 'run', letter.execution_arn)}><${Data} mono>${nameOf(letter.execution_arn)}<//></a>` : '–'}</dd></div>
+      <div><dt>First failed</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Received here</dt><dd>${plural(letter.receives, 'time')}</dd></div>
+      ${letter.replays > 0 && html`<div><dt>Redriven</dt><dd>${plural(letter.replays, 'time')}</dd></div>`}</dl>
+    ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: ${letter.bad_payload}.</span></p>`}
+    ${payload !== undefined && edited === null && html`<${Json} title="Payload" value=${payload} />
+      ${exactNumbers ? html`<${ActionButton} readOnly=${readOnly} onClick=${() => setEdited(pretty(payload))}>Edit<//>` : html`<p class="note">This browser rounds long numbers. Edit this payload with <code>carnation dlq show --edit</code>.</p>`}`}
+    ${edited !== null && html`<label class="field">Payload<textarea class="mono" rows="14" spellcheck="false" value=${edited} onInput=${(e) => setEdited(e.currentTarget.value)}></textarea></label>
+      ${problem && html`<${Problem}>${problem}<//>`}
+      <div class="dialog-actions"><button type="button" onClick=${() => setEdited(null)}>Cancel</button><button type="button" class="primary" disabled=${!!problem} onClick=${() => setConfirming(true)}>Save and send</button></div>`}
+    ${letter.event ? html`<${Json} title="Event" value=${Object.fromEntries(Object.entries(letter.event).filter(([k]) => k !== 'payload'))} />` : html`<h3>Message</h3><${LongText} text=${letter.body || ''} label="Message" />`}
+    ${letter.attributes && html`<${Json} title="Attributes" value=${letter.attributes} />`}
+    ${confirming && html`<${Confirm} title="Send the edited event" action="Send event" onClose=${() => setConfirming(false)} onConfirm=${async () => { notice((await api.editLetter(stack, letter.message_id, edited)).message); onDone(); }}>
+      <p class="will">1 event goes to the retry queue with the edited payload, and the next run tries it. Then its dead letter is deleted.</p><//>`}
+  <//>`;
+}

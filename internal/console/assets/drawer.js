@@ -1,0 +1,28 @@
+// A panel at the side for details. It does not block the page: Escape or its button closes it, and the focus goes back.
+import { html, useEffect, useRef } from './lib.js';
+import { Icon } from './icons.js';
+
+/** @param {{title: any, name: string, about: string, onClose: () => void, children: any}} props about identifies what is shown: if it changes, the heading gets the focus */
+export function Drawer({ title, name, about, onClose, children }) {
+  const heading = useRef(null);
+  const back = useRef(null);
+  const close = useRef(onClose);
+  close.current = onClose;
+  useEffect(() => {
+    if (!back.current) back.current = document.activeElement;
+    heading.current.focus();
+  }, [about]);
+  useEffect(() => {
+    const escape = (e) => { if (e.key === 'Escape' && !document.querySelector('dialog[open]')) close.current(); };
+    document.addEventListener('keydown', escape);
+    document.documentElement.classList.add('with-drawer');
+    return () => {
+      document.removeEventListener('keydown', escape);
+      document.documentElement.classList.remove('with-drawer');
+      if (back.current && back.current.isConnected) back.current.focus();
+    };
+  }, []);
+  return html`<aside class="drawer" aria-label=${name}><header class="drawer-head"><h2 tabindex="-1" ref=${heading}>${title}</h2>
+      <button type="button" class="icon-button" aria-label="Close details" onClick=${onClose}><${Icon} name="close" /></button></header>
+    <div class="drawer-body">${children}</div></aside>`;
+}

@@ -1,0 +1,55 @@
+// The page of one run, shard or batch: its document, kept up to date, and what can be done with it.
+import { html, useCallback, useEffect, useRef, useState } from './lib.js';
+import { api } from './api.js';
+import { nameOf } from './format.js';
+import { useLive } from './live.js';
+import { link } from './route.js';
+import { ActionButton, ReadOnlyNote, RedriveDialog, StopDialog } from './actions.js';
+import { Empty, Problem } from './ui.js';
+import { RunView } from './run-view.js';
+
+export function RunPage({ stack, arn }) {
+  const { runChanges, catchUps, stacks } = useLive();
+  const [state, setState] = useState({});
+  const [dialog, setDialog] = useState('');
+  const reading = useRef(null);
+  useEffect(() => {
+    // A change during a read leads to one more read after it, however many changes there are.
+    if (reading.current && reading.current.arn === arn) {
+      reading.current.again = true;
+      return;
+    }
+    const read = async (job) => {
+      do {
+        job.again = false;
+        try {
+          const doc = await api.run(stack, arn);
+          if (reading.current === job) setState({ arn, doc });
+        } catch (error) {
+          if (reading.current === job) setState((old) => ({ ...(old.arn === arn ? old : { arn }), error }));
+        }
+      } while (job.again && reading.current === job);
+      if (reading.current === job) reading.current = null;
+    };
+    const job = { arn, again: false };
+    reading.current = job;
+    read(job);
+  }, [stack, arn, runChanges, catchUps]);
+  useEffect(() => () => { reading.current = null; }, []);
+  const loadVisits = useCallback((path, index) => api.visits(stack, arn, path, index), [stack, arn]);
+
+  const { doc, error } = state.arn === arn ? state : {};
+  const back = html`<p class="crumbs"><a href=${link(stack, 'runs')}>Runs</a></p>`;
+  if (!doc) {
+    return html`${back}<h1 class="loading-name"><bdi>${nameOf(arn)}</bdi></h1>${error ? html`<${Problem}>${error.message}<//>` : html`<${Empty}>Reading the history of this run…<//>`}`;
+  }
+  const readOnly = stacks?.read_only;
+  const running = doc.run.status === 'RUNNING';
+  const actions = html`${running && html`<${ActionButton} className="danger" readOnly=${readOnly} onClick=${() => setDialog('stop')}>Stop<//>`}
+    ${!running && doc.run.status !== 'SUCCEEDED' && !doc.run.of && html`<${ActionButton} readOnly=${readOnly} disabled=${!doc.run.can_redrive} why=${doc.run.why_no_redrive || 'Step Functions cannot redrive this run.'} onClick=${() => setDialog('redrive')}>Redrive<//>`}`;
+  return html`${back}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
+    ${readOnly && !doc.run.of && doc.run.status !== 'SUCCEEDED' && html`<${ReadOnlyNote} />`}
+    <${RunView} key=${arn} doc=${doc} loadVisits=${loadVisits} linkTo=${(other) => link(stack, 'run', other)} actions=${actions} />
+    ${dialog === 'stop' && html`<${StopDialog} stack=${stack} run=${doc.run} doc=${doc} onClose=${() => setDialog('')} />`}
+    ${dialog === 'redrive' && html`<${RedriveDialog} stack=${stack} run=${doc.run} doc=${doc} onClose=${() => setDialog('')} />`}`;
+}

@@ -1,0 +1,76 @@
+// A table of rows of one height, of which only the visible ones exist. So 10,000 rows scroll as smoothly as 10.
+import { html, useState, useRef, useLayoutEffect } from './lib.js';
+
+const spare = 8; // rows above and below the visible ones
+
+/**
+ * @param {object} props
+ * @param {string} props.label of the table
+ * @param {string} props.className which sets the columns
+ * @param {any[]} props.head titles of the columns
+ * @param {number} props.count
+ * @param {number} props.height of a row, in pixels
+ * @param {(i: number) => {key: string, cells: any[], className?: string}} props.row cells with one focusable element at most
+ * @param {any} [props.top] stays above the rows, such as an axis
+ */
+export function VirtualRows({ label, className = '', head, count, height, row, top }) {
+  const scroller = useRef(null);
+  const [view, setView] = useState({ first: 0, rows: 40 });
+  const [focused, setFocused] = useState(-1);
+  const headHeight = useRef(0);
+
+  const look = () => {
+    const el = scroller.current;
+    if (!el) return;
+    const first = Math.floor(el.scrollTop / height);
+    const rows = Math.ceil(el.clientHeight / height) + 1;
+    setView((old) => (old.first === first && old.rows === rows ? old : { first, rows }));
+  };
+  useLayoutEffect(() => {
+    headHeight.current = scroller.current.querySelector('.rows-head').offsetHeight;
+    look();
+    const observer = new ResizeObserver(look);
+    observer.observe(scroller.current);
+    return () => observer.disconnect();
+  }, [height, count]);
+
+  // The arrow keys go from row to row. The row that has the focus always exists.
+  const focusRow = (i) => {
+    const el = scroller.current;
+    const at = i * height;
+    const space = el.clientHeight - headHeight.current;
+    if (at < el.scrollTop) el.scrollTop = at;
+    if (at + height > el.scrollTop + space) el.scrollTop = at + height - space;
+    look();
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const target = el.querySelector(`[data-row="${i}"] button, [data-row="${i}"] a`);
+      if (target) target.focus({ preventScroll: true });
+    }));
+  };
+  const onKeyDown = (e) => {
+    const inRow = e.target.closest('[data-row]');
+    if (!inRow || e.altKey || e.ctrlKey || e.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && e.target.type !== 'checkbox') return;
+    const at = Number(inRow.dataset.row);
+    const page = Math.max(1, view.rows - 3);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: count - 1 }[e.key];
+    if (to === undefined) return;
+    e.preventDefault();
+    focusRow(Math.max(0, Math.min(count - 1, to)));
+  };
+
+  const indexes = [];
+  const last = Math.min(count, view.first + view.rows + spare);
+  for (let i = Math.max(0, Math.min(view.first - spare, count - 1)); i < last; i++) indexes.push(i);
+  if (focused >= 0 && focused < count && !indexes.includes(focused)) indexes.push(focused);
+
+  return html`<div class=${`rows ${className}`} role="table" aria-label=${label} aria-rowcount=${count + 1} ref=${scroller} tabindex="0"
+      onScroll=${look} onKeyDown=${onKeyDown}
+      onFocusIn=${(e) => { const r = e.target.closest('[data-row]'); setFocused(r ? Number(r.dataset.row) : -1); }}
+      onFocusOut=${(e) => { if (!e.relatedTarget || !scroller.current.contains(e.relatedTarget)) setFocused(-1); }}>
+    <div class="rows-head" role="rowgroup"><div class="rows-row" role="row" aria-rowindex="1">${head.map((h) => html`<div role="columnheader">${h}</div>`)}</div>${top}</div>
+    <div class="rows-space" role="rowgroup" style=${{ height: count * height + 'px' }}>${indexes.map((i) => {
+    const { key, cells, className: rowClass = '' } = row(i);
+    return html`<div key=${key} class=${`rows-row ${rowClass}`} role="row" aria-rowindex=${i + 2} data-row=${i} style=${{ top: i * height + 'px', height: height + 'px' }}>
+      ${cells.map((cell) => html`<div role="cell">${cell}</div>`)}</div>`;
+  })}</div></div>`;
+}

@@ -1,0 +1,90 @@
+// The details of a state: its counts, and its visits with input, output, error and log lines.
+import { html, useEffect, useMemo, useState } from './lib.js';
+import { count, duration, pathKey, pathText, plural, statusOfState } from './format.js';
+import { countsOf } from './graph.js';
+import { Icon } from './icons.js';
+import { LogLines, linesOfVisit } from './logs.js';
+import { Data, Empty, Json, LongText, Problem, Status } from './ui.js';
+import { Drawer } from './drawer.js';
+import { itemOf } from './events-of.js';
+
+/**
+ * @param {object} props
+ * @param {import('./run-view.js').Document} props.doc
+ * @param {{path: string[], index?: number}} props.what the state, and one iteration of its Map state or all
+ * @param {import('./run-view.js').LoadVisits} [props.loadVisits] a report without payloads has none
+ * @param {(what: {path: string[], index?: number}) => void} props.onSelect
+ */
+export function StateDetails({ doc, what, loadVisits, onSelect, onClose }) {
+  const { path, index } = what;
+  const about = pathKey([path, index]);
+  const [loaded, setLoaded] = useState({});
+  const state = doc.states.find((s) => pathKey(s.path) === pathKey(path));
+  const moving = doc.run.status === 'RUNNING' ? doc.read_at : '';
+  useEffect(() => {
+    let gone = false;
+    if (!loadVisits) return undefined;
+    if (loaded.about !== about) setLoaded({ about });
+    loadVisits(path, index).then((visits) => !gone && setLoaded({ about, visits }), (error) => !gone && setLoaded({ about, error }));
+    return () => { gone = true; };
+  }, [about, moving]);
+  const steps = useMemo(() => {
+    if (index === undefined) return [];
+    const spans = doc.timeline.spans.filter((s) => s.index === index && pathKey(s.path) === pathKey(path.slice(0, s.path.length)) && s.steps);
+    return spans.flatMap((s) => s.steps.map(([n]) => doc.states[n])).filter(Boolean);
+  }, [doc, about]);
+  const item = itemOf(doc, path, index);
+  const current = loaded.about === about ? loaded : {};
+  const name = path[path.length - 1];
+
+  return html`<${Drawer} title=${html`<bdi>${name}</bdi>`} name=${`State ${name}`} about=${about} onClose=${onClose}>
+    ${path.length > 1 && html`<p class="note">Inside of <${Data}>${pathText(path.slice(0, -1))}<//></p>`}
+    ${index !== undefined && html`<p class="iteration">Iteration ${count(index)}${item && html`, event ${count(item.sequence_no)} <${Status} name=${item.status} />`}
+      <button type="button" class="quiet" onClick=${() => onSelect({ path })}>All iterations</button></p>`}
+    ${steps.length > 1 && html`<nav class="choose" aria-label="States of this iteration">${steps.map((s) => html`<button type="button" class="chip" aria-pressed=${String(pathKey(s.path) === pathKey(path))} onClick=${() => onSelect({ path: s.path, index })}><bdi>${s.path[s.path.length - 1]}</bdi></button>`)}</nav>`}
+    ${item && item.payload !== undefined && html`<${Json} title="Payload" value=${item.payload} />`}
+    ${index === undefined && (state ? html`<${Counts} state=${state} />` : html`<p><${Status} name="never" /></p>`)}
+    <h3>${index === undefined ? 'Visits' : 'This visit'}</h3>
+    ${!loadVisits && html`<${Empty}>This report has no inputs and outputs. Make it with <code>--payloads</code> to include them.<//>`}
+    ${current.error && html`<${Problem}>${current.error.message}<//>`}
+    ${loadVisits && !current.error && !current.visits && html`<${Empty}>Reading the history…<//>`}
+    ${current.visits && !current.visits.length && html`<${Empty}>${state ? 'The history has no details of these visits.' : 'The run never came to this state.'}<//>`}
+    ${current.visits && html`<ol class="visits">${current.visits.map((v, i) => html`<${Visit} key=${v.event_id} visit=${v} doc=${doc} open=${current.visits.length === 1 || i === 0} />`)}</ol>`}
+    ${current.visits && state && index === undefined && state.entered > current.visits.length && current.visits.length > 0 && html`<p class="note">${count(current.visits.length)} of ${plural(state.entered, 'visit')}. Choose an event or an iteration to see another one.</p>`}
+  <//>`;
+}
+
+function Counts({ state }) {
+  const ended = state.succeeded + state.failed;
+  const about = state.estimated ? '≈' : '';
+  return html`<dl class="facts"><div><dt>Type</dt><dd>${state.type}</dd></div><div><dt>Entered</dt><dd>${about}${count(state.entered)}</dd></div>
+    ${countsOf(state).map(([icon, tone, n, word]) => html`<div><dt><span class=${`tone-${tone}`}><${Icon} name=${icon} /></span>${word[0].toUpperCase() + word.slice(1)}</dt><dd>${about}${count(n)}</dd></div>`)}
+    ${state.caught > 0 && html`<div><dt>Failures that were caught</dt><dd>${about}${count(state.caught)}</dd></div>`}
+    ${ended > 0 && html`<div><dt>Time of a visit</dt><dd>${duration(state.total_ms / ended)} <span class="note">${duration(state.least_ms)} to ${duration(state.most_ms)}</span></dd></div>`}
+    </dl>${state.estimated && html`<p class="note">≈ Estimated from ${plural(state.sampled, 'shard')}.</p>`}
+    ${!ended && !state.running && html`<p><${Status} name=${statusOfState(state)} /></p>`}`;
+}
+
+function Visit({ visit, doc, open }) {
+  const [shown, setShown] = useState(open);
+  const item = itemOf(doc, visit.path, visit.index);
+  const lines = shown ? linesOfVisit(doc.logs, doc.run.started, visit, item && item.sequence_no) : [];
+  return html`<li class="visit"><details open=${open} onToggle=${(e) => setShown(e.currentTarget.open)}><summary><${Status} name=${visit.status} />
+      <span>${visit.index !== undefined && visit.index !== null && `Iteration ${count(visit.index)} · `}${visit.end < 0 ? 'running' : duration(visit.end - visit.start)}</span>
+      <span class="note">after ${duration(visit.start)}${visit.retries ? ` · ${plural(visit.retries, 'retry', 'retries')}` : ''}</span></summary>
+    ${shown && html`${visit.error && html`<div class="json"><div class="json-head"><h4>Error</h4></div><p class="data mono error-name"><bdi>${visit.error}</bdi></p>${visit.cause && html`<${LongText} text=${causeText(visit.cause)} label="Cause" />`}</div>`}
+      <${Json} title="Input" value=${visit.input} /><${Json} title="Output" value=${visit.output} />
+      ${lines.length > 0 && html`<h4>Log lines</h4><${LogLines} lines=${lines.slice(0, 50)} />`}
+      ${!lines.length && html`<p class="note">No log lines of this visit.</p>`}`}
+  </details></li>`;
+}
+
+/** Lambda's causes are JSON, which is easier to read with line breaks. */
+function causeText(cause) {
+  try {
+    const value = JSON.parse(cause);
+    return typeof value === 'object' && value ? JSON.stringify(value, null, 2) : cause;
+  } catch {
+    return cause;
+  }
+}
