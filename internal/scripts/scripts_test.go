@@ -816,3 +816,88 @@ func TestUploadReplacesWhatIsNotItsZip(t *testing.T) {
 		})
 	}
 }
+
+// fakeBrowsers are programs that a machine has: a browser after apt-get has installed it, or from the start.
+func fakeBrowsers(t *testing.T, installed bool, more map[string]string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	programs := map[string]string{
+		"make":    `echo "make $*"`,
+		"apt-get": `echo "apt-get $*" >&2; case "$*" in *" install "*) echo "exit 0" >"$(dirname "$0")/chromium" ;; esac`,
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
+		programs[name] = "exit 1"
+		if installed {
+			programs[name] = "exit 0"
+		}
+	}
+	for name, content := range more {
+		programs[name] = content
+	}
+	for name, content := range programs {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+content+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+}
+
+func TestCIInstallsABrowserWhereItCan(t *testing.T) {
+	t.Parallel()
+	if matches, _ := filepath.Glob("/Applications/*Chrom*.app"); matches != nil {
+		t.Skip("this Mac has a browser that a test cannot hide")
+	}
+	const cannot = ".ci/run: there is no browser, and Debian's Chromium could not be installed: the browser tests are skipped"
+	root, user := "echo 0", "echo 1000"
+	for name, test := range map[string]struct {
+		installed bool
+		more      map[string]string
+		want      []string
+		never     string
+	}{
+		"there is one":          {true, map[string]string{"id": root}, []string{"make test"}, "apt-get"},
+		"root":                  {false, map[string]string{"id": root, "sudo": "exit 1"}, []string{"apt-get -qq update", "make test"}, cannot},
+		"sudo":                  {false, map[string]string{"id": user, "sudo": `[ "$1" = -n ] && shift; exec env "$@"`}, []string{"apt-get -qq update", "make test"}, cannot},
+		"neither root nor sudo": {false, map[string]string{"id": user, "sudo": "exit 1"}, []string{cannot, "make test"}, "apt-get"},
+		"no such package":       {false, map[string]string{"id": root, "apt-get": "exit 100"}, []string{cannot, "make test"}, "apt-get"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := execute(t, nil, fakeBrowsers(t, test.installed, test.more), ".ci/run")
+			r.expect(t, 0, test.want...)
+			if strings.Contains(r.out, test.never) {
+				t.Errorf("output is\n%s\nwant no %q in it", r.out, test.never)
+			}
+		})
+	}
+}
+
+func TestBrowserIsTheFirstThatStarts(t *testing.T) {
+	t.Parallel()
+	if matches, _ := filepath.Glob("/Applications/*Chrom*.app"); matches != nil {
+		t.Skip("this Mac has a browser that a test cannot hide")
+	}
+	run(t, nil, fakeBrowsers(t, false, map[string]string{"google-chrome": "exit 0", "chrome": "exit 0"}), "browser").expect(t, 0, "/google-chrome\n")
+	run(t, nil, fakeBrowsers(t, false, nil), "browser").expect(t, 1, "there is neither Chromium nor Chrome on PATH")
+}
+
+func TestMakeTestSaysThatItHasNoBrowser(t *testing.T) {
+	t.Parallel()
+	if matches, _ := filepath.Glob("/Applications/*Chrom*.app"); matches != nil {
+		t.Skip("this Mac has a browser that a test cannot hide")
+	}
+	const skipped = "make test: the browser tests were skipped: there is neither Chromium nor Chrome on PATH\n"
+	requirements, err := os.ReadFile("../../requirements.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, installed := range []bool{false, true} {
+		settings := fakeBrowsers(t, installed, map[string]string{"go": "echo go test"})
+		settings = append(settings, "CARNATION_TOOLS="+strings.TrimSpace(string(requirements))) // nothing needs to be looked up
+		r := execute(t, nil, settings, "make", "--no-print-directory", "--old-file=check", "test")
+		r.expect(t, 0, "go test")
+		if said := strings.HasSuffix(r.out, skipped); said == installed {
+			t.Errorf("with a browser: %t; output is\n%s", installed, r.out)
+		}
+	}
+}
