@@ -19,13 +19,14 @@ Usage:
   carnation local   [flags]   run a local AWS in the foreground
   carnation run     [flags]   start an execution of a deployed stack and follow it
   carnation status  [flags]   show the table, the queues and the last executions
+  carnation runs    COMMAND   list runs, stop one, or continue one that stopped midway
   carnation dlq     COMMAND   list, show, redrive, drop or export dead letters: the events that failed for good
   carnation verify  [flags]   try everything that a devl or test stack does, and print what held
   carnation cost    [flags]   estimate what a run costs on AWS
   carnation version [flags]   show the version, the commit and the Go version of this command
   carnation COMMAND -h        show the flags of a command
 
-run, status, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
+run, status, runs, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
 
 Exit codes:
   0  success; for run: every event is in the table; for verify: all that was checked held
@@ -42,6 +43,9 @@ type action func(ctx context.Context, stdout, stderr io.Writer) error
 type command struct {
 	name     string
 	examples string
+	// argument is what the command works on, such as EXECUTION, if anything, and argumentIs says what it must be. The action finds it as
+	// the only argument of its flags.
+	argument, argumentIs string
 	// setup defines the flags of the command.
 	setup func(flags *flag.FlagSet) action
 	// A command with subcommands has a usage instead of examples and flags.
@@ -53,6 +57,7 @@ var commands = []command{
 	{name: "local", examples: localExamples, setup: setupLocal},
 	{name: "run", examples: runExamples, setup: setupRun},
 	{name: "status", examples: statusExamples, setup: setupStatus},
+	{name: "runs", usage: runsUsage, subcommands: runsCommands},
 	{name: "dlq", usage: dlqUsage, subcommands: dlqCommands},
 	{name: "verify", examples: verifyExamples, setup: setupVerify},
 	{name: "cost", examples: costExamples, setup: setupCost},
@@ -119,12 +124,9 @@ func (c command) run(ctx context.Context, args []string, stdout, stderr io.Write
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	act := c.setup(flags)
-	err := flags.Parse(args)
+	err := c.parse(flags, args)
 	if errors.Is(err, flag.ErrHelp) {
 		return c.help(flags, stdout)
-	}
-	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q: only flags are allowed", flags.Arg(0))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w; see: carnation %s -h", c.name, err, c.name)
@@ -135,8 +137,40 @@ func (c command) run(ctx context.Context, args []string, stdout, stderr io.Write
 	return nil
 }
 
+// parse reads flags and the argument, in any order. Package flag itself stops at the first argument.
+func (c command) parse(flags *flag.FlagSet, args []string) error {
+	var arguments []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		rest := flags.Args()
+		if len(rest) == 0 {
+			break
+		}
+		arguments, args = append(arguments, rest[0]), rest[1:]
+	}
+	switch {
+	case c.argument == "" && len(arguments) > 0:
+		return fmt.Errorf("unexpected argument %q: only flags are allowed", arguments[0])
+	case c.argument != "" && (len(arguments) == 0 || arguments[0] == ""):
+		return fmt.Errorf("%s is missing: must be %s", c.argument, c.argumentIs)
+	case len(arguments) > 1:
+		return fmt.Errorf("unexpected argument %q: must be one %s", arguments[1], c.argument)
+	}
+	return flags.Parse(append([]string{"--"}, arguments...))
+}
+
 func (c command) help(flags *flag.FlagSet, stdout io.Writer) error {
-	fmt.Fprintf(stdout, "Usage: carnation %s [flags]\n\nFlags:\n", c.name)
+	usage := "Usage: carnation " + c.name
+	if c.argument != "" {
+		usage += " " + c.argument
+	}
+	fmt.Fprintf(stdout, "%s [flags]\n\n", usage)
+	if c.argument != "" {
+		fmt.Fprintf(stdout, "%s is %s.\n\n", c.argument, c.argumentIs)
+	}
+	fmt.Fprintln(stdout, "Flags:")
 	flags.SetOutput(stdout)
 	flags.PrintDefaults()
 	_, err := fmt.Fprintf(stdout, "\nExamples:\n%s", c.examples)

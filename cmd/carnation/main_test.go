@@ -58,7 +58,7 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 	const integer = "must be an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": must be local, run, status, dlq, verify, cost or version`},
+		{"deploy", `command is "deploy": must be local, run, status, runs, dlq, verify, cost or version`},
 		{"run now", `run: unexpected argument "now": only flags are allowed; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
@@ -95,7 +95,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"status --timeout 0s", "status: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"status --output xml", `status: invalid value "xml" for flag -output: must be text or json; see: carnation status -h`},
 		{"status all", `status: unexpected argument "all": only flags are allowed; see: carnation status -h`},
-		{"redrive", `command is "redrive": must be local, run, status, dlq, verify, cost or version`},
+		{"redrive", `command is "redrive": must be local, run, status, runs, dlq, verify, cost or version`},
 		{"dlq redrive --all --timeout 0s", "dlq redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"dlq redrive --output yaml", `dlq redrive: invalid value "yaml" for flag -output: must be text or json; see: carnation dlq redrive -h`},
 		{"dlq purge", `dlq: subcommand is "purge": must be list, show, redrive, drop or export`},
@@ -116,6 +116,18 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"verify --timeout 0s", "verify: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"version --output yaml", `version: invalid value "yaml" for flag -output: must be text or json; see: carnation version -h`},
 		{"version now", `version: unexpected argument "now": only flags are allowed; see: carnation version -h`},
+		{"runs show-all", `runs: subcommand is "show-all": must be list, stop or redrive`},
+		{"runs list orders", `runs list: unexpected argument "orders": only flags are allowed; see: carnation runs list -h`},
+		{"runs list --status lost", `runs list: invalid value "lost" for flag -status: must be running, succeeded, failed, timed_out, aborted or pending_redrive; see: carnation runs list -h`},
+		{"runs list --max 0", `runs list: invalid value "0" for flag -max: must be an integer from 1 to 100000; see: carnation runs list -h`},
+		{"runs list --since yesterday", `runs list: invalid value "yesterday" for flag -since: must be a duration such as 90m, 24h or 7d, or a time such as 2026-11-23, "2026-11-23 12:00:00" or 2026-11-23T12:00:00Z; see: carnation runs list -h`},
+		{"runs stop", `runs stop: EXECUTION is missing: must be ` + executionIs + `; see: carnation runs stop -h`},
+		{"runs stop --yes", `runs stop: EXECUTION is missing: must be ` + executionIs + `; see: carnation runs stop -h`},
+		{"runs stop orders --yes others", `runs stop: unexpected argument "others": must be one EXECUTION; see: carnation runs stop -h`},
+		{"runs stop orders --now", `runs stop: flag provided but not defined: -now; see: carnation runs stop -h`},
+		{"runs stop orders", `runs stop: there is no terminal to ask whether to stop the run: use --yes or set YES=1`},
+		{"runs redrive orders", `runs redrive: there is no terminal to ask whether to redrive the run: use --yes or set YES=1`},
+		{"runs redrive orders --yes --timeout 0s", `runs redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m`},
 		{"dlq redrive all", `dlq redrive: unexpected argument "all": only flags are allowed; see: carnation dlq redrive -h`},
 		{"cost", "cost: --events is missing: must be an integer from 1 to 10000000, or the name of a file"},
 		{"cost --events 0", "cost: invalid value \"0\" for flag -events: must be an integer from 1 to 10000000; see: carnation cost -h"},
@@ -147,12 +159,16 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, dlq, verify, cost or version\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, runs, dlq, verify, cost or version\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
 	got = carnation(t, nil, "dlq")
 	if want := (result{stderr: dlqUsage + "carnation: dlq: subcommand is missing: must be list, show, redrive, drop or export\n", code: 2}); got != want {
 		t.Errorf("carnation dlq = %+v, want %+v", got, want)
+	}
+	got = carnation(t, nil, "runs")
+	if want := (result{stderr: runsUsage + "carnation: runs: subcommand is missing: must be list, stop or redrive\n", code: 2}); got != want {
+		t.Errorf("carnation runs = %+v, want %+v", got, want)
 	}
 }
 
@@ -162,6 +178,9 @@ func TestHelpSucceeds(t *testing.T) {
 	for _, args := range []string{"-h", "--help", "help"} {
 		if got, want := carnation(t, nil, args), (result{stdout: usage}); got != want {
 			t.Errorf("carnation %s = %+v, want %+v", args, got, want)
+		}
+		if got, want := carnation(t, nil, "runs", args), (result{stdout: runsUsage}); got != want {
+			t.Errorf("carnation runs %s = %+v, want %+v", args, got, want)
 		}
 		if got, want := carnation(t, nil, "dlq", args), (result{stdout: dlqUsage}); got != want {
 			t.Errorf("carnation dlq %s = %+v, want %+v", args, got, want)
@@ -174,6 +193,9 @@ func TestHelpSucceeds(t *testing.T) {
 		{"local", localExamples, []string{"-port", "-python", "-env-file", "-until-eof"}},
 		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-events", "-format", "-skip-bad", "-time", "-name", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
+		{"runs list", runsListExamples, []string{"-stack-name", "-status", "-since", "-max", "-timeout", "-output"}},
+		{"runs stop EXECUTION", runsStopExamples, []string{"-stack-name", "-yes", "-timeout", "-output"}},
+		{"runs redrive EXECUTION", runsRedriveExamples, []string{"-stack-name", "-yes", "-follow", "-timeout", "-output"}},
 		{"dlq list", dlqListExamples, append([]string{"-by"}, dlqFlagNames...)},
 		{"dlq show", dlqShowExamples, append([]string{"-edit"}, dlqFlagNames...)},
 		{"dlq redrive", dlqRedriveExamples, append([]string{"-dry-run"}, dlqFlagNames...)},
@@ -183,7 +205,7 @@ func TestHelpSucceeds(t *testing.T) {
 		{"version", versionExamples, []string{"-output"}},
 	} {
 		for _, flag := range []string{"-h", "--help"} {
-			got := carnation(t, nil, append(strings.Fields(tc.command), flag)...)
+			got := carnation(t, nil, append(strings.Fields(strings.TrimSuffix(tc.command, " EXECUTION")), flag)...)
 			if got.code != 0 || got.stderr != "" || !strings.HasPrefix(got.stdout, "Usage: carnation "+tc.command+" [flags]\n") || !strings.HasSuffix(got.stdout, tc.examples) {
 				t.Errorf("carnation %s %s = %+v, want usage, flags and examples", tc.command, flag, got)
 			}
@@ -198,13 +220,13 @@ func TestHelpSucceeds(t *testing.T) {
 
 // The examples work up to the first call of AWS.
 func TestExamplesParse(t *testing.T) {
-	for line := range strings.Lines(runExamples + statusExamples + dlqListExamples + dlqShowExamples + dlqRedriveExamples + dlqDropExamples + dlqExportExamples) {
+	for line := range strings.Lines(runExamples + statusExamples + runsListExamples + runsStopExamples + runsRedriveExamples + dlqListExamples + dlqShowExamples + dlqRedriveExamples + dlqDropExamples + dlqExportExamples) {
 		words, _, _ := strings.Cut(line, "#")
 		words, _, _ = strings.Cut(words, "&&")
 		words, _, _ = strings.Cut(words, ">")
 		args := strings.Fields(words)[1:]
 		name := args[0]
-		if name == "dlq" {
+		if name == "dlq" || name == "runs" {
 			name += " " + args[1]
 		}
 		got := carnation(t, []string{"YES=1"}, args...)
@@ -281,10 +303,10 @@ func TestFinishedPrintsARunAndReturnsAnErrorIfItIsIncomplete(t *testing.T) {
 		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Carnation.EventsFailed", Claimed: 7, Failed: 7, Dead: 2},
 			"a FAILED in 0.0 s: 0 new and 7 claimed events, 0 inserted, 7 failed, 2 of them for good: in the dead-letter queue\n", "<nil>"},
 		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "States.ExceedToleratedFailureThreshold", Generated: 20, Shards: &operate.Shards{Total: 3, Done: 1, Failed: 2}},
-			"a FAILED in 0.0 s: 1 of 3 shards done, with 20 new events in all; aws stepfunctions redrive-execution continues with the other shards\n",
+			"a FAILED in 0.0 s: 1 of 3 shards done, with 20 new events in all; carnation runs redrive continues with the other shards\n",
 			"execution arn:a is FAILED: States.ExceedToleratedFailureThreshold"},
 		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "Lambda.TooManyRequestsException", Generated: 20, Shards: &operate.Shards{Total: 3, Done: 3}},
-			"a FAILED in 0.0 s: 3 of 3 shards done, with 20 new events in all; aws stepfunctions redrive-execution adds up their results again\n",
+			"a FAILED in 0.0 s: 3 of 3 shards done, with 20 new events in all; carnation runs redrive adds up their results again\n",
 			"execution arn:a is FAILED: Lambda.TooManyRequestsException"},
 		{operate.Run{Name: "a", Arn: "arn:a", Status: "FAILED", Error: "UnaccountedError", Generated: 20, Shards: &operate.Shards{Total: 3, Done: 3}},
 			"a FAILED in 0.0 s: 3 of 3 shards done, with 20 new events in all; a redrive would fail again; see docs/operations.md#executions-failed\n",

@@ -233,9 +233,9 @@ func whatNext(run operate.Run) string {
 	case run.Unaccounted():
 		return "a redrive would fail again; see docs/operations.md#executions-failed"
 	case run.Shards.Done == run.Shards.Total:
-		return "aws stepfunctions redrive-execution adds up their results again"
+		return "carnation runs redrive adds up their results again"
 	default:
-		return "aws stepfunctions redrive-execution continues with the other shards"
+		return "carnation runs redrive continues with the other shards"
 	}
 }
 

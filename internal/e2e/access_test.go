@@ -581,7 +581,7 @@ func (p places) operatorNeeds() []need {
 		uploads = "carnation run --events uploads a large file, unless it is there"
 	)
 	return slices.Concat(p.readerNeeds(), []need{
-		{"FollowRuns", "states:RedriveExecution states:ListMapRuns", p.runs("execution", ":*"), byHand},
+		{"FollowRuns", "states:StopExecution states:RedriveExecution states:ListMapRuns", p.runs("execution", ":*"), byHand},
 		{"ListShards", "states:ListExecutions", p.runs("mapRun", "/*:*"), byHand},
 		{"ReadShards", "states:DescribeExecution states:GetExecutionHistory", p.runs("execution", "/*:*"), byHand},
 		{"UploadEvents", "s3:PutObject s3:GetObject s3:AbortMultipartUpload", "arn:aws:s3:::" + p.bucket + "/carnation/events/*", uploads},

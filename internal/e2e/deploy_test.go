@@ -540,14 +540,11 @@ func TestStuckRollbackIsContinuedByTheNextDeploy(t *testing.T) {
 	p.make(t, "run START=1 END=3", 0, "2 inserted, 0 failed")
 }
 
-func TestDestroyAsksOnATerminal(t *testing.T) {
-	t.Parallel()
-	s := newStack(t, "ProjectName=grey")
-	p := s.newProject(t, "PROJECT=grey")
-	answer := func(line string) string {
-		t.Helper()
-		// python3 gives the command a terminal. script(1) could too, but it has different flags on macOS.
-		terminal := `import os, pty, sys
+// onTerminal runs a command on a terminal, answers its question with this line, and returns what it prints. python3 gives it the
+// terminal. script(1) could too, but it has different flags on macOS.
+func (c *cloud) onTerminal(t testing.TB, env []string, line string, args ...string) string {
+	t.Helper()
+	const terminal = `import os, pty, sys
 pid, fd = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[2], sys.argv[2:])
@@ -565,15 +562,24 @@ while True:
 os.waitpid(pid, 0)
 sys.stdout.write(said.decode())
 `
-		cmd := exec.Command("python3", "-c", terminal, line, "make", "--no-print-directory", "-C", p.dir, "destroy")
-		cmd.Env = s.environment(p.settings...)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		cmd.WaitDelay = time.Minute
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("%v: %s", err, out.String())
-		}
-		return out.String()
+	cmd := exec.Command("python3", append([]string{"-c", terminal, line}, args...)...)
+	cmd.Env = c.environment(env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Minute
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	return out.String()
+}
+
+func TestDestroyAsksOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "ProjectName=grey")
+	p := s.newProject(t, "PROJECT=grey")
+	answer := func(line string) string {
+		t.Helper()
+		return s.onTerminal(t, p.settings, line, "make", "--no-print-directory", "-C", p.dir, "destroy")
 	}
 	for _, no := range []string{"\n", "n\n", "x\n"} {
 		expectInOrder(t, answer(no), "Delete stack grey-devl, with the events in table grey-events-devl-", "nothing was deleted")

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"carnation/internal/operate"
+)
+
+func TestRunsAreListedInOneLineEach(t *testing.T) {
+	started := time.Date(2026, 11, 23, 6, 53, 20, 0, time.Local)
+	stopped, later := started.Add(2500*time.Millisecond), started.Add(90*time.Minute)
+	result := runsListResult{More: true, Runs: []operate.ListedRun{
+		{Name: "orders", Status: "RUNNING", Started: started},
+		{Name: "bad\n\x1b[31mname", Status: "FAILED", Started: started, Stopped: &stopped, Redrives: 2},
+		{Name: "long", Status: "SUCCEEDED", Started: started, Stopped: &later},
+	}}
+	var stdout, stderr bytes.Buffer
+	if err := result.print(&stdout, &stderr); err != nil {
+		t.Fatal(err)
+	}
+	const want = "STARTED              STATUS     TOOK     REDRIVES  EXECUTION\n" +
+		"2026-11-23 06:53:20  RUNNING    -        0         orders\n" +
+		"2026-11-23 06:53:20  FAILED     2.5 s    2         bad??[31mname\n" +
+		"2026-11-23 06:53:20  SUCCEEDED  1h30m0s  0         long\n"
+	if stdout.String() != want || stderr.String() != "carnation: runs: there are older runs: raise --max, or use --status\n" {
+		t.Errorf("printed\n%s and %s, want\n%s", stdout.String(), stderr.String(), want)
+	}
+	stdout.Reset()
+	if err := (runsListResult{}).print(&stdout, io.Discard); err != nil || stdout.String() != "no runs\n" {
+		t.Errorf("without runs: %v, %s", err, stdout.String())
+	}
+}
+
+func TestSinceIsADurationOrATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for text, want := range map[string]time.Time{
+			"90m": now.Add(-90 * time.Minute), "24h": now.Add(-24 * time.Hour), "7d": now.AddDate(0, 0, -7),
+			"2026-11-23": time.Date(2026, 11, 23, 0, 0, 0, 0, time.Local), "2026-11-23 12:30:00": time.Date(2026, 11, 23, 12, 30, 0, 0, time.Local),
+			"2026-11-23T12:30:00Z": time.Date(2026, 11, 23, 12, 30, 0, 0, time.UTC),
+		} {
+			var got since
+			if err := got.Set(text); err != nil || !got.Equal(want) {
+				t.Errorf("--since %s = %s, %v, want %s", text, got.Time, err, want)
+			}
+		}
+		for _, text := range []string{"", "d", "0d", "-1d", "-2h", "0s", "7", "23.11.2026", "2026-13-01"} {
+			if err := new(since).Set(text); err == nil {
+				t.Errorf("--since %s was accepted", text)
+			}
+		}
+	})
+}
+
+// Flags may come before and after the argument, and -- ends them.
+func TestACommandTakesOneArgument(t *testing.T) {
+	for _, args := range []string{"orders", "--yes orders", "orders --yes", "--yes -- orders", "-- orders"} {
+		var got string
+		var yes *bool
+		c := command{name: "try", argument: "EXECUTION", argumentIs: "a run", setup: func(flags *flag.FlagSet) action {
+			yes = flags.Bool("yes", false, "")
+			return func(context.Context, io.Writer, io.Writer) error {
+				got = strings.Join(flags.Args(), " ")
+				return nil
+			}
+		}}
+		if err := c.run(t.Context(), strings.Fields(args), io.Discard, io.Discard); err != nil || got != "orders" || *yes != strings.Contains(args, "yes") {
+			t.Errorf("try %s has the argument %q and --yes %t, %v", args, got, *yes, err)
+		}
+	}
+}
+
+// Scripts can tell a run that has ended already from an error.
+func TestARefusalEndsWithCodeOne(t *testing.T) {
+	var stderr bytes.Buffer
+	if err := refuse(&operate.RefusedError{Reason: "run a is FAILED: must be RUNNING to be stopped"}, &stderr); !errors.Is(err, errFailed) || stderr.String() != "carnation: runs: run a is FAILED: must be RUNNING to be stopped\n" {
+		t.Errorf("refuse() = %v after %s", err, stderr.String())
+	}
+	other := errors.New("other")
+	if err := refuse(other, io.Discard); err != other {
+		t.Errorf("refuse(%v) = %v", other, err)
+	}
+}
