@@ -186,6 +186,7 @@ type Item struct {
 	Error        string          `json:"error,omitempty"`
 	EventIDs     []int64         `json:"event_ids,omitempty"` // history events of its iteration, at most 20
 	Payload      json.RawMessage `json:"payload,omitempty"`   // only with Options.Payloads
+	units        int             // write request units of its row
 }
 
 // Shards are the child executions of a distributed run: shards of generated and claimed events, and batches of records.
@@ -230,6 +231,7 @@ type LogLine struct {
 	Message  string    `json:"message"` // the line as it is, or the msg of a JSON line
 	Fields   string    `json:"fields,omitempty"`
 	Sequence *int64    `json:"sequence_no,omitempty"` // of the event that the line is about
+	Request  string    `json:"request_id,omitempty"`  // of the function's invocation, as in Visit
 }
 
 // Cost is what the execution cost at list prices, without any free tier, in USD.

@@ -71,19 +71,18 @@ func (f *frame) last() *visit {
 // journey is the history of one execution as visits of states. Iterations of a Map state run at the same time, so their events are
 // mixed; previousEventId says which event belongs to which.
 type journey struct {
-	started time.Time
-	root    *frame
-	at      []*frame // by the id of an event: the frame that an event after it belongs to
-	maps    []*visit // of Map states, in their order
-	// transitions are the state transitions that are billed: states entered, and retries.
-	transitions int
-	redrives    int
-	newest      int64
-	see         func(e types.HistoryEvent, v *visit) // gets each event with the visit that it belongs to, if there is one
+	started  time.Time
+	root     *frame
+	at       []*frame // by the id of an event: the frame that an event after it belongs to
+	maps     []*visit // of Map states, in their order
+	redrives int
+	requests map[string]bool // ids of the calls of its tasks
+	newest   int64
+	see      func(e types.HistoryEvent, v *visit) // gets each event with the visit that it belongs to, if there is one
 }
 
 func newJourney(started time.Time, see func(types.HistoryEvent, *visit)) *journey {
-	return &journey{started: started, root: &frame{end: -1, status: Running}, see: see}
+	return &journey{started: started, root: &frame{end: -1, status: Running}, requests: map[string]bool{}, see: see}
 }
 
 func (j *journey) ms(t *time.Time) int64 { return max(0, aws.ToTime(t).Sub(j.started).Milliseconds()) }
@@ -102,7 +101,6 @@ func (j *journey) add(e types.HistoryEvent) {
 	v := f.last()
 	switch {
 	case strings.HasSuffix(string(e.Type), "StateEntered"):
-		j.transitions++
 		v = &visit{name: aws.ToString(e.StateEnteredEventDetails.Name), kind: strings.TrimSuffix(string(e.Type), "StateEntered"),
 			frame: f, event: e.Id, start: now, end: -1, status: Running}
 		if v.kind == "Map" {
@@ -128,6 +126,9 @@ func (j *journey) add(e types.HistoryEvent) {
 	case v != nil:
 		j.resume(v)
 		v.attempt(e)
+		if v.request != "" {
+			j.requests[v.request] = true
+		}
 	}
 	for int64(len(j.at)) <= e.Id {
 		j.at = append(j.at, nil)

@@ -96,7 +96,7 @@ func (a *answers) take(given answer) {
 		for i, item := range given.Items {
 			one := Item{
 				Index: i, SequenceNo: item.Event.SequenceNo, RandomValue: item.Event.RandomValue,
-				Claimed: item.Receipt != "", RetryAttempt: item.Event.RetryAttempt,
+				Claimed: item.Receipt != "", RetryAttempt: item.Event.RetryAttempt, units: unitsOf(item.Event.Payload),
 			}
 			if a.payloads {
 				one.Payload = item.Event.Payload

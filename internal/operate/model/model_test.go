@@ -42,6 +42,7 @@ func document(t testing.TB, name string, options Options) *Document {
 func documentOf(t testing.TB, p *recording.Player, options Options) *Document {
 	t.Helper()
 	r := newReader(stackOf(p), options)
+	r.limits = newLimits()
 	r.now = p.At
 	d, err := r.read(t.Context(), p.Arn)
 	if err != nil {

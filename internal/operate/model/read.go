@@ -35,11 +35,11 @@ type reader struct {
 
 	mu sync.Mutex // for Partial
 
-	// Of the children of a distributed run.
-	spans       []Span
-	series      []MapSeries
-	transitions float64
-	estimated   bool // transitions are
+	lines     []line
+	used      used
+	estimated bool        // some of the children were left out
+	spans     []Span      // of the children
+	series    []MapSeries // of the children
 }
 
 func newReader(stack *operate.Stack, options Options) *reader {
@@ -58,15 +58,25 @@ func Read(ctx context.Context, stack *operate.Stack, executionArn string, option
 	return newReader(stack, options).read(ctx, executionArn)
 }
 
-// Summary is what a list of runs shows of one: its input and its outcome, with one call. It has neither states nor items. The outcome
-// of a run that is running or that ended early is not known without its history.
-func Summary(ctx context.Context, stack *operate.Stack, executionArn string) (*Document, error) {
+// RunSummary is what a list of runs shows of one.
+type RunSummary struct {
+	Input   Input    `json:"input"`
+	Outcome Outcome  `json:"outcome"`
+	USD     *float64 `json:"usd"` // as carnation cost estimates it; null until the outcome is known
+	Error   string   `json:"error,omitempty"`
+	Cause   string   `json:"cause,omitempty"`
+}
+
+// Summary makes one call, DescribeExecution. The outcome of a run that is running or that ended early is not known without its history,
+// which Read reads.
+func Summary(ctx context.Context, stack *operate.Stack, executionArn string) (RunSummary, error) {
 	r := newReader(stack, Options{})
 	if err := r.describe(ctx, executionArn); err != nil {
-		return nil, err
+		return RunSummary{}, err
 	}
-	r.doc.Outcome.say(r.doc.Run.Status, r.doc.Run.Error, nil)
-	return r.doc, nil
+	run := &r.doc.Run
+	r.doc.Outcome.say(run.Status, run.Error, nil)
+	return RunSummary{Input: run.Input, Outcome: r.doc.Outcome, USD: r.estimate(), Error: run.Error, Cause: run.Cause}, nil
 }
 
 func (r *reader) read(ctx context.Context, arn string) (*Document, error) {
@@ -76,17 +86,28 @@ func (r *reader) read(ctx context.Context, arn string) (*Document, error) {
 	if err := r.readDefinition(ctx, arn); err != nil {
 		return nil, err
 	}
+	if err := r.readParent(ctx); err != nil {
+		return nil, err
+	}
 	r.answers = newAnswers(r.options.Payloads)
 	r.journey = newJourney(r.doc.Run.Started, r.answers.see)
 	if err := r.readHistory(ctx, arn, r.journey, true); err != nil {
 		return nil, err
 	}
 	r.doc.States = r.journey.states()
-	r.events()
+	r.used.add(r.journey, 1)
 	if err := r.readShards(ctx); err != nil {
 		return nil, err
 	}
+	if r.doc.Run.Input.Kind == KindBatch {
+		r.answers.items, r.answers.asked = batchItems(r.input, r.options.Payloads), true
+	}
+	if err := r.readLogs(ctx); err != nil {
+		return nil, err
+	}
+	r.events()
 	r.doc.Timeline = r.timeline()
+	r.cost()
 	r.doc.Outcome.say(r.doc.Run.Status, r.doc.Run.Error, r.doc.Shards)
 	r.doc.fill()
 	return r.doc, nil
@@ -268,13 +289,16 @@ func (r *reader) readHistory(ctx context.Context, arn string, j *journey, data b
 
 // events sets the items and the outcome, from the history.
 func (r *reader) events() {
-	if !r.answers.asked {
-		return
+	switch {
+	case !r.answers.asked:
+	case r.doc.Run.Of != "":
+		r.followChild()
+	default:
+		r.journey.followItems(r.answers)
+		r.explainItems()
+		r.doc.Items = group(r.answers.items, r.options.Rows)
 	}
-	items := r.answers.items
-	r.journey.followItems(r.answers)
-	r.doc.Items = group(items, r.options.Rows)
-	if !r.doc.Outcome.complete() {
-		r.doc.Outcome.sum(items)
+	if r.answers.asked && !r.doc.Outcome.complete() {
+		r.doc.Outcome.sum(r.answers.items)
 	}
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -255,12 +256,15 @@ func TestVisitsHaveInputOutputAndError(t *testing.T) {
 
 func TestSummaryTakesOneCall(t *testing.T) {
 	p, stack := open(t, "inline-failures")
-	d, err := Summary(t.Context(), stack, p.Arn)
+	s, err := Summary(t.Context(), stack, p.Arn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := d.Outcome.counts(), ([6]int{20, 0, 11, 9, 7, 2}); got != want || d.Run.Input.Text != "events 1 to 20" {
-		t.Errorf("Summary() = %v %q, want %v", got, d.Run.Input.Text, want)
+	if got, want := s.Outcome.counts(), ([6]int{20, 0, 11, 9, 7, 2}); got != want || s.Input.Text != "events 1 to 20" || s.Error != EventsFailed {
+		t.Errorf("Summary() = %v %q %s, want %v", got, s.Input.Text, s.Error, want)
+	}
+	if s.USD == nil || *s.USD <= 0 {
+		t.Error("Summary() has no cost")
 	}
 	if p.Calls("DescribeExecution") != 1 || p.Calls("GetExecutionHistory") != 0 {
 		t.Error("Summary() makes other calls than DescribeExecution")
@@ -291,4 +295,13 @@ func TestARedriveMayGoOnWithoutEnteringTheState(t *testing.T) {
 	if len(states) != 1 || states[0].Entered != 1 || states[0].Succeeded != 1 || states[0].Retried != 1 {
 		t.Errorf("states are %+v, want one that was entered once, and tried twice", states)
 	}
+}
+
+// text is the groups of the items, such as "inserted 3, parked 1 Error".
+func (i Items) text() string {
+	var parts []string
+	for _, g := range i.Groups {
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %d %s", g.Status, g.Count, g.Error)))
+	}
+	return strings.Join(parts, ", ")
 }

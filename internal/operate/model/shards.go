@@ -309,10 +309,10 @@ func (r *reader) childStates(ctx context.Context, runs []*mapRun) error {
 				}
 				sums[key].add(s, weights[i])
 			}
-			r.transitions += float64(j.transitions) * weights[i]
+			r.used.add(j, weights[i])
 		}
 		if len(sample) < len(m.children) || len(m.children) < int(m.out.ExecutionCounts.Total-m.out.ExecutionCounts.Pending) {
-			r.estimated = true
+			r.estimated = true // also what the run used
 			for _, s := range sums {
 				if len(s.Path) > 0 && s.Path[0] == m.visit.name {
 					s.Estimated = true

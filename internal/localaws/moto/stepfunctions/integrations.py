@@ -1,6 +1,7 @@
 """What tasks call. moto passes the parameters of states:startExecution and of aws-sdk tasks by the names that Step Functions
 gives them, which differ from the service's in their first letter, so that they are lost. A task with a function's ARN as its
-resource sends a string that looks like JSON as what it looks like, and its errors have no names.
+resource sends a string that looks like JSON as what it looks like, and its errors have no names. The answer of an invocation
+lacks the id of its request.
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 from botocore import xform_name
 from botocore.response import StreamingBody
-from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.api import HistoryEventType, InvocationResponse
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils, state_task_lambda
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceRuntimePart
     from moto.stepfunctions.parser.asl.eval.environment import Environment
 
+invoke = lambda_eval_utils._invoke_lambda_function
 LONGEST_WAIT = 1.0
 INCLUDED = {"Included": True}
 
@@ -160,6 +162,19 @@ class StartExecutionTask:
         return None
 
 
+class InvocationAnswer(InvocationResponse, total=False):
+    """What a task states:lambda:invoke gives. moto leaves out the id of the request, by which the log lines of the function can be found."""
+
+    SdkResponseMetadata: dict[str, str]
+
+
+def invoke_function(**task: Any) -> dict[str, Any]:
+    answer = invoke(**task)
+    if request_id := answer.get("ResponseMetadata", {}).get("RequestId"):
+        answer["SdkResponseMetadata"] = {"RequestId": request_id}
+    return answer
+
+
 class FunctionTask:
     """Replaces moto's methods of tasks whose resource is a function's ARN."""
 
@@ -202,4 +217,5 @@ def fill_integrations() -> None:
     take_over(state_task_service_aws_sdk.StateTaskServiceAwsSdk, SdkTask)
     take_over(state_task_service_sfn.StateTaskServiceSfn, StartExecutionTask)
     take_over(state_task_lambda.StateTaskLambda, FunctionTask)
+    lambda_eval_utils._invoke_lambda_function, lambda_eval_utils.InvocationResponse = invoke_function, InvocationAnswer
     state_task_service_lambda._SUPPORTED_API_PARAM_BINDINGS["invoke"].add("InvocationType")

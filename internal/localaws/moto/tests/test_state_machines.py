@@ -20,7 +20,7 @@ import clients
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from patching import replace_in_engine
-from stepfunctions import executions, integrations, item_reader, redrive
+from stepfunctions import archive, executions, integrations, item_reader, redrive
 from tests import service
 
 FOLDER = pathlib.Path(__file__).resolve().parents[4] / "state-machine"
@@ -53,7 +53,7 @@ class AWS:
         answer = self.functions["Insert" if request["operation"] in ("InsertItems", "InsertShard") else request["operation"]]
         if callable(answer):
             answer = answer(request)
-        result = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}}}
+        result = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RequestId": f"r-{len(self.requests)}"}}
         if isinstance(answer, Exception):
             result["FunctionError"] = "Unhandled"
             answer = {"errorType": str(answer), "errorMessage": "m"}
@@ -211,6 +211,12 @@ class TestInline(unittest.TestCase):
             aws = inline(Insert=lambda request, answer=answer: answer if request["items"][0]["event"]["sequence_no"] == 2 else insert_all(request))
             run = Run("state-machine", aws, RANGE)
             self.assertEqual((run.cause, [parked[1] for parked in aws.parked]), ("1 of 3 events failed and are in the retry queue", ["Carnation.InvalidAnswer"]), str(answer))
+
+    def test_the_history_has_the_id_of_each_invocation(self) -> None:
+        run = Run("state-machine", inline(new_item(1)), {"start_seq": 1, "end_seq": 2})
+        outputs = [json.loads(e["taskSucceededEventDetails"]["output"]) for e in archive.history(run.execution) or
+                   run.execution.exec_worker.env.event_manager._history_event_list if e["type"] == "TaskSucceeded"]
+        self.assertEqual([output["SdkResponseMetadata"] for output in outputs], [{"RequestId": "r-1"}, {"RequestId": "r-2"}])
 
     def test_your_own_events_are_the_new_ones(self) -> None:
         given = {"events": [{"n": n} for n in range(3)], "failure_rate": 0.5, "time": 7}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,17 +169,28 @@ func cut(arn string) (before, name string, found bool) {
 	return arn[:max(i, 0)], arn[i+1:], i >= 0
 }
 
-// matches knows patterns such as { $.field = "text" }, and the empty one.
+// condition is one of a filter pattern.
+var condition = regexp.MustCompile(`^\$\.(\w+) (!?=) (".*")$`)
+
+// matches knows patterns such as { $.field = "text" && $.other != "text" }, and the empty one.
 func matches(message, pattern string) bool {
 	if pattern == "" {
 		return true
 	}
-	field, text, ok := strings.Cut(strings.Trim(pattern, "{ }"), " = ")
-	if !ok {
-		panic("the player does not know the filter pattern " + pattern)
-	}
 	var line map[string]any
-	return json.Unmarshal([]byte(message), &line) == nil && fmt.Sprintf("%q", line[strings.TrimPrefix(field, "$.")]) == text
+	if json.Unmarshal([]byte(message), &line) != nil {
+		return false
+	}
+	for _, one := range strings.Split(strings.Trim(pattern, "{ }"), " && ") {
+		parts := condition.FindStringSubmatch(one)
+		if parts == nil {
+			panic("the player does not know the filter pattern " + pattern)
+		}
+		if equal := fmt.Sprintf("%q", line[parts[1]]) == parts[3]; equal != (parts[2] == "=") {
+			return false
+		}
+	}
+	return true
 }
 
 func page(list []json.RawMessage, in request) (part []json.RawMessage, next string) {
