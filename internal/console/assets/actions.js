@@ -105,17 +105,26 @@ export function RetryDialog({ stack, overview, onClose }) {
     <p class="note">An event that fails its last retry goes to the dead-letter queue.</p><//>`;
 }
 
-export function StopDialog({ stack, run, doc, onClose }) {
-  const left = doc ? doc.items.groups.filter((g) => g.status === 'running' || g.status === 'unknown').reduce((sum, g) => sum + g.count, 0) : 0;
-  return html`<${Confirm} title="Stop this run" action="Stop run" danger onConfirm=${async () => notice((await api.stop(stack, run.arn)).message)} onClose=${onClose}>
-    <p class="will">The run <b><bdi>${run.name}</bdi></b> stops at once.${left ? ` ${plural(left, 'event')} ${left === 1 ? 'has' : 'have'} no result yet.` : ''}${doc?.outcome?.inserted ? ` ${plural(doc.outcome.inserted, 'event')} stay${doc.outcome.inserted === 1 ? 's' : ''} in the table.` : ''}</p>
-    <ul><li>New events without a result are in no queue. Redrive the run to go on with them.</li><li>Events that it took from the retry queue come back by themselves, when their visibility timeout ends.</li></ul><//>`;
+/** What the console says that a stop or a redrive of this run would do. */
+function usePlan(stack, arn, what) {
+  const [plan, setPlan] = useState({});
+  useEffect(() => {
+    api.plan(stack, arn, what).then((read) => setPlan({ read }), (error) => setPlan({ error }));
+  }, []);
+  return plan;
 }
 
-export function RedriveDialog({ stack, run, doc, onClose }) {
-  const failed = doc ? doc.states.filter((s) => s.failed > s.caught || s.aborted > 0) : [];
-  return html`<${Confirm} title="Redrive this run" action="Redrive run" onConfirm=${async () => notice((await api.redrive(stack, run.arn)).message)} onClose=${onClose}>
-    <p class="will">Step Functions goes on with the run <b><bdi>${run.name}</bdi></b>. It repeats what did not succeed and keeps what did.</p>
-    ${failed.length > 0 && html`<p>It repeats ${failed.slice(0, 6).map((s, i) => html`${i ? ', ' : ''}<bdi>${s.path[s.path.length - 1]}</bdi> (${count(s.failed - s.caught + s.aborted)})`)}${failed.length > 6 ? ' and more' : ''}.</p>`}
+const Plan = ({ plan }) => html`<div aria-live="polite">${plan.error ? html`<${Problem}>${plan.error.message}<//>` : plan.read ? html`<ul class="will">${plan.read.what.map((text) => html`<li>${text}</li>`)}</ul>` : html`<p class="note">Counting what it would change…</p>`}</div>`;
+
+export function StopDialog({ stack, run, onClose }) {
+  const plan = usePlan(stack, run.arn, 'stop');
+  return html`<${Confirm} title="Stop this run" action="Stop run" danger disabled=${!plan.read} onConfirm=${async () => notice((await api.stop(stack, run.arn)).message)} onClose=${onClose}>
+    <p>The run <b><bdi>${run.name}</bdi></b> stops at once.</p><${Plan} plan=${plan} /><//>`;
+}
+
+export function RedriveDialog({ stack, run, onClose }) {
+  const plan = usePlan(stack, run.arn, 'redrive');
+  return html`<${Confirm} title="Redrive this run" action="Redrive run" disabled=${!plan.read} onConfirm=${async () => notice((await api.redrive(stack, run.arn)).message)} onClose=${onClose}>
+    <p>Step Functions goes on with the run <b><bdi>${run.name}</bdi></b>. It repeats what did not succeed and keeps what did.</p><${Plan} plan=${plan} />
     ${run.error === 'Carnation.EventsFailed' && html`<p class="warn"><${Icon} name="waiting" /><span>This run has put its failed events into the queues already, so a redrive only ends it in the same way. Retry instead: a new run takes them from the retry queue.</span></p>`}<//>`;
 }

@@ -70,6 +70,8 @@ export const api = {
   run: (stack, arn, options) => get('run', { stack, arn }, options),
   visits: (stack, arn, path, index) => get('visits', { stack, arn, path: JSON.stringify(path), index }),
   deadLetters: (stack, query, options) => get('dead-letters', { stack, ...query }, options),
+  /** What a stop or a redrive would do, in sentences. */
+  plan: (stack, arn, what) => get('plan', { stack, arn, do: what }),
   stream: (stack, run) => address('stream', { stack, run }),
 
   /** body is JSON as text, because events keep the digits of their numbers. */

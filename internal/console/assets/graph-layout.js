@@ -33,17 +33,19 @@ const insideOf = (state) => (state.Branches || [state.ItemProcessor || state.Ite
 /**
  * @param {object} machine StartAt and States
  * @param {(text: string) => number} widthOf a name
+ * @param {(path: string[]) => boolean} isOpen whether the inside of a Map state is drawn
  * @param {string[]} path of the Map states around it
  * @returns {Layout}
  */
-export function layoutMachine(machine, widthOf, path = []) {
+export function layoutMachine(machine, widthOf, isOpen, path = []) {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({ rankdir: 'TB', nodesep: 26, ranksep: 34, edgesep: 14, marginx: 4, marginy: 4 });
   graph.setDefaultEdgeLabel(() => ({}));
   const nodes = new Map();
   graph.setNode('start', { width: 14, height: 14 });
   for (const [name, state] of Object.entries(machine.States || {})) {
-    const inside = insideOf(state).map((m) => layoutMachine(m, widthOf, [...path, name]));
+    const machines = insideOf(state);
+    const inside = machines.length && isOpen([...path, name]) ? machines.map((m) => layoutMachine(m, widthOf, isOpen, [...path, name])) : [];
     let w = Math.min(mostWidth, Math.max(leastWidth, widthOf(name) + 62));
     let h = nodeHeight;
     if (inside.length) {

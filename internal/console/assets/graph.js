@@ -36,19 +36,39 @@ export function describe(name, type, state) {
   return `${name}, ${type}: entered ${about}${count(state.entered)} times${counts.length ? ', ' + counts.join(', ') : ''}`;
 }
 
+let widthOfName;
+
+/**
+ * The layout of a run's state machine. Map states that were never entered are drawn without their inside, unless every one is wanted.
+ * @returns {import('./graph-layout.js').Layout & {folded: number}}
+ */
+export function useLayout(doc, every) {
+  widthOfName = widthOfName || measure();
+  const entered = every ? '' : doc.states.map((s) => pathKey(s.path)).join();
+  const text = JSON.stringify(doc.definition);
+  return useMemo(() => {
+    const known = new Set(doc.states.map((s) => pathKey(s.path)));
+    let folded = 0;
+    const layout = layoutMachine(doc.definition || {}, widthOfName, (path) => {
+      const open = every || known.has(pathKey(path));
+      if (!open) folded++;
+      return open;
+    });
+    return { ...layout, folded };
+  }, [text, entered, every]);
+}
+
 /**
  * @param {object} props
- * @param {object} props.definition Amazon States Language
+ * @param {import('./graph-layout.js').Layout} props.layout
  * @param {import('./run-view.js').State[]} props.states
  * @param {string} [props.selected] key of the path
  * @param {(path: string[]) => void} props.onSelect
  */
-export function Graph({ definition, states, selected, onSelect }) {
+export function Graph({ layout, states, selected, onSelect }) {
   const box = useRef(null);
   const width = useWidth(box);
-  const widthOf = useMemo(measure, []);
-  const text = JSON.stringify(definition);
-  const layout = useMemo(() => layoutMachine(definition || {}, widthOf), [text]);
+  const widthOf = widthOfName;
   const byKey = useMemo(() => new Map(states.map((s) => [pathKey(s.path), s])), [states]);
   const scale = width ? Math.min(1.1, Math.max(0.62, (width - 2) / layout.w)) : 1;
   const used = (path, to) => to && byKey.get(pathKey([...path, to]));

@@ -38,11 +38,12 @@ export function Items({ doc, onSelect }) {
   return html`<${Section} id="items" title="Events" className="wide"
       note=${only && items.total ? 'A distributed run has too many events to list one by one. Look into a shard.' : items.omitted > 0 ? `${plural(items.rows.length, 'event')} of ${count(items.total)} are listed, the failed ones first.` : ''}
       tools=${!only && html`<${Search} label="Number, error or value" value=${text} onInput=${setText} />`}>
+    ${only ? html`<dl class="facts">${items.groups.map((g) => html`<div key=${groupKey(g.status, g.error)}><dt><${Status} name=${g.status} />${g.error && html`<${Data} mono>${g.error}<//>`}</dt><dd class="big">${count(g.count)}</dd></div>`)}</dl>` : html`
     <div class="choose" role="group" aria-label="Events by status and error">
       <button type="button" class="chip" aria-pressed=${String(!group)} onClick=${() => setGroup('')}><span>All</span><span class="chip-count">${count(items.total)}</span></button>
-      ${items.groups.map((g) => html`<button type="button" class="chip" key=${groupKey(g.status, g.error)} aria-pressed=${String(group === groupKey(g.status, g.error))} disabled=${only}
+      ${items.groups.map((g) => html`<button type="button" class="chip" key=${groupKey(g.status, g.error)} aria-pressed=${String(group === groupKey(g.status, g.error))}
           onClick=${() => setGroup(group === groupKey(g.status, g.error) ? '' : groupKey(g.status, g.error))}>
-        <span class=${`tone-${statusOf(g.status).tone}`}><${Icon} name=${statusOf(g.status).icon} /></span><span>${statusOf(g.status).word}${g.error && html`: <${Data}>${g.error}<//>`}</span><span class="chip-count">${count(g.count)}</span></button>`)}</div>
+        <span class=${`tone-${statusOf(g.status).tone}`}><${Icon} name=${statusOf(g.status).icon} /></span><span>${statusOf(g.status).word}${g.error && html`: <${Data}>${g.error}<//>`}</span><span class="chip-count">${count(g.count)}</span></button>`)}</div>`}
     ${rows.length > 0 && html`<${VirtualRows} label="Events" className="items" head=${['Event', 'Status', 'Error', 'Kind', 'Random value']} count=${rows.length} height=${narrow ? 64 : 34} row=${row} />`}
     ${!rows.length && !only && html`<${Empty}>No event is like this.<//>`}
     ${!items.total && html`<${Empty}>This run has no events.<//>`}

@@ -10,7 +10,7 @@ const color = (el, name) => getComputedStyle(el).getPropertyValue(name).trim();
  * @param {string} props.label what the plot shows, for people who do not see it
  * @param {number[]} props.x
  * @param {{name: string, color: string, values: number[], dash?: number[], fill?: boolean, steps?: boolean}[]} props.lines color is a property of style.css
- * @param {(x: number) => string} props.xText
+ * @param {(x: number, step?: number) => string} props.xText of a value, or of a mark of the axis
  * @param {boolean} [props.time] x is in Unix seconds
  * @param {number} [props.height]
  */
@@ -37,7 +37,7 @@ export function Plot({ label, x, lines, xText, time = false, height = 150 }) {
       hooks: { setCursor: [(u) => setAt(u.cursor.idx === undefined ? null : u.cursor.idx)] },
       scales: { x: { time }, y: { range: (u, low, high) => [0, Math.max(1, high * 1.08)] } },
       axes: [
-        { ...axis, size: 28, grid: { show: false }, space: 70, values: (u, ticks) => ticks.map(xText) },
+        { ...axis, size: 28, grid: { show: false }, space: 70, values: (u, ticks, i, space, step) => ticks.map((t) => xText(t, step)) },
         { ...axis, size: 52, space: 36, values: (u, ticks) => ticks.map((v) => (Number.isInteger(v) ? count(v) : '')) },
       ],
       series: [{}, ...lines.map((l) => ({

@@ -50,6 +50,6 @@ export function RunPage({ stack, arn }) {
   return html`${back}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
     ${readOnly && !doc.run.of && doc.run.status !== 'SUCCEEDED' && html`<${ReadOnlyNote} />`}
     <${RunView} key=${arn} doc=${doc} loadVisits=${loadVisits} linkTo=${(other) => link(stack, 'run', other)} actions=${actions} />
-    ${dialog === 'stop' && html`<${StopDialog} stack=${stack} run=${doc.run} doc=${doc} onClose=${() => setDialog('')} />`}
-    ${dialog === 'redrive' && html`<${RedriveDialog} stack=${stack} run=${doc.run} doc=${doc} onClose=${() => setDialog('')} />`}`;
+    ${dialog === 'stop' && html`<${StopDialog} stack=${stack} run=${doc.run} onClose=${() => setDialog('')} />`}
+    ${dialog === 'redrive' && html`<${RedriveDialog} stack=${stack} run=${doc.run} onClose=${() => setDialog('')} />`}`;
 }

@@ -3,7 +3,7 @@ import { html, useState } from './lib.js';
 import { ago, count, dateTime, duration, money, nameOf, pathKey, plural } from './format.js';
 import { Icon } from './icons.js';
 import { Data, Json, LongText, Section, Status, Time } from './ui.js';
-import { Graph, StatesTable } from './graph.js';
+import { Graph, StatesTable, useLayout } from './graph.js';
 import { Timeline } from './timeline.js';
 import { Items } from './items.js';
 import { Shards } from './shards.js';
@@ -46,30 +46,25 @@ export function RunView({ doc: raw, loadVisits, linkTo, actions }) {
   const doc = complete(raw);
   const [what, setWhat] = useState(null);
   const selectState = (path) => setWhat({ path });
-  const inside = (path, index) => {
-    const span = doc.timeline.spans.find((s) => s.index === index && pathKey(s.path) === pathKey(path) && s.steps && s.steps.length);
-    const step = span && (span.steps.find(([n]) => doc.states[n] && doc.states[n].failed > 0 && doc.states[n].type === 'Task') || span.steps[0]);
-    return step && doc.states[step[0]] ? doc.states[step[0]].path : path;
-  };
   const selectSpan = (span) => {
     if (span.shard && linkTo) location.hash = linkTo(span.shard);
-    else if (span.index !== undefined) setWhat({ path: inside(span.path, span.index), index: span.index });
-    else setWhat({ path: span.path });
+    else setWhat({ path: span.path, index: span.index });
   };
-  const selectItem = (item) => {
-    const map = mapOfItems(doc);
-    const path = inside(map, item.index);
-    const first = doc.states.find((s) => s.path.length > map.length && pathKey(s.path.slice(0, map.length)) === pathKey(map));
-    setWhat({ path: path === map && first ? first.path : path, index: item.index });
-  };
+  const selectItem = (item) => setWhat({ path: mapOfItems(doc), index: item.index });
+  const running = doc.run.status === 'RUNNING';
+  const [every, setEvery] = useState(false);
+  const layout = useLayout(doc, every || running);
+  const wide = layout.w > 900;
 
   return html`<div class="run">
     <${Head} doc=${doc} linkTo=${linkTo} actions=${actions} />
     <nav class="jump" aria-label="Parts of this run"><a href="#graph" onClick=${jump}>Graph</a><a href="#timeline" onClick=${jump}>Timeline</a><a href="#items" onClick=${jump}>Events</a>
       ${doc.shards && html`<a href="#shards" onClick=${jump}>Shards</a>`}<a href="#logs" onClick=${jump}>Log lines</a><a href="#cost" onClick=${jump}>Cost</a></nav>
     <div class="run-parts">
-      <${Section} id="graph" title="State machine" note="Choose a state to see what went in and out." className="graph-card"><${Graph} definition=${doc.definition} states=${doc.states} selected=${what && pathKey(what.path)} onSelect=${selectState} /><//>
-      <div class="run-side"><${Section} id="states" title="States"><${StatesTable} states=${doc.states} onSelect=${selectState} /><//><${CostTable} doc=${doc} /></div>
+      <${Section} id="graph" title="State machine" note="Choose a state to see what went in and out." className=${wide ? 'wide' : ''}
+          tools=${layout.folded || every ? html`<label class="check"><input type="checkbox" checked=${every} onChange=${() => setEvery(!every)} />Also the inside of states that were not entered</label>` : ''}>
+        <${Graph} layout=${layout} states=${doc.states} selected=${what && pathKey(what.path)} onSelect=${selectState} /><//>
+      <div class=${`run-side ${wide ? 'wide' : ''}`}><${Section} id="states" title="States"><${StatesTable} states=${doc.states} onSelect=${selectState} /><//><${CostTable} doc=${doc} /></div>
       <${Timeline} doc=${doc} onSelect=${selectSpan} />
       ${doc.shards && html`<${Shards} doc=${doc} linkTo=${linkTo} />`}
       <${Items} doc=${doc} onSelect=${selectItem} />

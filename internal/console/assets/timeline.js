@@ -17,7 +17,8 @@ export function marks(from, to, n) {
   return out;
 }
 
-const markText = (ms, span) => (span < 10000 ? `${Number((ms / 1000).toPrecision(4))} s` : duration(ms));
+/** The text of a mark: in seconds, with as many decimals as the step needs. */
+const markText = (ms, step) => (step >= 10000 ? duration(ms) : `${(ms / 1000).toFixed(step >= 1000 ? 0 : Math.min(3, Math.ceil(-Math.log10(step / 1000))))} s`);
 
 /**
  * The rows of the waterfall: each span of a Map state, then its iterations or shards.
@@ -124,7 +125,7 @@ export function Timeline({ doc, onSelect }) {
   const axis = marks(from, to, narrow ? 3 : 8);
   const at = (ms) => ((Math.min(to, Math.max(from, ms)) - from) / span) * 100;
   const ruler = html`<div class="rows-row timeline-axis" aria-hidden="true"><div></div><div class="timeline-bars">${axis.map((t) => html`
-    <span class="timeline-mark" style=${{ left: at(t) + '%' }}>${markText(t, span)}</span>`)}</div><div></div></div>`;
+    <span class="timeline-mark" style=${{ left: at(t) + '%' }}>${markText(t, axis[1] - axis[0])}</span>`)}</div><div></div></div>`;
 
   const row = (i) => {
     const r = rows[i];
@@ -186,7 +187,7 @@ function MapSeries({ map, shards }) {
   const parts = [['succeeded', map.succeeded], ['failed', map.failed], ['stopped', map.aborted], ['running', map.running]].filter(([, n]) => n > 0);
   const text = `${plural(map.total, what)}${parts.length ? ': ' + parts.map(([word, n]) => `${count(n)} ${word}`).join(', ') : ''}`;
   return html`<div class="map-one"><h3><bdi>${map.path[map.path.length - 1]}</bdi></h3><p class="note">${text}</p>
-    ${map.series.length > 1 && html`<${Plot} label=${`${text}. Running, ended and failed over time.`} x=${lines.x} lines=${lines.lines} xText=${(s) => duration(s * 1000)} height=${130} />`}
+    ${map.series.length > 1 && html`<${Plot} label=${`${text}. Running, ended and failed over time.`} x=${lines.x} lines=${lines.lines} xText=${(s, step) => (step ? markText(s * 1000, step * 1000) : duration(s * 1000))} height=${130} />`}
     ${map.durations.length > 0 && html`<div class="histogram" role="img" aria-label=${`How long they took: ${map.durations.map((b) => `${count(b.count)} up to ${duration(b.up_to_ms)}`).join(', ')}`}>
       ${map.durations.map((b) => html`<div class="histogram-bar" title=${`${count(b.count)} up to ${duration(b.up_to_ms)}`}><i style=${{ height: (b.count / most) * 100 + '%' }}></i><span>${duration(b.up_to_ms)}</span></div>`)}</div>
       <p class="note">How long they took, up to</p>`}</div>`;

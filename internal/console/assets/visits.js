@@ -1,5 +1,5 @@
 // The details of a state: its counts, and its visits with input, output, error and log lines.
-import { html, useEffect, useMemo, useState } from './lib.js';
+import { html, useEffect, useState } from './lib.js';
 import { count, duration, pathKey, pathText, plural, statusOfState } from './format.js';
 import { countsOf } from './graph.js';
 import { Icon } from './icons.js';
@@ -11,12 +11,13 @@ import { itemOf } from './events-of.js';
 /**
  * @param {object} props
  * @param {import('./run-view.js').Document} props.doc
- * @param {{path: string[], index?: number}} props.what the state, and one iteration of its Map state or all
+ * @param {{path: string[], index?: number}} props.what a state; or a Map state and one of its iterations
  * @param {import('./run-view.js').LoadVisits} [props.loadVisits] a report without payloads has none
  * @param {(what: {path: string[], index?: number}) => void} props.onSelect
  */
 export function StateDetails({ doc, what, loadVisits, onSelect, onClose }) {
   const { path, index } = what;
+  const whole = index === undefined;
   const about = pathKey([path, index]);
   const [loaded, setLoaded] = useState({});
   const state = doc.states.find((s) => pathKey(s.path) === pathKey(path));
@@ -24,33 +25,28 @@ export function StateDetails({ doc, what, loadVisits, onSelect, onClose }) {
   useEffect(() => {
     let gone = false;
     if (!loadVisits) return undefined;
-    if (loaded.about !== about) setLoaded({ about });
     loadVisits(path, index).then((visits) => !gone && setLoaded({ about, visits }), (error) => !gone && setLoaded({ about, error }));
     return () => { gone = true; };
   }, [about, moving]);
-  const steps = useMemo(() => {
-    if (index === undefined) return [];
-    const spans = doc.timeline.spans.filter((s) => s.index === index && pathKey(s.path) === pathKey(path.slice(0, s.path.length)) && s.steps);
-    return spans.flatMap((s) => s.steps.map(([n]) => doc.states[n])).filter(Boolean);
-  }, [doc, about]);
+  const { visits, error } = loaded.about === about ? loaded : {};
   const item = itemOf(doc, path, index);
-  const current = loaded.about === about ? loaded : {};
-  const name = path[path.length - 1];
+  const name = whole ? path[path.length - 1] : item ? `Event ${count(item.sequence_no)}` : `Iteration ${count(index)}`;
+  const first = visits ? Math.max(0, visits.findIndex((v) => v.error)) : 0;
 
-  return html`<${Drawer} title=${html`<bdi>${name}</bdi>`} name=${`State ${name}`} about=${about} onClose=${onClose}>
-    ${path.length > 1 && html`<p class="note">Inside of <${Data}>${pathText(path.slice(0, -1))}<//></p>`}
-    ${index !== undefined && html`<p class="iteration">Iteration ${count(index)}${item && html`, event ${count(item.sequence_no)} <${Status} name=${item.status} />`}
-      <button type="button" class="quiet" onClick=${() => onSelect({ path })}>All iterations</button></p>`}
-    ${steps.length > 1 && html`<nav class="choose" aria-label="States of this iteration">${steps.map((s) => html`<button type="button" class="chip" aria-pressed=${String(pathKey(s.path) === pathKey(path))} onClick=${() => onSelect({ path: s.path, index })}><bdi>${s.path[s.path.length - 1]}</bdi></button>`)}</nav>`}
+  return html`<${Drawer} title=${html`<bdi>${name}</bdi>`} name=${whole ? `State ${name}` : name} about=${about} onClose=${onClose}>
+    ${!whole && html`<p class="iteration">Iteration ${count(index)} of <button type="button" class="link underlined" onClick=${() => onSelect({ path })}><bdi>${path[path.length - 1]}</bdi></button></p>`}
+    ${whole && path.length > 1 && html`<p class="note">Inside of <${Data}>${pathText(path.slice(0, -1))}<//></p>`}
+    ${item && html`<dl class="facts"><div><dt>Status</dt><dd><${Status} name=${item.status} /></dd></div>${item.error && html`<div><dt>Error</dt><dd><${Data} mono>${item.error}<//></dd></div>`}
+      <div><dt>Kind</dt><dd>${item.claimed ? `from the retry queue${item.retry_attempt ? `, retry ${item.retry_attempt}` : ''}` : 'new'}</dd></div><div><dt>Random value</dt><dd><${Data} mono>${item.random_value}<//></dd></div></dl>`}
     ${item && item.payload !== undefined && html`<${Json} title="Payload" value=${item.payload} />`}
-    ${index === undefined && (state ? html`<${Counts} state=${state} />` : html`<p><${Status} name="never" /></p>`)}
-    <h3>${index === undefined ? 'Visits' : 'This visit'}</h3>
+    ${whole && (state ? html`<${Counts} state=${state} />` : html`<p><${Status} name="never" /></p>`)}
+    <h3>${whole ? 'Visits' : 'States of this iteration'}</h3>
     ${!loadVisits && html`<${Empty}>This report has no inputs and outputs. Make it with <code>--payloads</code> to include them.<//>`}
-    ${current.error && html`<${Problem}>${current.error.message}<//>`}
-    ${loadVisits && !current.error && !current.visits && html`<${Empty}>Reading the history…<//>`}
-    ${current.visits && !current.visits.length && html`<${Empty}>${state ? 'The history has no details of these visits.' : 'The run never came to this state.'}<//>`}
-    ${current.visits && html`<ol class="visits">${current.visits.map((v, i) => html`<${Visit} key=${v.event_id} visit=${v} doc=${doc} open=${current.visits.length === 1 || i === 0} />`)}</ol>`}
-    ${current.visits && state && index === undefined && state.entered > current.visits.length && current.visits.length > 0 && html`<p class="note">${count(current.visits.length)} of ${plural(state.entered, 'visit')}. Choose an event or an iteration to see another one.</p>`}
+    ${error && html`<${Problem}>${error.message}<//>`}
+    ${loadVisits && !error && !visits && html`<${Empty}>Reading the history…<//>`}
+    ${visits && !visits.length && html`<${Empty}>${state ? 'The history has no details of these visits.' : 'The run never came to this state.'}<//>`}
+    ${visits && html`<ol class="visits">${visits.map((v, i) => html`<${Visit} key=${v.event_id} visit=${v} doc=${doc} item=${item || itemOf(doc, v.path, v.index)} named=${!whole} open=${i === first} />`)}</ol>`}
+    ${visits && visits.length > 0 && whole && state && state.entered > visits.length && html`<p class="note">${count(visits.length)} of ${plural(state.entered, 'visit')}. Choose an event or an iteration to see another one.</p>`}
   <//>`;
 }
 
@@ -65,12 +61,12 @@ function Counts({ state }) {
     ${!ended && !state.running && html`<p><${Status} name=${statusOfState(state)} /></p>`}`;
 }
 
-function Visit({ visit, doc, open }) {
+function Visit({ visit, doc, item, named, open }) {
   const [shown, setShown] = useState(open);
-  const item = itemOf(doc, visit.path, visit.index);
   const lines = shown ? linesOfVisit(doc.logs, doc.run.started, visit, item && item.sequence_no) : [];
-  return html`<li class="visit"><details open=${open} onToggle=${(e) => setShown(e.currentTarget.open)}><summary><${Status} name=${visit.status} />
-      <span>${visit.index !== undefined && visit.index !== null && `Iteration ${count(visit.index)} · `}${visit.end < 0 ? 'running' : duration(visit.end - visit.start)}</span>
+  const one = named ? html`<b><bdi>${visit.path[visit.path.length - 1]}</bdi></b>` : item ? `Event ${count(item.sequence_no)}` : visit.index !== undefined && visit.index !== null ? `Iteration ${count(visit.index)}` : '';
+  return html`<li class="visit"><details open=${open} onToggle=${(e) => setShown(e.currentTarget.open)}><summary><${Status} name=${visit.status} />${one && html`<span>${one}</span>`}
+      <span>${visit.end < 0 ? 'running' : duration(visit.end - visit.start)}</span>
       <span class="note">after ${duration(visit.start)}${visit.retries ? ` · ${plural(visit.retries, 'retry', 'retries')}` : ''}</span></summary>
     ${shown && html`${visit.error && html`<div class="json"><div class="json-head"><h4>Error</h4></div><p class="data mono error-name"><bdi>${visit.error}</bdi></p>${visit.cause && html`<${LongText} text=${causeText(visit.cause)} label="Cause" />`}</div>`}
       <${Json} title="Input" value=${visit.input} /><${Json} title="Output" value=${visit.output} />
