@@ -15,7 +15,7 @@ var mayImport = map[string][]string{
 	"internal/event":    {},
 	"internal/function": {"internal/event"},
 	"internal/records":  {"internal/event"},
-	"internal/operate":  {"internal/event", "internal/function", "internal/cost"},
+	"internal/operate":  {"internal/event", "internal/records", "internal/function", "internal/cost"},
 	"internal/console":  {"internal/event", "internal/records", "internal/operate", "internal/cost"},
 	"internal/verify":   {"internal/event", "internal/operate"},
 	"internal/cost":     {"internal/event", "internal/function"},

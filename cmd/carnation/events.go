@@ -10,11 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"carnation/internal/event"
-	"carnation/internal/function/generate"
-	"carnation/internal/function/shard"
 	"carnation/internal/operate"
 	"carnation/internal/records"
 )
@@ -101,31 +98,21 @@ func (u *unixTime) Set(text string) error {
 	return nil
 }
 
-// executionName is a flag for the name of an execution. Other characters are refused by Step Functions, or spoil its log:
-// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+// executionName is a flag for the name of an execution.
 type executionName string
 
 func (n *executionName) String() string { return string(*n) }
 
 func (n *executionName) Set(text string) error {
-	const most = 80
-	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	if text == "" || len(text) > most || strings.Trim(text, allowed) != "" {
-		return fmt.Errorf("must be 1 to %d of the characters A-Z a-z 0-9 - _", most)
+	if err := operate.CheckName(text); err != nil {
+		return err
 	}
 	*n = executionName(text)
 	return nil
 }
 
 // ownEvents is what the result says about the user's own events.
-type ownEvents struct {
-	File    string `json:"file"`
-	Records int64  `json:"records"`           // that the run processes; 0 for an S3 object, which only the run reads
-	Skipped int64  `json:"skipped"`           // because they are bad
-	Source  string `json:"source"`            // of the events: input, or s3://bucket/key
-	Sent    bool   `json:"sent"`              // to S3; false if they are in the input, or if S3 has them already
-	Ignored string `json:"ignored,omitempty"` // why no run was started
-}
+type ownEvents operate.OwnEvents
 
 // eventsReader reads the user's own events, and puts them where a run can read them.
 type eventsReader struct {
@@ -144,92 +131,53 @@ func (e *eventsReader) input(ctx context.Context) (input event.Input, result own
 		result.Source = e.flags.file
 		return input, result, e.stack.CheckSource(bucket, key)
 	}
-	spool := records.NewSpool()
-	defer func() { err = errors.Join(err, spool.Close()) }()
-	if result.Skipped, err = e.read(ctx, spool); err != nil {
-		return input, result, err
-	}
-	result.Records = spool.Records
-	if spool.Records == 0 {
-		result.Ignored = "no records"
-		return input, result, nil
-	}
-	if small, ok := e.fits(spool); ok {
-		input.Events, result.Source = small, event.InputSource
-		return input, result, nil
-	}
-	input.Source, result.Sent, err = e.upload(ctx, spool)
-	if err == nil {
-		result.Source = input.Source.URI()
-	}
-	return input, result, err
-}
-
-// read reads the records of the file into a spool, and reports the bad ones. It returns how many it has skipped.
-func (e *eventsReader) read(ctx context.Context, spool *records.Spool) (skipped int64, err error) {
-	var file io.Reader
+	var content io.Reader
 	if e.flags.file == standardInput {
-		file = interruptible(ctx, e.stdin)
+		content = interruptible(ctx, e.stdin)
 	} else {
 		opened, err := os.Open(e.flags.file)
 		if err != nil {
-			return 0, err
+			return input, result, err
 		}
 		defer opened.Close()
-		file = opened
+		content = opened
 	}
-	rejected, err := e.createRejected(file)
+	rejected, err := e.createRejected(content)
 	if err != nil {
-		return 0, err
+		return input, result, err
 	}
 	if rejected != nil {
 		defer func() { err = errors.Join(err, rejected.Close()) }()
 	}
-	reader := records.NewReader(file, string(e.flags.format))
+	defer e.progress.clear()
 	var bad int64
-	for {
-		record, err := reader.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", e.name(), err)
-		}
-		if record.Position%10_000 == 0 {
-			if ctx.Err() != nil {
-				return 0, context.Cause(ctx)
-			}
-			e.progress.show(fmt.Sprintf("%d records of %s checked", record.Position, e.name()), true)
-		}
-		if record.Problem != "" {
+	input, read, err := e.stack.EventsInput(ctx, operate.EventsFile{
+		Name: e.name(), Format: string(e.flags.format), Content: content, SkipBad: rejected != nil,
+		Bad: func(record records.Record) error {
 			if bad++; bad <= maxBadShown {
 				e.warn("line %d, record %d: %s", record.Line, record.Position, record.Problem)
 			}
 			if rejected != nil {
-				if err := writeRejected(rejected, record); err != nil {
-					return 0, err
-				}
+				return writeRejected(rejected, record)
 			}
-			continue
-		}
-		if err := spool.Add(record.JSON); err != nil {
-			return 0, err
-		}
+			return nil
+		},
+		Read: func(warnings []records.Warning) {
+			if more := bad - maxBadShown; more > 0 {
+				e.warn("and %d more bad records", more)
+			}
+			for _, w := range warnings {
+				e.warn("line %d: %s (%d times)", w.Line, w.Text, w.Count)
+			}
+		},
+		Checked: func(read int64) { e.progress.show(fmt.Sprintf("%d records of %s checked", read, e.name()), true) },
+		Taken:   func(taken, size int64) { e.progress.showBytes("records sent to S3", taken, size) },
+	})
+	if _, ok := errors.AsType[*operate.BadRecordsError](err); ok {
+		err = fmt.Errorf("%w, or give --skip-bad a file for them", err)
 	}
-	e.progress.clear()
-	if more := bad - maxBadShown; more > 0 {
-		e.warn("and %d more bad records", more)
-	}
-	for _, w := range reader.Warnings() {
-		e.warn("line %d: %s (%d times)", w.Line, w.Text, w.Count)
-	}
-	if bad > 0 && rejected == nil {
-		return 0, fmt.Errorf("%d of %d records of %s are bad, so no run was started: correct them, or give --skip-bad a file for them", bad, bad+spool.Records, e.name())
-	}
-	if spool.Records > event.MaxEvents {
-		return 0, fmt.Errorf("%s has %d records: one run reads at most %d; split the file", e.name(), spool.Records, event.MaxEvents)
-	}
-	return bad, nil
+	read.File = e.flags.file
+	return input, ownEvents(read), err
 }
 
 // interruptible is a reader that fails when ctx ends, even while it waits for somebody to type or to send something.
@@ -281,38 +229,6 @@ func writeRejected(w io.Writer, record records.Record) error {
 		_, err = w.Write(append(line, '\n'))
 	}
 	return err
-}
-
-// fits are the records, if they fit in the input of a run. In the inline mode, how much fits depends on their number, too.
-func (e *eventsReader) fits(spool *records.Spool) ([]json.RawMessage, bool) {
-	small, ok := spool.Small()
-	if !ok {
-		return nil, false
-	}
-	if e.stack.Distributed {
-		return small, spool.Size <= shard.MaxEventBytes
-	}
-	return small, generate.CheckEvents(small, time.Now().Unix()) == nil
-}
-
-// upload sends the records to S3, if they are not there already.
-func (e *eventsReader) upload(ctx context.Context, spool *records.Spool) (*event.Source, bool, error) {
-	if !e.stack.Distributed {
-		return nil, false, fmt.Errorf("%s has %d records, %d bytes in all: a run of stack %s, which has MapMode=INLINE, takes at most %d records, and as many bytes as fit in 256 KiB; "+
-			"split the file, or deploy the stack with MapMode=DISTRIBUTED", e.name(), spool.Records, spool.Size, e.stack.Name, generate.MaxItems)
-	}
-	if spool.Size > shard.MaxSourceBytes {
-		return nil, false, fmt.Errorf("%s has %d bytes as JSON Lines: one run reads at most %d; split the file", e.name(), spool.Size, int64(shard.MaxSourceBytes))
-	}
-	lines, sum, err := spool.Content()
-	if err != nil {
-		return nil, false, err
-	}
-	defer e.progress.clear()
-	source, sent, err := e.stack.Upload(ctx, lines, spool.Size, sum, func(taken int64) {
-		e.progress.showBytes("records sent to S3", taken, spool.Size)
-	})
-	return &source, sent, err
 }
 
 func (e *eventsReader) name() string {

@@ -41,3 +41,20 @@ func TestOnThisMachine(t *testing.T) {
 		}
 	}
 }
+
+func TestOneRemoteEndpointIsNotOnThisMachine(t *testing.T) {
+	for name, value := range map[string]string{"AWS_REGION": "eu-central-2", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
+		t.Setenv(name, value)
+	}
+	for _, tc := range []struct {
+		all, queues string
+		want        bool
+	}{{"", "", false}, {"http://127.0.0.1:4566", "", true}, {"http://127.0.0.1:4566", "https://sqs.example.com", false}, {"https://example.com", "http://127.0.0.1:4566", false}} {
+		t.Setenv("AWS_ENDPOINT_URL", tc.all)
+		t.Setenv("AWS_ENDPOINT_URL_SQS", tc.queues)
+		cfg, err := Configuration(t.Context())
+		if got := OnThisMachine(cfg); err != nil || got != tc.want {
+			t.Errorf("with %+v OnThisMachine() = %t, %v", tc, got, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 )
 
 // Stack is a deployed Carnation stack, as its outputs and its parameters describe it.
@@ -36,19 +38,36 @@ type Stack struct {
 	topics     *sns.Client
 }
 
+// NoStackError says that there is no such stack, or that it has no outputs (yet).
+type NoStackError struct {
+	Name  string
+	State string // as CloudFormation says it; empty if there is none
+	err   error
+}
+
+func (e *NoStackError) Error() string { return e.err.Error() }
+
+func (e *NoStackError) Unwrap() error { return e.err }
+
 // Open finds the stack by its name, in the account and the region of the usual AWS configuration. The error says so if there
 // is no such stack, or if an output is missing.
 func Open(ctx context.Context, name string) (*Stack, error) {
-	cfg, err := configuration(ctx)
+	cfg, err := Configuration(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load AWS configuration: %w", err)
+		return nil, err
 	}
-	if cfg.Region == "" {
-		return nil, errors.New("AWS region is missing: set AWS_REGION, or a region in your profile")
-	}
+	return OpenWith(ctx, cfg, name)
+}
+
+// OpenWith is Open with this configuration.
+func OpenWith(ctx context.Context, cfg aws.Config, name string) (*Stack, error) {
 	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
 	if err != nil {
-		return nil, fmt.Errorf("find stack %s in %s: %w", name, cfg.Region, err)
+		err = fmt.Errorf("find stack %s in %s: %w", name, cfg.Region, err)
+		if answer, ok := errors.AsType[smithy.APIError](err); ok && answer.ErrorCode() == "ValidationError" && strings.HasSuffix(answer.ErrorMessage(), " does not exist") {
+			err = &NoStackError{Name: name, err: err}
+		}
+		return nil, err
 	}
 	s := &Stack{
 		Name:       name,
@@ -79,7 +98,7 @@ func (s *Stack) read(stack types.Stack) error {
 		"RetryQueueUrl": &s.RetryQueueURL, "DeadLetterQueueUrl": &s.DeadLetterQueueURL,
 	} {
 		if *field = s.Outputs[key]; *field == "" {
-			return fmt.Errorf("stack %s is %s and has no output %s: is it a complete Carnation stack?", s.Name, s.State, key)
+			return &NoStackError{s.Name, s.State, fmt.Errorf("stack %s is %s and has no output %s: is it a complete Carnation stack?", s.Name, s.State, key)}
 		}
 	}
 	s.TopicArn = s.Outputs["TopicArn"]
