@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"carnation/internal/console"
 	"carnation/internal/localaws"
 	"carnation/internal/localaws/moto"
 )
@@ -25,6 +28,7 @@ func setupLocal(flags *flag.FlagSet) action {
 	envFile := flags.String("env-file", "", "also write the environment to this `file`, as soon as the endpoint serves")
 	faultsFile := flags.String("faults", "", "JSON `file` that says which calls fail; see docs/reliability.md")
 	queueNameDelay := flags.Duration("queue-name-delay", 0, "how `long` the name of a deleted queue is refused; AWS: 60s")
+	consolePort := flags.Int("console-port", 0, "`port` of the console's web page, 0 for a free one")
 	untilEOF := flags.Bool("until-eof", false, "also stop when standard input ends, so that it cannot outlive a script")
 	return func(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		// Otherwise a write to a pipe whose reader has gone ends the process at once, and its folder stays.
@@ -42,6 +46,9 @@ func setupLocal(flags *flag.FlagSet) action {
 		}
 		if *port < 0 || *port > 65535 {
 			return fmt.Errorf("--port is %d: must be an integer from 0 to 65535", *port)
+		}
+		if *consolePort < 0 || *consolePort > 65535 {
+			return fmt.Errorf("--console-port is %d: must be an integer from 0 to 65535", *consolePort)
 		}
 		if *queueNameDelay < 0 {
 			return fmt.Errorf("--queue-name-delay is %s: must not be negative", *queueNameDelay)
@@ -68,13 +75,20 @@ func setupLocal(flags *flag.FlagSet) action {
 				err = closeErr
 			}
 		}()
+		page, err := console.Start(ctx, console.Options{
+			Configuration: func(context.Context) (aws.Config, error) { return endpoint.Config(), nil }, Port: *consolePort, Folder: ".",
+		})
+		if err != nil {
+			return err
+		}
+		defer page.Close()
 		exports := exports(endpoint, *python)
 		if *envFile != "" {
 			if err := writeWhole(*envFile, exports); err != nil {
 				return fmt.Errorf("--env-file: %w", err)
 			}
 		}
-		fmt.Fprintf(stdout, "AWS is at %s until Ctrl-C. In another terminal:\n\n%s\n", endpoint.URL, exports)
+		fmt.Fprintf(stdout, "AWS is at %s until Ctrl-C. In another terminal:\n\n%s\nThe console is at %s\n", endpoint.URL, exports, page.URL)
 		err = endpoint.Wait(ctx)
 		fmt.Fprintln(stderr, "carnation local: stopping")
 		return err

@@ -20,13 +20,14 @@ Usage:
   carnation run     [flags]   start an execution of a deployed stack and follow it
   carnation status  [flags]   show the table, the queues and the last executions
   carnation runs    COMMAND   list runs, stop one, or continue one that stopped midway
+  carnation console [flags]   serve a web page that shows a stack, live
   carnation dlq     COMMAND   list, show, redrive, drop or export dead letters: the events that failed for good
   carnation verify  [flags]   try everything that a devl or test stack does, and print what held
   carnation cost    [flags]   estimate what a run costs on AWS
   carnation version [flags]   show the version, the commit and the Go version of this command
   carnation COMMAND -h        show the flags of a command
 
-run, status, runs, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
+run, status, runs, console, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
 
 Exit codes:
   0  success; for run: every event is in the table; for verify: all that was checked held
@@ -58,6 +59,7 @@ var commands = []command{
 	{name: "run", examples: runExamples, setup: setupRun},
 	{name: "status", examples: statusExamples, setup: setupStatus},
 	{name: "runs", usage: runsUsage, subcommands: runsCommands},
+	{name: "console", examples: consoleExamples, setup: setupConsole},
 	{name: "dlq", usage: dlqUsage, subcommands: dlqCommands},
 	{name: "verify", examples: verifyExamples, setup: setupVerify},
 	{name: "cost", examples: costExamples, setup: setupCost},

@@ -5,6 +5,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 // misleading are the variables of a shell that could lead a client of the endpoint elsewhere, give it other credentials, or make it
@@ -51,6 +54,11 @@ func (e *Endpoint) settings() []string {
 	}
 	slices.Sort(env)
 	return env
+}
+
+// Config is the configuration of a client in this process.
+func (e *Endpoint) Config() aws.Config {
+	return aws.Config{BaseEndpoint: aws.String(e.URL), Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
 }
 
 // Exports is the shell commands that set a client's environment, in whatever shell they are run.

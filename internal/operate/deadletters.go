@@ -59,51 +59,74 @@ type DeadLetters struct {
 
 // DeadLetters looks at the dead-letter queue and groups the selected messages. It reports how many messages it has seen.
 func (s *Stack) DeadLetters(ctx context.Context, selection Selection, by Grouping, report func(seen int)) (DeadLetters, error) {
+	return s.LookAtDeadLetters(ctx, selection, by, report, func(*DeadLetter) {})
+}
+
+// LookAtDeadLetters is DeadLetters, and also gives each of the selected messages to look. Calls of look do not overlap.
+func (s *Stack) LookAtDeadLetters(ctx context.Context, selection Selection, by Grouping, report func(seen int), look func(*DeadLetter)) (DeadLetters, error) {
 	var mu sync.Mutex
 	var list DeadLetters
-	groups, sequences, now := map[DeadLetterGroup]*DeadLetterGroup{}, map[DeadLetterGroup][]int64{}, time.Now()
+	groups := letterGroups{by: by, now: time.Now(), groups: map[DeadLetterGroup]*DeadLetterGroup{}, sequences: map[DeadLetterGroup][]int64{}}
 	received, err := s.eachDeadLetter(ctx, selection, report, func(_ context.Context, letters []*DeadLetter) ([]*DeadLetter, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, letter := range letters {
-			var key DeadLetterGroup
-			if by.Error {
-				key.Error = letter.Error
-			}
-			if by.Run {
-				key.ExecutionArn = letter.ExecutionArn
-			}
-			if by.Age {
-				key.Age = ageOf(letter.Sent, now)
-			}
-			group := groups[key]
-			if group == nil {
-				group = &DeadLetterGroup{Error: key.Error, ExecutionArn: key.ExecutionArn, Age: key.Age, Oldest: letter.Sent, Newest: letter.Sent}
-				groups[key] = group
-			}
-			group.Messages++
-			if letter.Sent.Before(group.Oldest) {
-				group.Oldest = letter.Sent
-			}
-			if letter.Sent.After(group.Newest) {
-				group.Newest = letter.Sent
-			}
-			if n, ok := letter.SequenceNo(); ok {
-				sequences[key] = append(sequences[key], n)
-			}
+			groups.add(letter)
 			list.IDs = append(list.IDs, letter.MessageID)
+			look(letter)
 		}
 		return nil, nil
 	})
-	list.Received, list.Groups = received, []DeadLetterGroup{}
-	for key, group := range groups {
-		group.Sequence = formatSequences(sequences[key])
-		list.Groups = append(list.Groups, *group)
+	list.Received, list.Groups = received, groups.sorted()
+	return list, err
+}
+
+// letterGroups groups dead letters.
+type letterGroups struct {
+	by        Grouping
+	now       time.Time
+	groups    map[DeadLetterGroup]*DeadLetterGroup
+	sequences map[DeadLetterGroup][]int64
+}
+
+func (g *letterGroups) add(letter *DeadLetter) {
+	var key DeadLetterGroup
+	if g.by.Error {
+		key.Error = letter.Error
 	}
-	slices.SortFunc(list.Groups, func(a, b DeadLetterGroup) int {
+	if g.by.Run {
+		key.ExecutionArn = letter.ExecutionArn
+	}
+	if g.by.Age {
+		key.Age = ageOf(letter.Sent, g.now)
+	}
+	group := g.groups[key]
+	if group == nil {
+		group = &DeadLetterGroup{Error: key.Error, ExecutionArn: key.ExecutionArn, Age: key.Age, Oldest: letter.Sent, Newest: letter.Sent}
+		g.groups[key] = group
+	}
+	group.Messages++
+	if letter.Sent.Before(group.Oldest) {
+		group.Oldest = letter.Sent
+	}
+	if letter.Sent.After(group.Newest) {
+		group.Newest = letter.Sent
+	}
+	if n, ok := letter.SequenceNo(); ok {
+		g.sequences[key] = append(g.sequences[key], n)
+	}
+}
+
+func (g *letterGroups) sorted() []DeadLetterGroup {
+	list := []DeadLetterGroup{}
+	for key, group := range g.groups {
+		group.Sequence = formatSequences(g.sequences[key])
+		list = append(list, *group)
+	}
+	slices.SortFunc(list, func(a, b DeadLetterGroup) int {
 		return cmp.Or(cmp.Compare(a.Error, b.Error), a.Oldest.Compare(b.Oldest), cmp.Compare(a.ExecutionArn, b.ExecutionArn), b.Newest.Compare(a.Newest))
 	})
-	return list, err
+	return list
 }
 
 // ExportDeadLetters gives the selected messages to keep, at most ten at a time, and leaves them in the queue. Calls of keep do not overlap.

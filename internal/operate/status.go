@@ -42,7 +42,7 @@ func (s *Stack) Status(ctx context.Context, executions int) (Status, error) {
 	if status.Queues, err = s.Queues(ctx); err != nil {
 		return status, err
 	}
-	if status.Table, err = s.countRows(ctx); err != nil {
+	if status.Table, err = s.Rows(ctx); err != nil {
 		return status, err
 	}
 	if status.Subscriptions, err = s.Subscriptions(ctx); err != nil {
@@ -75,7 +75,8 @@ func (s *Stack) execution(ctx context.Context, item sfntypes.ExecutionListItem) 
 	return e, err
 }
 
-func (s *Stack) countRows(ctx context.Context) (int, error) {
+// Rows counts the rows of the table. It scans the whole table, which costs as much as reading it.
+func (s *Stack) Rows(ctx context.Context) (int, error) {
 	counts := make([]int, scanSegments)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range counts {

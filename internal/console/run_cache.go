@@ -1,0 +1,176 @@
+package console
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"carnation/internal/event"
+	"carnation/internal/operate"
+	"carnation/internal/operate/model"
+)
+
+const (
+	mostCachedSummaries = 5000
+	// cachedBytes is the most that documents may take together.
+	cachedBytes = 64 << 20
+	// settled is how long after its end a run does not change any more: its log lines have arrived.
+	settled = time.Minute
+	// summariesAtOnce keeps the list of runs from taking all calls that AWS allows.
+	summariesAtOnce = 5
+	// documentTimeout is for a distributed run with very many shards, whose calls AWS throttles.
+	documentTimeout = 3 * time.Minute
+	summaryTimeout  = time.Minute
+)
+
+// runCache keeps what it has read of runs that have ended. Pages that ask for the same at the same time get one answer.
+type runCache struct {
+	// What reads runs. Tests replace it.
+	read    func(context.Context, *operate.Stack, string, model.Options) (*model.Document, error)
+	summary func(context.Context, *operate.Stack, string) (*model.Document, error)
+	visits  func(context.Context, *operate.Stack, string, []string, *int, int) ([]model.Visit, error)
+
+	flight singleflight.Group
+
+	mu        sync.Mutex
+	known     map[string]*knownSummary // by ARN
+	documents []cachedDocument         // used last: last
+}
+
+type knownSummary struct {
+	summary  RunSummary
+	redrives int
+	stopped  time.Time
+}
+
+type cachedDocument struct {
+	arn      string
+	redrives int
+	data     []byte
+}
+
+func newRunCache() *runCache {
+	return &runCache{known: map[string]*knownSummary{}}
+}
+
+// summaryOf is what is known of a run, or nil. A run that was redriven since is another one.
+func (c *runCache) summaryOf(row RunRow) *RunSummary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.known[row.Arn]
+	if known == nil || row.Stopped == nil || known.redrives != row.Redrives || !known.stopped.Equal(*row.Stopped) {
+		return nil
+	}
+	copied := known.summary
+	return &copied
+}
+
+// summaries reads what is not known yet.
+func (c *runCache) summaries(ctx context.Context, found *stack, arns []string) ([]RunSummary, error) {
+	list := make([]RunSummary, len(arns))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(summariesAtOnce)
+	for i, arn := range arns {
+		group.Go(func() error {
+			one, err, _ := c.flight.Do("summary "+arn, func() (any, error) { return c.readSummary(ctx, found, arn) })
+			if err == nil {
+				list[i] = one.(RunSummary)
+			}
+			return err
+		})
+	}
+	return list, group.Wait()
+}
+
+func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (RunSummary, error) {
+	// Others may wait for the answer, after whoever has asked first has gone away.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), summaryTimeout)
+	defer cancel()
+	document, err := c.summary(ctx, found.Stack, arn)
+	if err != nil {
+		return RunSummary{}, err
+	}
+	run := document.Run
+	one := RunSummary{Arn: arn, Input: run.Input, Outcome: document.Outcome, Error: run.Error, Cause: run.Cause}
+	if len(document.Cost.Lines) > 0 {
+		one.USD = &document.Cost.USD
+	}
+	if run.Stopped != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for other := range c.known {
+			if len(c.known) < mostCachedSummaries {
+				break
+			}
+			delete(c.known, other)
+		}
+		c.known[arn] = &knownSummary{one, run.Redrives, *run.Stopped}
+	}
+	return one, nil
+}
+
+// document is the JSON of a run. It is read again unless the run has ended, and was not redriven since.
+func (c *runCache) document(ctx context.Context, found *stack, arn string) ([]byte, error) {
+	// Whoever asks first may go away before the others have their answer.
+	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), documentTimeout)
+	answer := c.flight.DoChan("document "+arn, func() (any, error) {
+		defer cancel()
+		if data, ok := c.cached(shared, found, arn); ok {
+			return data, nil
+		}
+		document, err := c.read(shared, found.Stack, arn, model.Options{})
+		if err != nil {
+			return nil, err
+		}
+		data, err := event.Encode(document)
+		if err == nil && document.Run.Stopped != nil && document.ReadAt.Sub(*document.Run.Stopped) > settled && len(document.Partial) == 0 {
+			c.keep(cachedDocument{arn, document.Run.Redrives, data})
+		}
+		return []byte(data), err
+	})
+	select {
+	case result := <-answer:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return result.Val.([]byte), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// cached is the document of a run that has not changed since, if there is one.
+func (c *runCache) cached(ctx context.Context, found *stack, arn string) ([]byte, bool) {
+	c.mu.Lock()
+	var known cachedDocument
+	for i, one := range c.documents {
+		if one.arn == arn {
+			known = one
+			c.documents = append(append(c.documents[:i:i], c.documents[i+1:]...), one)
+			break
+		}
+	}
+	c.mu.Unlock()
+	if known.data == nil {
+		return nil, false
+	}
+	now, err := readFingerprint(ctx, found, arn, fingerprint{}, false)
+	return known.data, err == nil && now.status != "RUNNING" && int(now.redrive) == known.redrives
+}
+
+func (c *runCache) keep(one cachedDocument) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.documents = append(c.documents, one)
+	size := 0
+	for i := len(c.documents) - 1; i >= 0; i-- {
+		if size += len(c.documents[i].data); size > cachedBytes {
+			c.documents = slices.Clone(c.documents[i+1:])
+			return
+		}
+	}
+}
