@@ -54,7 +54,7 @@ type cachedDocument struct {
 }
 
 func newRunCache() *runCache {
-	return &runCache{known: map[string]*knownSummary{}}
+	return &runCache{read: model.Read, summary: model.Summary, visits: model.Visits, known: map[string]*knownSummary{}}
 }
 
 // summaryOf is what is known of a run, or nil. A run that was redriven since is another one.

@@ -122,11 +122,9 @@ func (c *Console) routes() http.Handler {
 	read("/api/stacks", c.getStacks)
 	read("/api/overview", c.getOverview)
 	read("/api/runs", c.getRuns)
-	if c.runs.read != nil {
-		read("/api/run-summaries", c.getRunSummaries)
-		read("/api/run", c.getRun)
-		read("/api/visits", c.getVisits)
-	}
+	read("/api/run-summaries", c.getRunSummaries)
+	read("/api/run", c.getRun)
+	read("/api/visits", c.getVisits)
 	read("/api/dead-letters", c.getDeadLetters)
 	mux.HandleFunc("GET /api/stream", c.stream)
 	change("/api/start", c.start)
