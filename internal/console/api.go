@@ -9,7 +9,7 @@ import (
 	"carnation/internal/operate/model"
 )
 
-// The JSON of the console's API. Every path below has the query parameter stack, except /api/stacks and /api/stream.
+// The JSON of the console's API. Every path below has the query parameter stack, except /api/stacks.
 //
 //	GET  /api/stacks                     Stacks
 //	GET  /api/overview                   Overview
@@ -17,20 +17,21 @@ import (
 //	GET  /api/run-summaries?arn=&arn=    []RunSummary: what needs a call for each run, for at most 25 runs
 //	GET  /api/run?arn=                   model.Document of a run, a shard or a batch
 //	GET  /api/visits?arn=&path=&index=   []model.Visit: of one state, path is its JSON; index is an iteration, or left out
+//	GET  /api/plan?arn=&do=              operate.RunChange: what do=stop or do=redrive would do to a run
 //	GET  /api/dead-letters?error=&execution=&sequence=   DeadLetters
 //	GET  /api/stream?stack=&run=         Server-Sent Events, see Change
 //	POST /api/start                      StartRequest -> Started
-//	POST /api/start-file?name=&format=   the file -> Started; refuses what carnation run --events refuses
-//	POST /api/retry                      {} -> Started: retries until the queue is empty, in the background of the console
+//	POST /api/start-file?name=&format=&time=&failure_rate=&run_name=   the file -> Started; refuses what carnation run --events refuses
+//	POST /api/retry                      {} -> Done: retries until the queue is empty, in the background of the console
 //	POST /api/stop                       {"arn"} -> Done
 //	POST /api/redrive                    {"arn"} -> Done
 //	POST /api/dead-letters/redrive       Choice -> Done
-//	POST /api/dead-letters/drop          Choice -> DroppedLetters, as the answer's body: a file to keep (JSON Lines), before they are deleted
+//	POST /api/dead-letters/drop          Choice -> JSON Lines: the letters, which are also in a file at X-Carnation-Kept; X-Carnation-Count of them
 //	POST /api/dead-letters/export        Choice -> JSON Lines
 //	POST /api/dead-letters/edit          {"message_id", "payload"} -> Done
 //
 // A request that changes something needs the header X-Carnation-Token: index.html has the token in <meta name="carnation-token">. An error is
-// {"error": {"message", "kind"}} with a status of 400, 403, 404, 409, 429, 502 or 503; kind is one of the constants below.
+// {"error": {"message", "kind"}} with a status of 400, 403, 404, 409, 413, 429, 502 or 503; kind is one of the constants below.
 
 // Kinds of errors.
 const (

@@ -1,9 +1,11 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"carnation/internal/operate"
 )
@@ -78,4 +80,71 @@ func (p *poller) setRetry(now Retry) {
 		p.overview, p.overviewAt = &copied, p.next()
 	}
 	p.lookNow()
+}
+
+// runOfRequest is the run that a request of the page names.
+func runOfRequest(ctx context.Context, found *stack, execution string) (string, error) {
+	arn, err := found.FindRun(ctx, execution)
+	if refused, ok := errors.AsType[*operate.RefusedError](err); ok {
+		err = &apiError{http.StatusNotFound, KindNotFound, refused.Reason}
+	}
+	return arn, err
+}
+
+// getPlan says what a stop or a redrive would do, in numbers, for the question before it. It changes nothing.
+func (c *Console) getPlan(w http.ResponseWriter, r *http.Request) error {
+	plans := map[string]func(*operate.Stack, context.Context, string) (operate.RunChange, error){
+		"stop": (*operate.Stack).PlanStop, "redrive": (*operate.Stack).PlanRedrive,
+	}
+	plan := plans[r.URL.Query().Get("do")]
+	if plan == nil {
+		return invalid("do is %q: must be stop or redrive", r.URL.Query().Get("do"))
+	}
+	found, err := c.stack(r)
+	if err != nil {
+		return err
+	}
+	arn, err := runOfRequest(r.Context(), found, r.URL.Query().Get("arn"))
+	if err != nil {
+		return err
+	}
+	change, err := plan(found.Stack, r.Context(), arn)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, change)
+}
+
+func (c *Console) stop(w http.ResponseWriter, r *http.Request) error {
+	return c.changeRun(w, r, (*operate.Stack).StopRun)
+}
+
+func (c *Console) redrive(w http.ResponseWriter, r *http.Request) error {
+	return c.changeRun(w, r, (*operate.Stack).RedriveRun)
+}
+
+// changeRun stops or redrives a run, and says what that does to its events.
+func (c *Console) changeRun(w http.ResponseWriter, r *http.Request, change func(*operate.Stack, context.Context, string) (operate.RunChange, error)) error {
+	found, err := c.stack(r)
+	if err != nil {
+		return err
+	}
+	var request struct {
+		Arn string `json:"arn"`
+	}
+	if err := readBody(w, r, &request); err != nil {
+		return err
+	}
+	arn, err := runOfRequest(r.Context(), found, request.Arn)
+	if err != nil {
+		return err
+	}
+	defer c.lookNow(found.Name)
+	ctx, cancel := c.changeContext(r)
+	defer cancel()
+	changed, err := change(found.Stack, ctx, arn)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, Done{strings.Join(changed.What, "; "), changed.New + changed.Claimed})
 }

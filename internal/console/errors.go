@@ -93,6 +93,9 @@ func explain(err error) *apiError {
 	if missing, ok := errors.AsType[*operate.NoStackError](err); ok {
 		return &apiError{http.StatusNotFound, KindNoStack, noStack(missing)}
 	}
+	if refused, ok := errors.AsType[*operate.RefusedError](err); ok {
+		return &apiError{http.StatusConflict, KindInvalid, refused.Reason}
+	}
 	if errors.Is(err, operate.ErrGone) {
 		return &apiError{http.StatusNotFound, KindNotFound, err.Error()}
 	}

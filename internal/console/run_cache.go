@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	mostCachedSummaries = 5000
 	// cachedBytes is the most that documents may take together.
 	cachedBytes = 64 << 20
 	// settled is how long after its end a run does not change any more: its log lines have arrived.
@@ -31,20 +30,34 @@ const (
 type runCache struct {
 	// What reads runs. Tests replace it.
 	read    func(context.Context, *operate.Stack, string, model.Options) (*model.Document, error)
-	summary func(context.Context, *operate.Stack, string) (*model.Document, error)
+	summary func(context.Context, *operate.Stack, string) (model.RunSummary, error)
 	visits  func(context.Context, *operate.Stack, string, []string, *int, int) ([]model.Visit, error)
 
 	flight singleflight.Group
 
 	mu        sync.Mutex
-	known     map[string]*knownSummary // by ARN
-	documents []cachedDocument         // used last: last
+	listed    map[string]runVersion   // as the list of runs had them last, by ARN
+	known     map[string]knownSummary // by ARN
+	documents []cachedDocument        // used last: last
 }
 
 type knownSummary struct {
-	summary  RunSummary
+	summary RunSummary
+	state   runVersion
+}
+
+// runVersion is another one when a run that has ended was redriven.
+type runVersion struct {
 	redrives int
-	stopped  time.Time
+	stopped  int64 // Unix milliseconds, 0 for a run that is running
+}
+
+func stateOf(row RunRow) runVersion {
+	state := runVersion{redrives: row.Redrives}
+	if row.Stopped != nil {
+		state.stopped = row.Stopped.UnixMilli()
+	}
+	return state
 }
 
 type cachedDocument struct {
@@ -54,19 +67,20 @@ type cachedDocument struct {
 }
 
 func newRunCache() *runCache {
-	return &runCache{read: model.Read, summary: model.Summary, visits: model.Visits, known: map[string]*knownSummary{}}
+	return &runCache{read: model.Read, summary: model.Summary, visits: model.Visits, listed: map[string]runVersion{}, known: map[string]knownSummary{}}
 }
 
-// summaryOf is what is known of a run, or nil. A run that was redriven since is another one.
+// summaryOf is what is known of a run of the list, or nil. A run that was redriven since is another one.
 func (c *runCache) summaryOf(row RunRow) *RunSummary {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := c.known[row.Arn]
-	if known == nil || row.Stopped == nil || known.redrives != row.Redrives || !known.stopped.Equal(*row.Stopped) {
+	state := stateOf(row)
+	c.listed[row.Arn] = state
+	known, ok := c.known[row.Arn]
+	if !ok || row.Stopped == nil || known.state != state {
 		return nil
 	}
-	copied := known.summary
-	return &copied
+	return &known.summary
 }
 
 // summaries reads what is not known yet.
@@ -90,25 +104,18 @@ func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (R
 	// Others may wait for the answer, after whoever has asked first has gone away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), summaryTimeout)
 	defer cancel()
-	document, err := c.summary(ctx, found.Stack, arn)
+	c.mu.Lock()
+	state := c.listed[arn]
+	c.mu.Unlock()
+	read, err := c.summary(ctx, found.Stack, arn)
 	if err != nil {
 		return RunSummary{}, err
 	}
-	run := document.Run
-	one := RunSummary{Arn: arn, Input: run.Input, Outcome: document.Outcome, Error: run.Error, Cause: run.Cause}
-	if len(document.Cost.Lines) > 0 {
-		one.USD = &document.Cost.USD
-	}
-	if run.Stopped != nil {
+	one := RunSummary{arn, read.Input, read.Outcome, read.USD, read.Error, read.Cause}
+	if state.stopped != 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for other := range c.known {
-			if len(c.known) < mostCachedSummaries {
-				break
-			}
-			delete(c.known, other)
-		}
-		c.known[arn] = &knownSummary{one, run.Redrives, *run.Stopped}
+		c.known[arn] = knownSummary{one, state}
 	}
 	return one, nil
 }
