@@ -75,7 +75,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
   const what = {
     range: ready ? `The run makes ${plural(n, 'new event')}, numbers ${count(from)} to ${count(to)}, and inserts them into the table.` : '',
     events: ready ? `The run inserts ${plural(n, 'event')} of yours into the table.` : '',
-    file: ready ? `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.` : '',
+    file: ready && file ? `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.` : '',
   }[kind];
   const action = kind === 'file' ? 'Start run with this file' : ready ? `Start run with ${plural(n, 'event')}` : 'Start run';
 
