@@ -86,3 +86,12 @@ func TestWriteDocuments(t *testing.T) {
 		}
 	}
 }
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

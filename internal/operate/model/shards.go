@@ -311,7 +311,7 @@ func (r *reader) childStates(ctx context.Context, runs []*mapRun) error {
 			}
 			r.used.add(j, weights[i])
 		}
-		if len(sample) < len(m.children) || len(m.children) < int(m.out.ExecutionCounts.Total-m.out.ExecutionCounts.Pending) {
+		if !m.express && (len(sample) < len(m.children) || len(m.children) < int(m.out.ExecutionCounts.Total-m.out.ExecutionCounts.Pending)) {
 			r.estimated = true // also what the run used
 			for _, s := range sums {
 				if len(s.Path) > 0 && s.Path[0] == m.visit.name {
