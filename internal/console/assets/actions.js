@@ -72,11 +72,9 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
     setOver(false);
     if (e.dataTransfer.files[0]) setFile(e.dataTransfer.files[0]);
   };
-  const what = {
-    range: ready ? `The run makes ${plural(n, 'new event')}, numbers ${count(from)} to ${count(to)}, and inserts them into the table.` : '',
-    events: ready ? `The run inserts ${plural(n, 'event')} of yours into the table.` : '',
-    file: ready && file ? `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.` : '',
-  }[kind];
+  const what = !ready ? '' : kind === 'range' ? `The run makes ${plural(n, 'new event')}, numbers ${count(from)} to ${count(to)}, and inserts them into the table.`
+    : kind === 'events' ? `The run inserts ${plural(n, 'event')} of yours into the table.`
+      : `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.`;
   const action = kind === 'file' ? 'Start run with this file' : ready ? `Start run with ${plural(n, 'event')}` : 'Start run';
 
   return html`<${Confirm} title="Start a run" action=${action} disabled=${!ready} onConfirm=${start} onClose=${onClose} wide>
@@ -99,7 +97,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
 export function RetryDialog({ stack, overview, onClose }) {
   const n = waiting(overview);
   const flight = overview?.queues?.in_flight || 0;
-  return html`<${Confirm} title="Retry until the queue is empty" action="Retry" onConfirm=${async () => { await api.retry(stack); notice('The retry has started.'); }} onClose=${onClose}>
+  return html`<${Confirm} title="Retry until the queue is empty" action="Retry" onConfirm=${async () => { await api.retry(stack); notice('The retry has started. This page shows how it goes on.'); }} onClose=${onClose}>
     <p class="will">${n === 0 ? 'No event waits in the retry queue now.' : `${plural(n, 'event')} ${n === 1 ? 'waits' : 'wait'} in the retry queue.`} The console starts runs, one after another, that make no new events, until none waits.</p>
     ${flight > 0 && html`<p>${plural(flight, 'event')} ${flight === 1 ? 'is' : 'are'} in flight. They are tried too when they come back.</p>`}
     <p class="note">An event that fails its last retry goes to the dead-letter queue.</p><//>`;

@@ -83,5 +83,9 @@ export const api = {
   redriveLetters: (stack, choice) => changed('dead-letters/redrive', { stack }, JSON.stringify(choice)),
   editLetter: (stack, id, payload) => changed('dead-letters/edit', { stack }, `{"message_id":${JSON.stringify(id)},"payload":${payload}}`),
   exportLetters: async (stack, choice) => (await change('dead-letters/export', { stack }, JSON.stringify(choice))).blob(),
-  dropLetters: async (stack, choice) => (await change('dead-letters/drop', { stack }, JSON.stringify(choice))).blob(),
+  /** The server has kept the letters in a file, kept, before it deleted them. */
+  dropLetters: async (stack, choice) => {
+    const answer = await change('dead-letters/drop', { stack }, JSON.stringify(choice));
+    return { file: await answer.blob(), kept: answer.headers.get('X-Carnation-Kept'), count: Number(answer.headers.get('X-Carnation-Count')) };
+  },
 };

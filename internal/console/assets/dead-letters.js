@@ -93,9 +93,9 @@ export function DeadLetters({ stack, query }) {
   return html`${head}${readOnly && html`<${ReadOnlyNote} />`}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
     ${!list.letters.length && !list.groups.length ? html`<div class="card"><${Empty}>${filter.error || filter.execution ? html`No dead letter is like this. <button type="button" onClick=${() => set({ error: '', execution: '' })}>Show all</button>` : 'No event failed for good.'}${list.hidden ? ` ${plural(list.hidden, 'message')} cannot be seen, because somebody else looks at them.` : ''}<//></div>`
     : html`<${Section} id="groups" title="By error and run" tools=${(filter.error || filter.execution) && html`<button type="button" onClick=${() => set({ error: '', execution: '' })}>Show all</button>`}>
-      <div class="scroll" tabindex="0" role="region" aria-label="By error and run"><table class="table" aria-label="Groups"><thead><tr><th scope="col">Error</th><th scope="col">Run</th><th scope="col" class="num">Messages</th><th scope="col">Events</th><th scope="col" class="num">Oldest</th></tr></thead>
+      <div class="scroll" tabindex="0" role="region" aria-label="By error and run"><table class="table groups" aria-label="Groups"><thead><tr><th scope="col">Error</th><th scope="col">Run</th><th scope="col" class="num">Messages</th><th scope="col">Events</th><th scope="col" class="num">Oldest</th></tr></thead>
         <tbody>${list.groups.map((g) => html`<tr key=${g.error + ' ' + g.execution_arn}><th scope="row"><button type="button" class="link" aria-label=${`Show ${plural(g.messages, 'message')} with ${g.error || 'no error'} of ${nameOf(g.execution_arn) || 'no run'}`} onClick=${() => set({ error: g.error || '', execution: g.execution_arn || '' })}><span class="tone-bad"><${Icon} name="dead" /></span><${Data} mono>${g.error || 'no error'}<//></button></th>
-          <td><${Data} mono>${nameOf(g.execution_arn) || '–'}<//></td><td class="num">${count(g.messages)}</td><td><${Data} title=${g.sequence}>${(g.sequence || '–').slice(0, 60)}${(g.sequence || '').length > 60 ? '…' : ''}<//></td><td class="num"><${Time} at=${g.oldest} as=${ago} /></td></tr>`)}</tbody></table></div><//>
+          <td><${Data} mono>${nameOf(g.execution_arn) || '–'}<//></td><td class="num">${count(g.messages)}</td><td><${Data} title=${g.sequence}>${(g.sequence || '–').slice(0, 200)}<//></td><td class="num"><${Time} at=${g.oldest} as=${ago} /></td></tr>`)}</tbody></table></div><//>
       <${Section} id="letters" title="One by one" note=${[list.omitted ? `${count(list.letters.length)} of ${count(list.letters.length + list.omitted)} are listed.` : '', list.hidden ? `${plural(list.hidden, 'message')} cannot be seen, because somebody else looks at them.` : ''].filter(Boolean).join(' ')}
         tools=${html`<${Search} label="Number, error or payload" value=${text} onInput=${setText} />`}>
         <div class="selection"><label class="check"><input type="checkbox" checked=${allSelected} onChange=${toggleAll} aria-label="Select all" />All</label>
@@ -122,13 +122,14 @@ function RedriveLetters({ stack, n, choice, chosen, onClose, onDone }) {
 
 function DropLetters({ stack, n, choice, onClose, onDone }) {
   const confirm = async () => {
-    saveFile(fileName('dropped'), await api.dropLetters(stack, choice));
-    notice(`${plural(n, 'dead letter')} dropped. The file that was saved has ${n === 1 ? 'it' : 'them'}.`);
+    const { file, kept, count: dropped } = await api.dropLetters(stack, choice);
+    saveFile(fileName('dropped'), file);
+    notice(`${plural(dropped, 'dead letter')} dropped. Your browser saved ${dropped === 1 ? 'it' : 'them'} to a file.${kept ? ` Another copy is in ${kept}.` : ''}`);
     onDone();
   };
   return html`<${Confirm} title="Drop dead letters" action=${`Drop ${plural(n, 'dead letter')}`} danger onConfirm=${confirm} onClose=${onClose}>
     <p class="will">${plural(n, 'dead letter')} ${n === 1 ? 'is' : 'are'} deleted from the dead-letter queue for good. No run tries ${n === 1 ? 'it' : 'them'} again.</p>
-    <p>Your browser saves ${n === 1 ? 'it' : 'them'} to a file first, one in each line.</p><//>`;
+    <p>They are saved to a file first, one in each line. Your browser downloads it.</p><//>`;
 }
 
 function Letter({ stack, letter, readOnly, onClose, onDone }) {

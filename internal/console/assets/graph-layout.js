@@ -6,7 +6,7 @@ import { pathKey } from './format.js';
 const nodeHeight = 54;
 const headHeight = 50; // of a Map, above its inside
 const padding = 18;
-const leastWidth = 150;
+const leastWidth = 172;
 const mostWidth = 250;
 
 /**

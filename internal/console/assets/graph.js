@@ -70,7 +70,7 @@ export function Graph({ layout, states, selected, onSelect }) {
   const width = useWidth(box);
   const widthOf = widthOfName;
   const byKey = useMemo(() => new Map(states.map((s) => [pathKey(s.path), s])), [states]);
-  const scale = width ? Math.min(1.1, Math.max(0.62, (width - 2) / layout.w)) : 1;
+  const scale = width ? Math.min(1, Math.max(0.62, (width - 2) / layout.w)) : 1;
   const used = (path, to) => to && byKey.get(pathKey([...path, to]));
 
   const drawMachine = (machine, path, x, y) => html`<g transform=${`translate(${x} ${y})`}>

@@ -22,7 +22,7 @@ export function linesOfVisit(logs, started, visit, sequence) {
   const from = Date.parse(started) + visit.start - 50;
   const to = visit.end < 0 ? Infinity : Date.parse(started) + visit.end + 1000;
   if (visit.request_id) {
-    const own = logs.lines.filter((l) => (l.fields || '').includes(visit.request_id) || l.message.includes(visit.request_id));
+    const own = logs.lines.filter((l) => l.request_id === visit.request_id);
     if (own.length) return own;
   }
   const then = logs.lines.filter((l) => Date.parse(l.time) >= from && Date.parse(l.time) <= to);

@@ -2,7 +2,7 @@
 import { html, useState } from './lib.js';
 import { ago, count, dateTime, duration, money, nameOf, pathKey, plural } from './format.js';
 import { Icon } from './icons.js';
-import { Data, Json, LongText, Section, Status, Time } from './ui.js';
+import { Data, Json, LongText, Section, Status, Time, useWindowWidth } from './ui.js';
 import { Graph, StatesTable, useLayout } from './graph.js';
 import { Timeline } from './timeline.js';
 import { Items } from './items.js';
@@ -54,7 +54,8 @@ export function RunView({ doc: raw, loadVisits, linkTo, actions }) {
   const running = doc.run.status === 'RUNNING';
   const [every, setEvery] = useState(false);
   const layout = useLayout(doc, every || running);
-  const wide = layout.w > 900;
+  const windowWidth = useWindowWidth();
+  const wide = layout.w > 0.65 * Math.min(1760, windowWidth); // too wide for its column
 
   return html`<div class="run">
     <${Head} doc=${doc} linkTo=${linkTo} actions=${actions} />

@@ -58,6 +58,16 @@ export function useNarrow() {
   return narrow;
 }
 
+export function useWindowWidth() {
+  const [width, setWidth] = useState(innerWidth);
+  useEffect(() => {
+    const change = () => setWidth(innerWidth);
+    addEventListener('resize', change);
+    return () => removeEventListener('resize', change);
+  }, []);
+  return width;
+}
+
 /** The width of an element, which ref refers to. */
 export function useWidth(ref) {
   const [width, setWidth] = useState(0);
