@@ -67,12 +67,17 @@ export function layoutMachine(machine, widthOf, isOpen, path = []) {
     node.y = at.y - at.height / 2;
   }
   const start = graph.node('start');
+  const edges = graph.edges().map((e) => ({ from: e.v.replace(/^state /, ''), to: e.w.replace(/^state /, ''), kind: graph.edge(e).kind, points: graph.edge(e).points }));
+  // An edge can go around a node, outside of what dagre counts.
+  const xs = edges.flatMap((e) => e.points.map((p) => p.x));
+  const left = Math.max(0, 4 - Math.min(4, ...xs));
+  for (const node of nodes.values()) node.x += left;
   return {
-    w: graph.graph().width,
+    w: Math.max(graph.graph().width, ...xs.map((x) => x + 4)) + left,
     h: graph.graph().height,
     nodes: [...nodes.values()],
-    start: { x: start.x, y: start.y },
-    edges: graph.edges().map((e) => ({ from: e.v.replace(/^state /, ''), to: e.w.replace(/^state /, ''), kind: graph.edge(e).kind, points: graph.edge(e).points })),
+    start: { x: start.x + left, y: start.y },
+    edges: edges.map((e) => ({ ...e, points: e.points.map((p) => ({ x: p.x + left, y: p.y })) })),
   };
 }
 

@@ -9,7 +9,7 @@ import { Items } from './items.js';
 import { Shards } from './shards.js';
 import { Logs } from './logs.js';
 import { CostTable } from './cost.js';
-import { StateDetails } from './visits.js';
+import { StateDetails, causeText } from './visits.js';
 import { mapOfItems } from './events-of.js';
 
 /**
@@ -93,7 +93,7 @@ function Head({ doc, linkTo, actions }) {
     <div class="run-title"><div>${run.of && html`<p class="note">${kind} of ${linkTo ? html`<a href=${linkTo(run.of)}><${Data} mono>${nameOf(run.of)}<//></a>` : html`<${Data} mono>${nameOf(run.of)}<//>`}</p>`}
       <h1><span class="hidden">${kind} </span><bdi>${run.name}</bdi></h1></div>${actions && html`<div class="tools">${actions}</div>`}</div>
     <p class="sentence sentence-small"><${Status} name=${run.status} /> <span role="status">${outcome.sentence}</span></p>
-    ${(run.error || run.cause) && html`<div class="run-error"><span class="data mono"><bdi>${run.error}</bdi></span>${run.cause && html`<${LongText} text=${run.cause} label="Cause" />`}</div>`}
+    ${(run.error || run.cause) && html`<div class="run-error"><span class="data mono"><bdi>${run.error}</bdi></span>${run.cause && html`<${LongText} text=${causeText(run.cause)} label="Cause" />`}</div>`}
     <dl class="facts facts-wide">
       <div><dt>Input</dt><dd><${Data}>${run.input.text}<//></dd></div>
       ${outcomes.filter(([key]) => outcome[key] !== null && outcome[key] !== undefined).map(([key, label]) => html`<div><dt>${label}</dt><dd class="big">${count(outcome[key])}</dd></div>`)}

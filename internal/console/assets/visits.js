@@ -75,10 +75,11 @@ function Visit({ visit, doc, item, named, open }) {
   </details></li>`;
 }
 
-/** Lambda's causes are JSON, which is easier to read with line breaks. */
-function causeText(cause) {
+/** Lambda's causes are JSON. Of these, the message says most; a stack trace is worth its own lines. */
+export function causeText(cause) {
   try {
     const value = JSON.parse(cause);
+    if (value && typeof value.errorMessage === 'string' && !value.stackTrace) return value.errorMessage;
     return typeof value === 'object' && value ? JSON.stringify(value, null, 2) : cause;
   } catch {
     return cause;
