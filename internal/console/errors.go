@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -172,7 +173,7 @@ func said(err error) string {
 	for {
 		unwrapped := errors.Unwrap(cause)
 		switch cause.(type) {
-		case *retry.MaxAttemptsError, *smithyhttp.ResponseError, *smithyhttp.RequestSendError, *aws.RequestCanceledError:
+		case *retry.MaxAttemptsError, *awshttp.ResponseError, *smithyhttp.ResponseError, *smithyhttp.RequestSendError, *aws.RequestCanceledError:
 			if unwrapped != nil {
 				cause = unwrapped
 				continue

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -56,6 +57,9 @@ func (c *Console) getRuns(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	rows, next, err := listRuns(r.Context(), found, status, int32(most), query.Get("next"))
+	if _, ok := errors.AsType[*types.InvalidToken](err); ok {
+		return invalid("next is not, or no longer, that of a page: load the list again")
+	}
 	if err != nil {
 		return err
 	}

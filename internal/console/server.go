@@ -31,7 +31,8 @@ type Console struct {
 	// ReadOnly says that the page cannot change anything.
 	ReadOnly bool
 
-	options Options
+	options   Options
+	heartbeat time.Duration
 	token   string
 	hosts   []string // that a request may be for
 	assets  map[string]asset
@@ -75,7 +76,7 @@ func newConsole(options Options, cfg aws.Config, port int) (*Console, error) {
 		return nil, err
 	}
 	c := &Console{
-		URL: fmt.Sprintf("http://127.0.0.1:%d", port), ReadOnly: readOnly(options, cfg), options: options, token: rand.Text(), assets: assets,
+		URL: fmt.Sprintf("http://127.0.0.1:%d", port), ReadOnly: readOnly(options, cfg), options: options, heartbeat: heartbeat, token: rand.Text(), assets: assets,
 		stacks: newStacks(options, cfg), ended: make(chan error, 1),
 	}
 	for _, name := range []string{"127.0.0.1", "localhost", "[::1]"} {

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	// heartbeat is how often a stream says that it is still there, although nothing has changed.
 	heartbeat = 15 * time.Second
 	// writeTimeout ends a stream whose page does not read any more.
 	writeTimeout = 20 * time.Second
@@ -27,7 +28,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request) {
 	defer poller.unwatch(watcher)
 	w.Header().Set("Content-Type", "text/event-stream")
 	connection := http.NewResponseController(w)
-	ticker := time.NewTicker(heartbeat)
+	ticker := time.NewTicker(c.heartbeat)
 	defer ticker.Stop()
 	text := []byte("retry: 2000\n\n")
 	for version := 0; ; {
