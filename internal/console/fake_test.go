@@ -63,7 +63,7 @@ func newFakeAWS(t *testing.T) *fakeAWS {
 // counts is what SQS says about a queue.
 func counts(waiting, inFlight int) any {
 	return map[string]any{"Attributes": map[string]string{
-		"ApproximateNumberOfMessages": fmt.Sprint(waiting), "ApproximateNumberOfMessagesNotVisible": fmt.Sprint(inFlight), "MessageRetentionPeriod": "1209600",
+		"ApproximateNumberOfMessages": fmt.Sprint(waiting), "ApproximateNumberOfMessagesNotVisible": fmt.Sprint(inFlight), "MessageRetentionPeriod": "1209600", "VisibilityTimeout": "900",
 	}}
 }
 

@@ -106,7 +106,11 @@ func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (R
 	defer cancel()
 	c.mu.Lock()
 	state := c.listed[arn]
+	known, ok := c.known[arn]
 	c.mu.Unlock()
+	if ok && known.state == state {
+		return known.summary, nil
+	}
 	read, err := c.summary(ctx, found.Stack, arn)
 	if err != nil {
 		return RunSummary{}, err

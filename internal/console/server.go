@@ -33,15 +33,15 @@ type Console struct {
 
 	options   Options
 	heartbeat time.Duration
-	token   string
-	hosts   []string // that a request may be for
-	assets  map[string]asset
-	stacks  *stacks
-	pollers *pollers
-	runs    *runCache
-	turns   queueTurns
-	server  *http.Server
-	ended   chan error
+	token     string
+	hosts     []string // that a request may be for
+	assets    map[string]asset
+	stacks    *stacks
+	pollers   *pollers
+	runs      *runCache
+	turns     queueTurns
+	server    *http.Server
+	ended     chan error
 }
 
 const (

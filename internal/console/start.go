@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,7 +42,7 @@ func (c *Console) start(w http.ResponseWriter, r *http.Request) error {
 	case request.Events != nil && (request.StartSeq != nil || request.EndSeq != nil):
 		return invalid("events and a range are two inputs: must be one of them")
 	case request.Events != nil:
-		list, err := json.Marshal(request.Events)
+		list, err := event.Encode(request.Events)
 		if err != nil {
 			return err
 		}
