@@ -805,6 +805,10 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		}
 	}
 	r.runs = len(arns)
+	documents, err := p.newDocuments(ctx)
+	if err != nil {
+		return err
+	}
 	holders := map[event.Identity][]string{} // the ARNs of the runs that had it, as a new event or as a claim
 	claims := map[event.Identity][]string{}  // of those that had it as a claim
 	firstInserted := map[event.Identity]time.Time{}
@@ -842,6 +846,7 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 			}
 		}
 		r.wrong = append(r.wrong, p.judge(e, rows)...)
+		r.wrong = append(r.wrong, documents.judge(ctx, e, rows, dead)...)
 	}
 	for id, row := range rows {
 		if !known[id] {
@@ -850,6 +855,9 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		if first, ok := firstInserted[id]; ok && time.Unix(row.CreatedUnixTime, 0).After(first) {
 			r.wrong = append(r.wrong, fmt.Sprintf("event %d was inserted at %s, and its row has the createdUnixTime %d", id.SequenceNo, first, row.CreatedUnixTime))
 		}
+	}
+	if !may.ended {
+		r.wrong = append(r.wrong, documents.judgeRows(rows, dead)...)
 	}
 	invalid := map[event.Identity]bool{}
 	for _, own := range p.own {

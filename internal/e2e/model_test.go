@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +16,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"carnation/internal/event"
 	"carnation/internal/localaws"
+	"carnation/internal/operate"
+	"carnation/internal/operate/model"
 	"carnation/internal/operate/model/recording"
 )
 
@@ -153,4 +159,95 @@ func (s *recordedStack) record(t *testing.T, name, arn string, ended bool) {
 	if err := r.Write(filepath.Join(*recordInto, name+".json.gz")); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// documents checks the documents of the runs of a scenario against the account of its events.
+type documents struct {
+	stack    *operate.Stack
+	inserted map[event.Identity]bool // by the documents of inline runs
+	inline   bool
+}
+
+func (p *player) newDocuments(ctx context.Context) (*documents, error) {
+	stack, err := operate.OpenWith(ctx, p.config, p.name)
+	return &documents{stack, map[event.Identity]bool{}, p.mode == inlineMode}, err
+}
+
+// judge compares the document of a run with what its history, the table and the queues say.
+func (d *documents) judge(ctx context.Context, e execution, rows map[event.Identity]row, dead deadLetters) (wrong []string) {
+	name := *e.out.Name
+	document, err := model.Read(ctx, d.stack, *e.out.ExecutionArn, model.Options{NoLogs: true})
+	if err != nil {
+		return []string{fmt.Sprintf("the document of run %s: %v", name, err)}
+	}
+	differ := func(what string, got *int, want int) {
+		if got == nil || *got != want {
+			text := "none"
+			if got != nil {
+				text = strconv.Itoa(*got)
+			}
+			wrong = append(wrong, fmt.Sprintf("the document of run %s, which is %s (%s), has %s %s, want %d", name, e.out.Status, aws.ToString(e.out.Cause), text, what, want))
+		}
+	}
+	o := document.Outcome
+	if e.out.Status == sfntypes.ExecutionStatusSucceeded || aws.ToString(e.out.Error) == model.EventsFailed {
+		generated := 0
+		for _, item := range e.items {
+			if item.ReceiptHandle == "" {
+				generated++
+			}
+		}
+		buried, returned := e.buried+len(e.dead), e.returned
+		if d.inline {
+			returned = len(e.failed) - e.buried
+		}
+		differ("generated events", o.Generated, generated)
+		differ("claimed events", o.Claimed, len(e.items)-generated)
+		differ("dead events", o.Dead, buried)
+		differ("returned events", o.Returned, returned)
+		differ("failed events", o.Failed, returned+buried)
+		differ("inserted events", o.Inserted, len(e.items)-returned-buried)
+		sum := 0
+		for _, g := range document.Items.Groups {
+			sum += g.Count
+			if g.Status == model.ItemUnknown || g.Status == model.ItemRunning {
+				wrong = append(wrong, fmt.Sprintf("the document of run %s has %d items that are %s", name, g.Count, g.Status))
+			}
+		}
+		differ("items in groups", &sum, len(e.items))
+	}
+	for _, s := range document.States {
+		if s.Entered != s.Succeeded+s.Failed+s.Running+s.Aborted || s.Running > 0 {
+			wrong = append(wrong, fmt.Sprintf("the document of run %s, which has ended, has the state %+v", name, s))
+		}
+	}
+	for _, gap := range document.Partial {
+		if gap.What != "log lines" {
+			wrong = append(wrong, fmt.Sprintf("the document of run %s has no %s: %s", name, gap.What, gap.Why))
+		}
+	}
+	for _, item := range document.Items.Rows {
+		id := event.Identity{SequenceNo: item.SequenceNo, RandomValue: item.RandomValue}
+		_, isRow := rows[id]
+		if item.Status == model.ItemInserted {
+			d.inserted[id] = true
+			if !isRow {
+				wrong = append(wrong, fmt.Sprintf("the document of run %s says that event %d is in the table, and it is not", name, item.SequenceNo))
+			}
+		}
+		if item.Status == model.ItemBuried && len(dead[id]) == 0 {
+			wrong = append(wrong, fmt.Sprintf("the document of run %s says that event %d is in the dead-letter queue, and it is not", name, item.SequenceNo))
+		}
+	}
+	return wrong
+}
+
+// judgeRows checks that a document says of each row that its event was inserted, unless the event is in the dead-letter queue, too.
+func (d *documents) judgeRows(rows map[event.Identity]row, dead deadLetters) (wrong []string) {
+	for id := range rows {
+		if d.inline && !d.inserted[id] && len(dead[id]) == 0 {
+			wrong = append(wrong, fmt.Sprintf("event %d is in the table, and no document says so", id.SequenceNo))
+		}
+	}
+	return wrong
 }

@@ -278,6 +278,7 @@ type Visit struct {
 // Options say how much of a run a document has.
 type Options struct {
 	Payloads bool // payloads of items, input and output of the run
+	NoLogs   bool // leaves out the log lines, whose calls are the slowest
 	// Rows is how many items, spans and shards a document has at most, each; 0 for 2,000.
 	Rows int
 }

@@ -59,6 +59,10 @@ type line struct {
 
 // readLogs reads the log lines of the execution. Lines of a shard name its run, so those of its own requests and events are chosen.
 func (r *reader) readLogs(ctx context.Context) error {
+	if r.options.NoLogs {
+		r.gap("log lines", "they were not asked for")
+		return nil
+	}
 	run := &r.doc.Run
 	for _, group := range r.logGroups() {
 		arn := run.Arn
