@@ -13,7 +13,6 @@ const (
 	describeStateMachine = "DescribeStateMachineForExecution"
 	getExecutionHistory  = "GetExecutionHistory"
 	listExecutions       = "ListExecutions"
-	listMapRuns          = "ListMapRuns"
 	describeMapRun       = "DescribeMapRun"
 	filterLogEvents      = "FilterLogEvents"
 )
@@ -29,7 +28,6 @@ var quotas = map[string]struct {
 	describeStateMachine: {1, 100},
 	getExecutionHistory:  {20, 100},
 	listExecutions:       {2, 100},
-	listMapRuns:          {1, 100},
 	describeMapRun:       {1, 100},
 	filterLogEvents:      {5, 5},
 }
