@@ -728,12 +728,16 @@ func (p *player) readShards(ctx context.Context, e *execution) error {
 		}
 		for _, child := range children.Executions {
 			s, counts := execution{out: e.out}, [3]int{} // inserted, returned, buried
+			state := ""
 			err := p.eachEvent(ctx, *child.ExecutionArn, func(h sfntypes.HistoryEvent) error {
 				var answer struct{ Payload struct{ Items []event.Item } }
 				switch {
+				case h.StateEnteredEventDetails != nil:
+					state = *h.StateEnteredEventDetails.Name
 				case h.Type == sfntypes.HistoryEventTypeTaskStarted && len(s.items) > 0 && s.released.IsZero():
 					s.released = *h.Timestamp // insert-data is invoked, and gives them back
-				case h.TaskSucceededEventDetails == nil || json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil: // garbage is no answer
+				case h.TaskSucceededEventDetails == nil || state != "Generate Data": // garbage of insert-data can have items, too
+				case json.Unmarshal([]byte(*h.TaskSucceededEventDetails.Output), &answer) != nil: // garbage is no answer
 				case len(answer.Payload.Items) > 0:
 					s.items, s.claimed = answer.Payload.Items, *h.Timestamp
 				}
