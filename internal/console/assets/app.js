@@ -52,7 +52,7 @@ function App() {
     return () => clearTimeout(timer);
   }, [live.notice]);
 
-  const there = ref || (overview && overview.stack === stack);
+  const there = ref || (overview && overview.stack === stack) || (!stacks && route.stack); // until it is known, the address is believed
   return html`<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById('main').focus(); }}>Skip to the content</a>
     <header class="top"><a class="brand" href=${link(stack)}><${Flower} />Carnation</a>
       ${there && html`<nav aria-label="Pages">${pages.map(([page, name]) => html`<a href=${link(stack, page)} aria-current=${route.page === page || (page === 'runs' && route.page === 'run') ? 'page' : undefined}>${name}

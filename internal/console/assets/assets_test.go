@@ -106,3 +106,12 @@ func TestTheReportHasEveryModuleOnce(t *testing.T) {
 		t.Error("the style of the report ends its element")
 	}
 }
+
+// Otherwise a browser would find the modules one after another, and show nothing before the last one.
+func TestThePageLoadsItsModulesAtOnce(t *testing.T) {
+	for _, name := range loaded(t) {
+		if strings.HasSuffix(name, ".js") && !strings.Contains(read("index.html"), `="/assets/`+name+`"`) {
+			t.Errorf("index.html does not preload %s", name)
+		}
+	}
+}

@@ -77,7 +77,6 @@ export function DeadLetters({ stack, query }) {
     const l = letters[i];
     const name = nameOfLetter(l);
     return {
-      key: l.message_id,
       className: selected.has(l.message_id) ? 'row-selected' : '',
       cells: [
         html`<label class="check"><input type="checkbox" aria-label=${`Select ${name.toLowerCase()}`} checked=${selected.has(l.message_id)} onChange=${() => toggle(l.message_id)} /></label>`,

@@ -24,7 +24,6 @@ export function Items({ doc, onSelect }) {
   const row = (i) => {
     const item = rows[i];
     return {
-      key: String(item.index) + ' ' + item.sequence_no,
       cells: [
         html`<button type="button" class="link" onClick=${() => onSelect(item)} aria-label=${`Event ${item.sequence_no}, ${statusOf(item.status).word}`}>${count(item.sequence_no)}</button>`,
         html`<${Status} name=${item.status} />`,

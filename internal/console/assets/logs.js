@@ -41,7 +41,7 @@ export function Logs({ doc }) {
   return html`<${Section} id="logs" title="Log lines" className="wide" note=${doc.logs.omitted ? `There are more. These are the newest ${count(doc.logs.lines.length)}.` : ''}
       tools=${doc.logs.lines.length > 0 && html`<label class="pick">From <select value=${from} onChange=${(e) => setFrom(e.currentTarget.value)}><option value="">all</option>${functions.map((f) => html`<option value=${f}>${f}</option>`)}</select></label>
         <${Search} label="Text" value=${text} onInput=${setText} />`}>
-    ${lines.length ? html`<${VirtualRows} label="Log lines" className="logs" head=${['Time', 'From', 'Level', 'Message']} count=${lines.length} height=${narrow ? 64 : 28} row=${(i) => ({ key: String(i), cells: lineCells(lines[i]) })} />`
+    ${lines.length ? html`<${VirtualRows} label="Log lines" className="logs" head=${['Time', 'From', 'Level', 'Message']} count=${lines.length} height=${narrow ? 64 : 28} row=${(i) => ({ cells: lineCells(lines[i]) })} />`
     : html`<${Empty}>${doc.logs.lines.length ? 'No line is like this.' : 'There are no log lines of this run.'}<//>`}
   <//>`;
 }

@@ -22,7 +22,6 @@ export function Shards({ doc, linkTo }) {
   const row = (i) => {
     const s = rows[i];
     return {
-      key: s.arn,
       cells: [
         linkTo ? html`<a href=${linkTo(s.arn)}><${Data} mono>${s.name}<//></a>` : html`<${Data} mono>${s.name}<//>`,
         html`<${Status} name=${s.status} />`,

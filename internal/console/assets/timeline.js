@@ -127,6 +127,8 @@ export function Timeline({ doc, onSelect }) {
   const ruler = html`<div class="rows-row timeline-axis" aria-hidden="true"><div></div><div class="timeline-bars">${axis.map((t) => html`
     <span class="timeline-mark" style=${{ left: at(t) + '%' }}>${markText(t, axis[1] - axis[0])}</span>`)}</div><div></div></div>`;
 
+  const lines = html`<div class="rows-row timeline-lines" aria-hidden="true"><div></div><div class="timeline-bars">${axis.map((t) => html`<i class="timeline-line" style=${{ left: at(t) + '%' }}></i>`)}</div><div></div></div>`;
+
   const row = (i) => {
     const r = rows[i];
     const s = r.span;
@@ -138,15 +140,13 @@ export function Timeline({ doc, onSelect }) {
     const name = r.child ? nameOfChild(s, item) : s.path[s.path.length - 1];
     const words = `${name}: ${status.word.toLowerCase()}, ${took}, began after ${duration(s.start)}${s.retries ? ', ' + plural(s.retries, 'retry', 'retries') : ''}${s.error || item?.error ? ', ' + (s.error || item.error) : ''}`;
     return {
-      key: r.child ? `c ${pathKey(s.path)} ${s.index ?? s.shard} ${s.event_id || s.start}` : `g${r.group}`,
       className: r.child ? 'timeline-child' : 'timeline-state',
       cells: [
         html`<span class="timeline-name">${r.children > 0 && html`<button type="button" class="toggle" tabindex="-1" aria-expanded=${String(!closed[r.group])} aria-label=${`${closed[r.group] ? 'Show' : 'Hide'} what is inside of ${name}`}
             onClick=${() => setClosed({ ...closed, [r.group]: !closed[r.group] })}><${Icon} name=${closed[r.group] ? 'open' : 'opened'} /></button>`}
           <button type="button" class="link" aria-label=${words} title=${words} onClick=${() => onSelect(s)}><span class=${`tone-${status.tone}`}><${Icon} name=${status.icon} /></span><bdi>${name}</bdi></button>
           ${r.children > 0 && html`<span class="note">${count(r.shown)}</span>`}</span>`,
-        html`<div class="timeline-bars" aria-hidden="true">${axis.map((t) => html`<i class="timeline-line" style=${{ left: at(t) + '%' }}></i>`)}
-          ${visible && html`<div class=${`bar bar-${status.tone} ${s.steps && s.steps.length ? 'bar-steps' : ''}`} style=${{ left: at(s.start) + '%', width: Math.max(0.15, at(stop) - at(s.start)) + '%' }}></div>
+        html`<div class="timeline-bars" aria-hidden="true">${visible && html`<div class=${`bar bar-${status.tone} ${s.steps && s.steps.length ? 'bar-steps' : ''}`} style=${{ left: at(s.start) + '%', width: Math.max(0.15, at(stop) - at(s.start)) + '%' }}></div>
             ${(s.steps || []).filter(([, a, b]) => (b < 0 ? stop : b) > a).map(([, a, b], n) => html`<div class=${`step step-${n % 2} bar-${status.tone}`} style=${{ left: at(a) + '%', width: Math.max(0.1, at(b < 0 ? stop : b) - at(a)) + '%' }}></div>`)}`}</div>`,
         html`<span class="num">${took}</span>`,
       ],
@@ -162,7 +162,7 @@ export function Timeline({ doc, onSelect }) {
           <button type="button" aria-label="Earlier" disabled=${!window_ || from <= 0} onClick=${() => zoom(1, -0.25)}>◂</button><button type="button" aria-label="Later" disabled=${!window_ || to >= end} onClick=${() => zoom(1, 0.25)}>▸</button>
           <button type="button" disabled=${!window_} onClick=${() => setWindow(null)}>Fit</button></span>`}>
     ${doc.timeline.maps.length > 0 && html`<div class="map-series">${doc.timeline.maps.map((m) => html`<${MapSeries} key=${pathKey(m.path) + m.start} map=${m} shards=${!!doc.shards} />`)}</div>`}
-    ${rows.length ? html`<div onKeyDown=${onKeyDown}><${VirtualRows} label="Timeline" className="timeline" head=${['State', 'When', 'Time']} count=${rows.length} height=${narrow ? 46 : 28} row=${row} top=${ruler} /></div>`
+    ${rows.length ? html`<div onKeyDown=${onKeyDown}><${VirtualRows} label="Timeline" className="timeline" head=${['State', 'When', 'Time']} count=${rows.length} height=${narrow ? 46 : 28} row=${row} top=${ruler} behind=${lines} /></div>`
     : html`<${Empty}>No span is like this.<//>`}
   <//>`;
 }

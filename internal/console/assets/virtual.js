@@ -1,7 +1,7 @@
 // A table of rows of one height, of which only the visible ones exist. So 10,000 rows scroll as smoothly as 10.
 import { html, useState, useRef, useLayoutEffect } from './lib.js';
 
-const spare = 8; // rows above and below the visible ones
+const spare = 5; // rows above and below the visible ones
 
 /**
  * @param {object} props
@@ -10,13 +10,13 @@ const spare = 8; // rows above and below the visible ones
  * @param {any[]} props.head titles of the columns
  * @param {number} props.count
  * @param {number} props.height of a row, in pixels
- * @param {(i: number) => {key: string, cells: any[], className?: string}} props.row cells with one focusable element at most
+ * @param {(i: number) => {cells: any[], className?: string}} props.row cells with one focusable element at most
  * @param {any} [props.top] stays above the rows, such as an axis
+ * @param {any} [props.behind] is behind all rows, such as the lines of an axis
  */
-export function VirtualRows({ label, className = '', head, count, height, row, top }) {
+export function VirtualRows({ label, className = '', head, count, height, row, top, behind }) {
   const scroller = useRef(null);
   const [view, setView] = useState({ first: 0, rows: 40 });
-  const [focused, setFocused] = useState(-1);
   const headHeight = useRef(0);
 
   const look = () => {
@@ -25,6 +25,9 @@ export function VirtualRows({ label, className = '', head, count, height, row, t
     const first = Math.floor(el.scrollTop / height);
     const rows = Math.ceil(el.clientHeight / height) + 1;
     setView((old) => (old.first === first && old.rows === rows ? old : { first, rows }));
+    // The row that has the focus goes away with its element. Then the table keeps the focus.
+    const row = document.activeElement !== el && el.contains(document.activeElement) && document.activeElement.closest('[data-row]');
+    if (row && (row.dataset.row < first - spare || row.dataset.row >= first + rows + spare)) el.focus({ preventScroll: true });
   };
   useLayoutEffect(() => {
     headHeight.current = scroller.current.querySelector('.rows-head').offsetHeight;
@@ -34,7 +37,7 @@ export function VirtualRows({ label, className = '', head, count, height, row, t
     return () => observer.disconnect();
   }, [height, count]);
 
-  // The arrow keys go from row to row. The row that has the focus always exists.
+  // The arrow keys go from row to row.
   const focusRow = (i) => {
     const el = scroller.current;
     const at = i * height;
@@ -58,19 +61,16 @@ export function VirtualRows({ label, className = '', head, count, height, row, t
     focusRow(Math.max(0, Math.min(count - 1, to)));
   };
 
-  const indexes = [];
-  const last = Math.min(count, view.first + view.rows + spare);
-  for (let i = Math.max(0, Math.min(view.first - spare, count - 1)); i < last; i++) indexes.push(i);
-  if (focused >= 0 && focused < count && !indexes.includes(focused)) indexes.push(focused);
+  // Rows that come take the elements of those that go: that is faster than new elements.
+  const places = view.rows + 2 * spare;
+  const from = Math.max(0, Math.min(view.first - spare, count - places));
+  const indexes = Array.from({ length: Math.min(places, count) }, (_, i) => from + i);
 
-  return html`<div class=${`rows ${className}`} role="table" aria-label=${label} aria-rowcount=${count + 1} ref=${scroller} tabindex="0"
-      onScroll=${look} onKeyDown=${onKeyDown}
-      onFocusIn=${(e) => { const r = e.target.closest('[data-row]'); setFocused(r ? Number(r.dataset.row) : -1); }}
-      onFocusOut=${(e) => { if (!e.relatedTarget || !scroller.current.contains(e.relatedTarget)) setFocused(-1); }}>
+  return html`<div class=${`rows ${className}`} role="table" aria-label=${label} aria-rowcount=${count + 1} ref=${scroller} tabindex="0" onScroll=${look} onKeyDown=${onKeyDown}>
     <div class="rows-head" role="rowgroup"><div class="rows-row" role="row" aria-rowindex="1">${head.map((h) => html`<div role="columnheader">${h}</div>`)}</div>${top}</div>
-    <div class="rows-space" role="rowgroup" style=${{ height: count * height + 'px' }}>${indexes.map((i) => {
-    const { key, cells, className: rowClass = '' } = row(i);
-    return html`<div key=${key} class=${`rows-row ${rowClass}`} role="row" aria-rowindex=${i + 2} data-row=${i} style=${{ top: i * height + 'px', height: height + 'px' }}>
+    <div class="rows-space" role="rowgroup" style=${{ height: count * height + 'px' }}>${behind}${indexes.map((i) => {
+    const { cells, className: rowClass = '' } = row(i);
+    return html`<div key=${i % places} class=${`rows-row ${rowClass}`} role="row" aria-rowindex=${i + 2} data-row=${i} style=${{ transform: `translateY(${i * height}px)`, height: height + 'px' }}>
       ${cells.map((cell) => html`<div role="cell">${cell}</div>`)}</div>`;
   })}</div></div>`;
 }
