@@ -305,3 +305,13 @@ func (i Items) text() string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// The history is read after the description of the run, so it can have what began later.
+func TestMapStateMayBeginAfterTheRunWasDescribed(t *testing.T) {
+	s := series{}
+	s.add(1460, -1, Running)
+	m := s.of(&visit{frame: &frame{}, name: "Map", start: 1453, end: -1}, 1453, 1446)
+	if m.Running != 1 || len(m.Series) != 1 || m.Series[0] != [3]int{1, 0, 0} {
+		t.Errorf("the series is %+v, want one bucket with one iteration that runs", m)
+	}
+}

@@ -92,7 +92,7 @@ func (s *series) of(v *visit, start, now int64) MapSeries {
 	m := MapSeries{Path: v.path(), Start: start, End: v.end, Total: max(len(s.list), v.length)}
 	end := v.end
 	if end < 0 {
-		end = now
+		end = max(now, start) // the history is newer than the description that says when now is
 	}
 	m.StepMS = max(1, (end-start+maxBuckets)/maxBuckets)
 	m.Series = make([][3]int, (end-start)/m.StepMS+1)
