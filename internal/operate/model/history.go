@@ -40,14 +40,13 @@ type visit struct {
 	cause      string
 	service    string // that its task calls, such as lambda or sqs
 	request    string // id of the last call
-	function   string // that it invoked
 	invoked    time.Time
 	functionMS int64 // from the start to the end of each invocation
 	iterations map[int]*frame
 	order      []*frame // the iterations by their start
 	length     int      // items of a Map state
 	mapRun     string   // ARN of the Map Run of a Distributed Map
-	output     int      // event in which it ended, 0 for none
+	exited     bool
 }
 
 // path is the names of the Map states around a frame, from the outside in.
@@ -73,11 +72,9 @@ func (f *frame) last() *visit {
 type journey struct {
 	started  time.Time
 	root     *frame
-	at       []*frame // by the id of an event: the frame that an event after it belongs to
-	maps     []*visit // of Map states, in their order
-	redrives int
-	requests map[string]bool // ids of the calls of its tasks
-	newest   int64
+	at       []*frame                             // by the id of an event: the frame that an event after it belongs to
+	maps     []*visit                             // of Map states, in their order
+	requests map[string]bool                      // ids of the calls of its tasks
 	see      func(e types.HistoryEvent, v *visit) // gets each event with the visit that it belongs to, if there is one
 }
 
@@ -111,7 +108,7 @@ func (j *journey) add(e types.HistoryEvent) {
 	case strings.HasSuffix(string(e.Type), "StateExited"):
 		f, v = find(f, func(v *visit) bool { return v.name == aws.ToString(e.StateExitedEventDetails.Name) })
 		v.close(now, Succeeded)
-		v.output = int(e.Id)
+		v.exited = true
 		if v.failed {
 			v.status, v.caught = Failed, true
 		}
@@ -137,7 +134,6 @@ func (j *journey) add(e types.HistoryEvent) {
 	if inside := j.inside(e, f); inside != nil && len(inside.ids) < maxEventIDs {
 		inside.ids = append(inside.ids, e.Id)
 	}
-	j.newest = max(j.newest, e.Id)
 	if j.see != nil {
 		j.see(e, v)
 	}
@@ -215,13 +211,13 @@ func (f *frame) close(now int64, status, reason string) {
 	f.end, f.status, f.error = now, status, reason
 	for _, v := range f.visits {
 		if v.status == Running {
-			v.end0(now, status)
+			v.cut(now, status)
 		}
 	}
 }
 
-// end0 ends a visit that was not exited.
-func (v *visit) end0(now int64, status string) {
+// cut ends a visit that was not exited.
+func (v *visit) cut(now int64, status string) {
 	for _, i := range v.order {
 		if i.status == Running {
 			i.close(now, Aborted, "")
@@ -273,14 +269,13 @@ func (j *journey) ofExecution(e types.HistoryEvent, now int64) {
 		j.root.close(now, Aborted, "")
 		j.root.status = TimedOut
 	case types.HistoryEventTypeExecutionRedriven:
-		j.redrives++
 		j.root.end, j.root.status = -1, Running
 	}
 }
 
 // resume opens a visit again in which a redrive goes on without entering its state, and what is around it.
 func (j *journey) resume(v *visit) {
-	for ; v != nil && v.status != Running && v.output == 0; v = v.frame.of {
+	for ; v != nil && v.status != Running && !v.exited; v = v.frame.of {
 		v.status, v.end, v.failed = Running, -1, false
 		v.frame.status, v.frame.end = Running, -1
 	}
@@ -293,12 +288,10 @@ func (v *visit) attempt(e types.HistoryEvent) {
 		v.attempts++
 		v.failed = false
 		v.service = aws.ToString(e.TaskScheduledEventDetails.ResourceType)
-		v.function = functionOf(aws.ToString(e.TaskScheduledEventDetails.Parameters), v.function)
 	case types.HistoryEventTypeLambdaFunctionScheduled:
 		v.attempts++
 		v.failed = false
 		v.service = "lambda"
-		v.function = functionOf(aws.ToString(e.LambdaFunctionScheduledEventDetails.Resource), v.function)
 	case types.HistoryEventTypeTaskStarted, types.HistoryEventTypeLambdaFunctionStarted:
 		v.invoked = aws.ToTime(e.Timestamp)
 	case types.HistoryEventTypeTaskSucceeded, types.HistoryEventTypeLambdaFunctionSucceeded:
@@ -340,20 +333,6 @@ func (v *visit) returned(at *time.Time) {
 
 // retries is the attempts after the first.
 func (v *visit) retries() int { return max(0, v.attempts-1) }
-
-// functionOf is the name of the function that the parameters of a task name. It is before if they name none.
-func functionOf(parameters, before string) string {
-	var task struct{ FunctionName string }
-	if json.Unmarshal([]byte(parameters), &task) != nil || task.FunctionName == "" {
-		return before
-	}
-	name := task.FunctionName
-	if _, after, ok := strings.Cut(name, ":function:"); ok {
-		name = after
-	}
-	name, _, _ = strings.Cut(name, ":")
-	return name
-}
 
 // requestOf is the id of a call, which Step Functions adds to what a service answers.
 func requestOf(output string) string {

@@ -146,7 +146,7 @@ func (r *reader) readMapRun(ctx context.Context, m *mapRun) (err error) {
 
 func (r *reader) childOf(e types.ExecutionListItem) child {
 	c := child{name: aws.ToString(e.Name), status: e.Status, start: r.journey.ms(e.StartDate), end: -1, items: int(aws.ToInt32(e.ItemCount))}
-	if e.Status != types.ExecutionStatusRunning && e.StopDate != nil {
+	if shardStatus(e.Status) != Running && e.StopDate != nil {
 		c.end = r.journey.ms(e.StopDate)
 	}
 	return c
@@ -265,8 +265,13 @@ func shardRank(status string) int {
 	return 2
 }
 
-// shardStatus is a status of Step Functions as a document has it.
-func shardStatus(s types.ExecutionStatus) string { return strings.ToLower(string(s)) }
+// shardStatus is a status of Step Functions as a document has it. A child that waits for its redrive runs soon.
+func shardStatus(s types.ExecutionStatus) string {
+	if s == types.ExecutionStatusPendingRedrive {
+		return Running
+	}
+	return strings.ToLower(string(s))
+}
 
 // childTimes adds the children to the timeline.
 func (r *reader) childTimes(runs []*mapRun) {

@@ -22,13 +22,14 @@ type Player struct {
 	*Recording
 	mu    sync.Mutex
 	calls map[string]int
+	lines map[string][]json.RawMessage // by what a call of FilterLogEvents asks for
 	// Refuse makes an operation fail with a type of error, such as ThrottlingException.
 	Refuse map[string]string
 }
 
 // Player is one of the recording.
 func (r *Recording) Player() *Player {
-	return &Player{Recording: r, calls: map[string]int{}, Refuse: map[string]string{}}
+	return &Player{Recording: r, calls: map[string]int{}, lines: map[string][]json.RawMessage{}, Refuse: map[string]string{}}
 }
 
 // Config is a configuration whose clients ask the player.
@@ -147,16 +148,7 @@ func (p *Player) answer(operation string, in request) (answer any, refusal strin
 		if !ok {
 			return nil, "ResourceNotFoundException"
 		}
-		var wanted []json.RawMessage
-		for _, line := range lines {
-			var event struct {
-				Message   string
-				Timestamp int64
-			}
-			if json.Unmarshal(line, &event) == nil && matches(event.Message, in.FilterPattern) && event.Timestamp >= in.StartTime && (in.EndTime == 0 || event.Timestamp <= in.EndTime) {
-				wanted = append(wanted, line)
-			}
-		}
+		wanted := p.filtered(lines, in)
 		in.MaxResults = in.Limit
 		wanted, next := page(wanted, in)
 		return listOf("events", wanted, next), ""
@@ -167,6 +159,28 @@ func (p *Player) answer(operation string, in request) (answer any, refusal strin
 func cut(arn string) (before, name string, found bool) {
 	i := strings.LastIndex(arn, ":")
 	return arn[:max(i, 0)], arn[i+1:], i >= 0
+}
+
+// filtered are the lines that a call asks for. They are the same for all pages.
+func (p *Player) filtered(lines []json.RawMessage, in request) []json.RawMessage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := fmt.Sprint(in.LogGroupName, in.FilterPattern, in.StartTime, in.EndTime)
+	if in.NextToken != "" && p.lines[key] != nil {
+		return p.lines[key]
+	}
+	wanted := []json.RawMessage{}
+	for _, line := range lines {
+		var event struct {
+			Message   string
+			Timestamp int64
+		}
+		if json.Unmarshal(line, &event) == nil && event.Timestamp >= in.StartTime && (in.EndTime == 0 || event.Timestamp <= in.EndTime) && matches(event.Message, in.FilterPattern) {
+			wanted = append(wanted, line)
+		}
+	}
+	p.lines[key] = wanted
+	return wanted
 }
 
 // condition is one of a filter pattern.
