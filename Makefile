@@ -29,6 +29,7 @@
 #   START, END      range of events of a run; END is the first number after it
 #   RATE            share of these events that fail on purpose, from 0 to 1
 #   MODE            mode of the demo: inline if not set, or distributed
+#   CONSOLE         1: the demo keeps its local AWS, with a web page that shows it, until Ctrl-C
 # An update of a stack keeps every template parameter that is not set here, except LambdaArchitecture, which ARCH sets.
 STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
 PREFIX         ?= carnation
@@ -139,8 +140,8 @@ destroy: need-aws ## Delete the stack and follow it until it is gone (YES=1: wit
 local: build/carnation ## Run local AWS in the foreground
 	@scripts/python-tools build/carnation local
 
-demo: build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed)
-	@scripts/python-tools scripts/demo $(or $(MODE),inline)
+demo: build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed, CONSOLE=1)
+	@CONSOLE="$(CONSOLE)" scripts/python-tools scripts/demo $(or $(MODE),inline)
 
 test: check ## Check, then run all tests
 	scripts/python-tools go test -count=1 -timeout 30m ./...

@@ -190,7 +190,8 @@ func TestHelpSucceeds(t *testing.T) {
 		command, examples string
 		flags             []string
 	}{
-		{"local", localExamples, []string{"-port", "-python", "-env-file", "-until-eof"}},
+		{"local", localExamples, []string{"-port", "-python", "-env-file", "-console-port", "-until-eof"}},
+		{"console", consoleExamples, []string{"-stack-name", "-port", "-allow-changes"}},
 		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-events", "-format", "-skip-bad", "-time", "-name", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
 		{"runs list", runsListExamples, []string{"-stack-name", "-status", "-since", "-max", "-timeout", "-output"}},

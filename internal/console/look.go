@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -208,7 +207,7 @@ func (p *poller) setOverview(found *stack, queues operate.Queues, runs []RunRow)
 func (p *poller) publish(now Overview, runs []RunRow) {
 	before := p.overview
 	now.At, now.Rows, now.RowsAt = time.Now(), p.count.rows, p.count.at
-	now.Sentence, now.Tone = sentence(&now, runs)
+	now.Sentence, now.Tone = sentence(&now, runs, !p.count.at.IsZero() && !p.count.dirty && !p.count.running)
 	if p.retry != nil {
 		copied := *p.retry
 		now.Retry = &copied
@@ -216,7 +215,7 @@ func (p *poller) publish(now Overview, runs []RunRow) {
 	if !p.count.at.IsZero() {
 		p.history = addPoint(p.history, [5]int64{now.At.UnixMilli(), int64(now.Rows), int64(now.Queues.Retry), int64(now.Queues.InFlight), int64(now.Queues.DeadLetter)})
 	}
-	now.History = slices.Clone(p.history)
+	now.History = append([][5]int64{}, p.history...)
 	p.overview = &now
 	if before == nil || !sameOverview(*before, now) {
 		p.overviewAt = p.next()
@@ -278,7 +277,7 @@ func (p *poller) countRows(found *stack) {
 		}
 		first := p.count.at.IsZero()
 		p.count.rows, p.count.at = rows, began
-		if p.overview != nil && (first || p.overview.Rows != rows) {
+		if p.overview != nil {
 			runs := make([]RunRow, len(p.order))
 			for i, arn := range p.order {
 				runs[i] = p.rows[arn].row

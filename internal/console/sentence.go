@@ -15,8 +15,8 @@ const (
 	toneBusy    = "busy"
 )
 
-// sentence says what matters most about where the events are, in words.
-func sentence(o *Overview, newest []RunRow) (text, tone string) {
+// sentence says what matters most about where the events are, in words. counted says that the number of rows is not older than the rest.
+func sentence(o *Overview, newest []RunRow, counted bool) (text, tone string) {
 	var parts []string
 	tone = toneGood
 	if n := o.Queues.DeadLetter; n > 0 {
@@ -47,12 +47,12 @@ func sentence(o *Overview, newest []RunRow) (text, tone string) {
 		return strings.Join(parts, "; "), tone
 	}
 	switch {
+	case !counted:
+		return "No event waits", tone
 	case len(newest) == 0 && o.Rows == 0:
 		return "There are no events yet", tone
 	case len(newest) > 0 && newest[0].Status == string(types.ExecutionStatusFailed) && o.Rows == 0:
 		return "The last run failed, and there are no events", toneBad
-	case o.RowsAt.IsZero():
-		return "No event waits", tone
 	case o.Rows == 1:
 		return "The only event is in the table", tone
 	}

@@ -42,11 +42,11 @@ func TestTheSentenceSaysWhatMattersMost(t *testing.T) {
 		{0, queues(0, 0, 0), nil, run("FAILED"), "The last run failed, and there are no events", toneBad},
 	} {
 		o := &Overview{Rows: tc.rows, RowsAt: now, Queues: tc.queues, Running: tc.running}
-		if got, tone := sentence(o, tc.runs); got != tc.sentence || tone != tc.tone {
+		if got, tone := sentence(o, tc.runs, true); got != tc.sentence || tone != tc.tone {
 			t.Errorf("sentence of %+v = %q, %s, want %q, %s", tc, got, tone, tc.sentence, tc.tone)
 		}
 	}
-	if got, tone := sentence(&Overview{}, run("SUCCEEDED")); got != "No event waits" || tone != toneGood {
+	if got, tone := sentence(&Overview{Rows: 60, RowsAt: now}, run("SUCCEEDED"), false); got != "No event waits" || tone != toneGood {
 		t.Errorf("before the rows are counted: %q, %s", got, tone)
 	}
 }

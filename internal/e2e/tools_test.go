@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	ossignal "os/signal"
@@ -25,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"carnation/internal/console"
 	"carnation/internal/localaws/moto"
 	"carnation/internal/operate"
 )
@@ -420,6 +422,10 @@ func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 			address = endpointURL.FindStringSubmatch(waitForFile(t, dir+"/env"))[1] // the killed one may have left its own
 			return listens(address)
 		})
+		page := next.consoleURL(t)
+		if got := getJSON[console.Stacks](t, page+"/api/stacks"); got.ReadOnly || len(got.Stacks) != 0 || got.Endpoint != "http://"+address {
+			t.Errorf("the console shows %+v, want the local AWS at %s without a stack", got, address)
+		}
 		if err := next.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -427,6 +433,9 @@ func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 			t.Errorf("the next one ended with %v: %s", err, next.output.String())
 		}
 		next.expectNothingLeft(t, dir, address, dir+"/env")
+		if listens(strings.TrimPrefix(page, "http://")) {
+			t.Errorf("the console still answers at %s", page)
+		}
 	})
 }
 
@@ -468,11 +477,50 @@ func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 		kill(p, p.lines)
 		p.expectNothingLeft(t, dir, "")
 	})
-	next := demo(t)
-	if err := next.cmd.Wait(); err != nil {
-		t.Fatalf("the next demo: %v: %s", err, next.output.String())
-	}
+	next := launchDemo(t, project, dir, "CONSOLE=1")
+	page := next.consoleURL(t)
 	expectInOrder(t, next.output.String(), demoStory(60, 0.35, 1001)...)
+	now := getJSON[console.Overview](t, page+"/api/overview?stack=carnation-devl")
+	waitFor(t, "the console to count the rows", func() bool {
+		now = getJSON[console.Overview](t, page+"/api/overview?stack=carnation-devl")
+		return !now.RowsAt.IsZero()
+	})
+	if now.Rows != 60 || now.Queues != (operate.Queues{DeadLetter: 1}) || now.Sentence != "1 event failed for good" {
+		t.Errorf("the console shows %+v, want 60 rows and a dead letter", now)
+	}
+	if err := syscall.Kill(-next.cmd.Process.Pid, syscall.SIGINT); err != nil { // as Ctrl-C does
+		t.Fatal(err)
+	}
+	_ = next.cmd.Wait() // make ends with the signal, too
+	next.expectNothingLeft(t, dir, strings.TrimPrefix(page, "http://"))
+}
+
+var consoleAddress = regexp.MustCompile(`(?m)^The console is at (http://127\.0\.0\.1:\d+)`)
+
+// consoleURL is the address of the console that a process prints.
+func (p *process) consoleURL(t *testing.T) (address string) {
+	t.Helper()
+	waitFor(t, "the address of the console", func() bool {
+		if found := consoleAddress.FindStringSubmatch(p.output.String()); found != nil {
+			address = found[1]
+		}
+		return address != ""
+	})
+	return address
+}
+
+// getJSON reads what a page of the console reads.
+func getJSON[T any](t *testing.T, url string) (value T) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&value); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %d, %v", url, response.StatusCode, err)
+	}
+	return value
 }
 
 // launchDemo starts make demo, which keeps its files in a folder.
@@ -493,7 +541,8 @@ func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
 	if err := demo.cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, demo.output.String())
 	}
-	expectInOrder(t, demo.output.String(), demoStory(5000, 0.05, 1_000_001)...)
+	story := append(demoStory(5000, 0.05, 1_000_001), "make demo CONSOLE=1 MODE=distributed keeps all this, with a web page, until Ctrl-C.\n")
+	expectInOrder(t, demo.output.String(), story...)
 	demo.expectNothingLeft(t, dir, "")
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("it left %v, %v", left, err)
