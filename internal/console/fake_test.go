@@ -25,6 +25,7 @@ type fakeAWS struct {
 
 	mu     sync.Mutex
 	stacks string // the members of DescribeStacks
+	alone  bool   // DescribeStacks needs the name of a stack
 	answer map[string]func(input map[string]any) (any, error)
 	broken func(operation string) *failure
 	calls  map[string]int
@@ -127,6 +128,10 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if form {
+		if input["StackName"] == "" && f.alone {
+			f.refuse(w, true, &failure{status: 403, code: "AccessDenied", message: "not authorized to perform cloudformation:DescribeStacks"})
+			return
+		}
 		if name := input["StackName"]; name != "" && !strings.Contains(members, fmt.Sprintf("<StackName>%s<", name)) {
 			f.refuse(w, true, &failure{status: 400, code: "ValidationError", message: fmt.Sprintf("Stack with id %s does not exist", name)})
 			return

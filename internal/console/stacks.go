@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,6 +109,9 @@ func (s *stacks) find(ctx context.Context, name string) (*stack, error) {
 // all lists the stacks.
 func (s *stacks) all(ctx context.Context) (Stacks, error) {
 	list, cfg, err := s.states(ctx)
+	if slices.Contains(deniedCodes, codeOf(err)) {
+		list, err = s.onlyOwn(ctx, err)
+	}
 	if err != nil {
 		s.failed(err)
 		return Stacks{}, err
@@ -137,6 +141,27 @@ func (s *stacks) states(ctx context.Context) ([]operate.StackState, aws.Config, 
 		s.list, s.listed = list, time.Now()
 	}
 	return list, cfg, err
+}
+
+// deniedCodes are those of CloudFormation for a call that no policy allows.
+var deniedCodes = []string{"AccessDenied", "AccessDeniedException"}
+
+// onlyOwn is the stack of --stack-name alone, for whoever may not list the others, as the policy reader of the access stack does not.
+func (s *stacks) onlyOwn(ctx context.Context, denied error) ([]operate.StackState, error) {
+	if s.options.StackName == "" {
+		return nil, &apiError{http.StatusBadGateway, KindAWS, said(denied) + ". The stacks cannot be listed: start carnation console with --stack-name"}
+	}
+	found, err := s.find(ctx, s.options.StackName)
+	if missing, ok := errors.AsType[*operate.NoStackError](err); ok {
+		if missing.State == "" {
+			return nil, nil
+		}
+		return []operate.StackState{{Name: missing.Name, State: missing.State}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []operate.StackState{{Name: found.Name, State: found.State, MapMode: found.Outputs["MapMode"]}}, nil
 }
 
 // howToMake is the command that makes a stack.

@@ -413,3 +413,18 @@ func TestThePointsOfTheHistoryStayFew(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoeverMayNotListStacksSeesTheOneOfTheFlag(t *testing.T) {
+	t.Parallel()
+	f := newFakeAWS(t)
+	f.alone = true
+	if status, p := refused(t, startConsole(t, f), "GET", "/api/stacks", ""); status != 502 || p.Kind != KindAWS || !strings.Contains(p.Message, "--stack-name") || !strings.Contains(p.Message, "cloudformation:DescribeStacks") {
+		t.Errorf("without the flag: status %d, %+v, want the flag and the permission", status, p)
+	}
+	for name, want := range map[string]string{"carnation-devl": "[{carnation-devl UPDATE_COMPLETE INLINE}]", "carnation-test": "[]"} {
+		c := startConsole(t, f, func(o *Options) { o.StackName = name })
+		if got := get[Stacks](t, c, "/api/stacks"); fmt.Sprint(got.Stacks) != want || got.Default != name {
+			t.Errorf("with --stack-name %s: %+v, want %s", name, got, want)
+		}
+	}
+}
