@@ -94,6 +94,9 @@ func (r *reader) read(ctx context.Context, arn string) (*Document, error) {
 	if err := r.readHistory(ctx, arn, r.journey, true); err != nil {
 		return nil, err
 	}
+	if err := r.catchUp(ctx, arn); err != nil {
+		return nil, err
+	}
 	r.doc.States = r.journey.states()
 	r.used.add(r.journey, 1)
 	if err := r.readShards(ctx); err != nil {
@@ -111,6 +114,22 @@ func (r *reader) read(ctx context.Context, arn string) (*Document, error) {
 	r.doc.Outcome.say(r.doc.Run.Status, r.doc.Run.Error, r.doc.Shards)
 	r.doc.fill()
 	return r.doc, nil
+}
+
+// catchUp describes the execution again if it has ended or was redriven before its history was read, so that both say the same.
+func (r *reader) catchUp(ctx context.Context, arn string) error {
+	if len(r.journey.at) == 0 { // there is no history
+		return nil
+	}
+	if running := r.doc.Run.Status == string(types.ExecutionStatusRunning); running == (r.journey.root.status == Running) {
+		return nil
+	}
+	definition, of, partial := r.doc.Definition, r.doc.Run.Of, r.doc.Partial
+	if err := r.describe(ctx, arn); err != nil {
+		return err
+	}
+	r.doc.Definition, r.doc.Run.Of, r.doc.Partial = definition, of, partial
+	return nil
 }
 
 // fill makes lists that are null empty ones.

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/operate/model/recording"
 )
 
 // counts are [generated, claimed, inserted, failed, returned, dead], -1 for what is not known.
@@ -313,5 +316,40 @@ func TestMapStateMayBeginAfterTheRunWasDescribed(t *testing.T) {
 	m := s.of(&visit{frame: &frame{}, name: "Map", start: 1453, end: -1}, 1453, 1446)
 	if m.Running != 1 || len(m.Series) != 1 || m.Series[0] != [3]int{1, 0, 0} {
 		t.Errorf("the series is %+v, want one bucket with one iteration that runs", m)
+	}
+}
+
+// ending is a client for which an execution ends, or is redriven, between its description and its history.
+type ending struct {
+	*recording.Player
+	first json.RawMessage // description
+	asked bool
+}
+
+func (e *ending) Do(r *http.Request) (*http.Response, error) {
+	if !e.asked && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeExecution") {
+		e.asked = true
+		last := e.Executions[e.Arn]
+		e.Executions[e.Arn] = e.first
+		defer func() { e.Executions[e.Arn] = last }()
+	}
+	return e.Player.Do(r)
+}
+
+func TestARunMayEndWhileItIsRead(t *testing.T) {
+	for name, first := range map[string]map[string]any{
+		"inline-failures": {"status": "RUNNING", "stopDate": nil, "error": nil, "cause": nil},
+		"inline-running":  {"status": "ABORTED"}, // and it was redriven
+	} {
+		p, stack := open(t, name)
+		last := documentOf(t, p, Options{})
+		stack.Config.HTTPClient = &ending{Player: p, first: with(t, p.Executions[p.Arn], first)}
+		d, err := Read(t.Context(), stack, p.Arn, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Run.Status != last.Run.Status || d.Outcome.Sentence != last.Outcome.Sentence || d.Run.Cause != last.Run.Cause || len(d.Definition) != len(last.Definition) {
+			t.Errorf("%s: it is %s, %q; want %s, %q", name, d.Run.Status, d.Outcome.Sentence, last.Run.Status, last.Outcome.Sentence)
+		}
 	}
 }
