@@ -9,7 +9,7 @@ import { link } from './route.js';
 import { Confirm } from './dialog.js';
 import { Choose, Problem } from './ui.js';
 
-export const notice = (text, tone = 'good') => setLive({ notice: { text, tone } });
+export const notice = (text, tone = 'good') => setLive({ notice: { text, tone, at: Date.now() } });
 
 const whyReadOnly = 'This page is read-only. Start the console with --allow-changes to allow changes.';
 
@@ -39,7 +39,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
   const [rate, setRate] = useState('0');
   const [text, setText] = useState('');
   const [file, setFile] = useState(dropped || null);
-  const [format, setFormat] = useState('');
+  const [format, setFormat] = useState('JSONL');
   const [over, setOver] = useState(false);
   const picker = useRef(null);
   const events = useMemo(() => readEvents(text), [text]);

@@ -12,7 +12,7 @@
 //               complementary "Dead letter N", with buttons "Edit" and "Save and send"
 //   dialogs     "Start a run", "Retry until the queue is empty", "Stop this run", "Redrive this run", "Redrive dead letters",
 //               "Drop dead letters"; each has "Cancel" and a button that does it
-import { html, render, useEffect, useErrorBoundary } from './lib.js';
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from './lib.js';
 import { api } from './api.js';
 import { Icon } from './icons.js';
 import { follow, setLive, useLive } from './live.js';
@@ -32,9 +32,16 @@ function App() {
   const stack = route.stack || stacks?.default || '';
   const ref = stacks?.stacks?.find((s) => s.name === stack);
 
+  const [tries, setTries] = useState(0);
+  const shownBefore = useRef(false);
   useEffect(() => {
-    api.stacks().then((read) => setLive({ stacks: read }), (e) => setLive({ problem: { message: e.message, kind: e.kind } }));
-  }, [live.catchUps]);
+    let timer = 0;
+    api.stacks().then((read) => setLive({ stacks: read, problem: live.problem?.ofStacks ? null : live.problem }), (e) => {
+      setLive({ problem: { message: e.message, kind: e.kind, ofStacks: true } });
+      timer = setTimeout(() => setTries((n) => n + 1), 3000);
+    });
+    return () => clearTimeout(timer);
+  }, [live.catchUps, tries]);
   useEffect(() => { if (stacks || route.stack) follow(stack, route.page === 'run' ? route.arg : ''); }, [stack, route.page, route.arg, !stacks]);
   useEffect(() => {
     if (!stack) return;
@@ -43,9 +50,17 @@ function App() {
   useEffect(() => { if (!route.stack && stacks?.default) replaceRoute(link(stacks.default, route.page, route.arg, route.query)); }, [route.stack, stacks?.default]);
   useEffect(() => {
     document.title = [route.page === 'run' ? 'Run' : (pages.find(([p]) => p === route.page) || pages[0])[1], stack, 'Carnation'].filter(Boolean).join(' · ');
-    scrollTo(0, 0);
+    if (shownBefore.current) {
+      scrollTo(0, 0);
+      document.getElementById('main').focus({ preventScroll: true });
+    }
+    shownBefore.current = !!stack;
     setLive({ notice: live.notice && Date.now() - live.notice.at < 3000 ? live.notice : null });
   }, [route.page, route.arg, stack]);
+  useEffect(() => {
+    const timer = setInterval(() => setLive({}), 30000); // "3 min ago" goes on
+    return () => clearInterval(timer);
+  }, []);
   useEffect(() => {
     if (!live.notice) return undefined;
     const timer = setTimeout(() => setLive({ notice: null }), 12000);
@@ -64,7 +79,7 @@ function App() {
     <div class="banners"><div role="alert">${live.problem && html`<p class="banner"><${Icon} name="bad" /><span><b>${problemTitle(live.problem.kind)}</b> ${live.problem.message}</span></p>`}</div>
       <div role="status">${live.notice && html`<p class=${`banner banner-notice tone-${live.notice.tone}`}><${Icon} name=${live.notice.tone === 'good' ? 'good' : 'unknown'} /><span>${live.notice.text}</span>
         <button type="button" class="icon-button" aria-label="Close message" onClick=${() => setLive({ notice: null })}><${Icon} name="close" /></button></p>`}</div></div>
-    <main id="main" class="page" tabindex="-1"><${Guard} key=${route.page + route.arg}>${there && !(ref && /^(CREATE_IN_PROGRESS|REVIEW_IN_PROGRESS)$/.test(ref.state)) ? html`<${Page} route=${route} stack=${stack} />` : html`<${NoStack} stacks=${stacks} stack=${stack} page=${ref} />`}<//></main>
+    <main id="main" class="page" tabindex="-1"><${Guard} key=${route.page + route.arg}>${there && !(ref && incomplete.test(ref.state)) ? html`<${Page} route=${route} stack=${stack} />` : html`<${NoStack} stacks=${stacks} stack=${stack} page=${ref} />`}<//></main>
     <footer class="foot">${stacks && html`${stacks.region}${stacks.endpoint && html` · <${Data}>${stacks.endpoint}<//>`}`}</footer>`;
 }
 
@@ -87,10 +102,17 @@ const titles = {
 };
 const problemTitle = (kind) => titles[kind] || 'AWS cannot be read.';
 
+/** States of a stack that has no events to show. */
+const incomplete = /^(CREATE_IN_PROGRESS|REVIEW_IN_PROGRESS|CREATE_FAILED|ROLLBACK_.*|DELETE_.*)$/;
+
 function NoStack({ stacks, stack, page }) {
   if (!stacks) return html`<${Empty}>Looking for the stack…<//>`;
   const others = stacks.stacks?.filter((s) => s.name !== stack) || [];
-  if (page) return html`<div class="card no-stack"><h1>The stack is being made</h1><p class="sentence"><${Icon} name="running" /><span role="status">Stack <${Data}>${stack}<//> is being made: ${page.state}. This page shows its events as soon as it is there.</span></p></div>`;
+  if (page && !/^(CREATE|REVIEW)_IN_PROGRESS$/.test(page.state)) {
+    return html`<div class="card no-stack"><h1>The stack is not complete</h1><p class="sentence"><${Icon} name="bad" /><span role="status">Stack <${Data}>${stack}<//> is in the state ${page.state}.</span></p>
+      <p>This command makes it:</p><pre class="code" tabindex="0">${stacks.how_to_make}</pre></div>`;
+  }
+  if (page) return html`<div class="card no-stack"><h1>The stack is being made</h1><p class="sentence"><${Icon} name="running" /><span role="status">Stack <${Data}>${stack}<//> is in the state ${page.state}. This page shows its events as soon as it is there.</span></p></div>`;
   if (!stack && others.length) {
     return html`<div class="card no-stack"><h1>Which stack?</h1><ul class="stack-list">${others.map((s) => html`<li><a href=${link(s.name)}><${Data}>${s.name}<//></a> <span class="note">${s.map_mode ? s.map_mode.toLowerCase() : s.state}</span></li>`)}</ul></div>`;
   }

@@ -128,7 +128,7 @@ function DropLetters({ stack, n, choice, onClose, onDone }) {
   };
   return html`<${Confirm} title="Drop dead letters" action=${`Drop ${plural(n, 'dead letter')}`} danger onConfirm=${confirm} onClose=${onClose}>
     <p class="will">${plural(n, 'dead letter')} ${n === 1 ? 'is' : 'are'} deleted from the dead-letter queue for good. No run tries ${n === 1 ? 'it' : 'them'} again.</p>
-    <p>They are saved to a file first, one in each line. Your browser downloads it.</p><//>`;
+    <p>${n === 1 ? 'It is' : 'They are'} saved to a file first, which your browser downloads.</p><//>`;
 }
 
 function Letter({ stack, letter, readOnly, onClose, onDone }) {
