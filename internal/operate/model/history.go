@@ -111,6 +111,8 @@ func (j *journey) add(e types.HistoryEvent) {
 		v.exited = true
 		if v.failed {
 			v.status, v.caught = Failed, true
+		} else {
+			v.error, v.cause = "", "" // a later attempt succeeded
 		}
 	case strings.HasPrefix(string(e.Type), "MapIteration"):
 		f, v = j.iteration(e, f, now)
@@ -209,6 +211,9 @@ func (f *frame) reason() string {
 // close ends a frame, and what is still open in it.
 func (f *frame) close(now int64, status, reason string) {
 	f.end, f.status, f.error = now, status, reason
+	if v := f.last(); v != nil && v.status == Running && status == Failed {
+		v.failed = true // a state can fail without an event that says so
+	}
 	for _, v := range f.visits {
 		if v.status == Running {
 			v.cut(now, status)
@@ -256,11 +261,9 @@ func (j *journey) ofExecution(e types.HistoryEvent, now int64) {
 		j.root.close(now, Succeeded, "")
 	case types.HistoryEventTypeExecutionFailed:
 		if v := j.root.last(); v != nil && v.status == Running {
-			d := e.ExecutionFailedEventDetails
-			if v.error == "" {
+			if d := e.ExecutionFailedEventDetails; v.error == "" && d != nil {
 				v.error, v.cause = aws.ToString(d.Error), aws.ToString(d.Cause)
 			}
-			v.failed = true
 		}
 		j.root.close(now, Failed, "")
 	case types.HistoryEventTypeExecutionAborted:

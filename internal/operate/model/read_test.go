@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
-
 	"carnation/internal/operate/model/recording"
 )
 
@@ -271,32 +269,6 @@ func TestSummaryTakesOneCall(t *testing.T) {
 	}
 	if p.Calls("DescribeExecution") != 1 || p.Calls("GetExecutionHistory") != 0 {
 		t.Error("Summary() makes other calls than DescribeExecution")
-	}
-}
-
-// On AWS a redrive may go on in a state without entering it again.
-func TestARedriveMayGoOnWithoutEnteringTheState(t *testing.T) {
-	j := newJourney(document(t, "inline-refused", Options{}).Run.Started, nil)
-	at := j.started
-	name := "Work"
-	for i, e := range []types.HistoryEvent{
-		{Type: types.HistoryEventTypeExecutionStarted},
-		{Type: types.HistoryEventTypeTaskStateEntered, StateEnteredEventDetails: &types.StateEnteredEventDetails{Name: &name}},
-		{Type: types.HistoryEventTypeTaskScheduled, TaskScheduledEventDetails: &types.TaskScheduledEventDetails{}},
-		{Type: types.HistoryEventTypeTaskFailed, TaskFailedEventDetails: &types.TaskFailedEventDetails{Error: &name}},
-		{Type: types.HistoryEventTypeExecutionFailed, ExecutionFailedEventDetails: &types.ExecutionFailedEventDetails{}},
-		{Type: types.HistoryEventTypeExecutionRedriven},
-		{Type: types.HistoryEventTypeTaskScheduled, TaskScheduledEventDetails: &types.TaskScheduledEventDetails{}},
-		{Type: types.HistoryEventTypeTaskSucceeded, TaskSucceededEventDetails: &types.TaskSucceededEventDetails{}},
-		{Type: types.HistoryEventTypeTaskStateExited, StateExitedEventDetails: &types.StateExitedEventDetails{Name: &name}},
-		{Type: types.HistoryEventTypeExecutionSucceeded},
-	} {
-		e.Id, e.PreviousEventId, e.Timestamp = int64(i+1), int64(i), &at
-		j.add(e)
-	}
-	states := j.states()
-	if len(states) != 1 || states[0].Entered != 1 || states[0].Succeeded != 1 || states[0].Retried != 1 {
-		t.Errorf("states are %+v, want one that was entered once, and tried twice", states)
 	}
 }
 
