@@ -19,7 +19,8 @@ Usage:
   carnation local   [flags]   run a local AWS in the foreground
   carnation run     [flags]   start an execution of a deployed stack and follow it
   carnation status  [flags]   show the table, the queues and the last executions
-  carnation runs    COMMAND   list runs, stop one, or continue one that stopped midway
+  carnation runs    COMMAND   list runs, show one, stop it, or continue it if it stopped midway
+  carnation report  EXECUTION write what is known about a run to one HTML file, which opens offline
   carnation console [flags]   serve a web page that shows a stack, live
   carnation dlq     COMMAND   list, show, redrive, drop or export dead letters: the events that failed for good
   carnation verify  [flags]   try everything that a devl or test stack does, and print what held
@@ -27,11 +28,11 @@ Usage:
   carnation version [flags]   show the version, the commit and the Go version of this command
   carnation COMMAND -h        show the flags of a command
 
-run, status, runs, console, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
+run, status, runs, report, console, dlq and verify use the usual AWS configuration: profile, region and AWS_ENDPOINT_URL.
 
 Exit codes:
   0  success; for run: every event is in the table; for verify: all that was checked held
-  1  for run: some events failed; for dlq: nothing matched, or something was left; for verify: something did not hold
+  1  for run: some events failed; for runs: refused, or some events failed; for dlq: nothing matched, or something was left; for verify: something did not hold
   2  any other error
 `
 
@@ -59,6 +60,7 @@ var commands = []command{
 	{name: "run", examples: runExamples, setup: setupRun},
 	{name: "status", examples: statusExamples, setup: setupStatus},
 	{name: "runs", usage: runsUsage, subcommands: runsCommands},
+	{name: "report", examples: reportExamples, argument: "EXECUTION", argumentIs: reportExecutionIs, setup: setupReport},
 	{name: "console", examples: consoleExamples, setup: setupConsole},
 	{name: "dlq", usage: dlqUsage, subcommands: dlqCommands},
 	{name: "verify", examples: verifyExamples, setup: setupVerify},

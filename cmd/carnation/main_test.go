@@ -58,7 +58,7 @@ func carnation(t *testing.T, environment []string, args ...string) result {
 func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 	const integer = "must be an integer from 0 to 9007199254740991"
 	for _, tc := range []struct{ args, want string }{
-		{"deploy", `command is "deploy": must be local, run, status, runs, dlq, verify, cost or version`},
+		{"deploy", `command is "deploy": must be local, run, status, runs, report, console, dlq, verify, cost or version`},
 		{"run now", `run: unexpected argument "now": only flags are allowed; see: carnation run -h`},
 		{"run --start 1", "run: flag provided but not defined: -start; see: carnation run -h"},
 		{"run --start-seq", "run: flag needs an argument: -start-seq; see: carnation run -h"},
@@ -95,7 +95,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"status --timeout 0s", "status: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"status --output xml", `status: invalid value "xml" for flag -output: must be text or json; see: carnation status -h`},
 		{"status all", `status: unexpected argument "all": only flags are allowed; see: carnation status -h`},
-		{"redrive", `command is "redrive": must be local, run, status, runs, dlq, verify, cost or version`},
+		{"redrive", `command is "redrive": must be local, run, status, runs, report, console, dlq, verify, cost or version`},
 		{"dlq redrive --all --timeout 0s", "dlq redrive: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"dlq redrive --output yaml", `dlq redrive: invalid value "yaml" for flag -output: must be text or json; see: carnation dlq redrive -h`},
 		{"dlq purge", `dlq: subcommand is "purge": must be list, show, redrive, drop or export`},
@@ -116,7 +116,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 		{"verify --timeout 0s", "verify: --timeout is 0s: must be a duration above 0, such as 90s or 30m"},
 		{"version --output yaml", `version: invalid value "yaml" for flag -output: must be text or json; see: carnation version -h`},
 		{"version now", `version: unexpected argument "now": only flags are allowed; see: carnation version -h`},
-		{"runs show-all", `runs: subcommand is "show-all": must be list, stop or redrive`},
+		{"runs show-all", `runs: subcommand is "show-all": must be list, show, stop or redrive`},
 		{"runs list orders", `runs list: unexpected argument "orders": only flags are allowed; see: carnation runs list -h`},
 		{"runs list --status lost", `runs list: invalid value "lost" for flag -status: must be running, succeeded, failed, timed_out, aborted or pending_redrive; see: carnation runs list -h`},
 		{"runs list --max 0", `runs list: invalid value "0" for flag -max: must be an integer from 1 to 100000; see: carnation runs list -h`},
@@ -159,7 +159,7 @@ func TestWrongArgumentsEndWithCodeTwoAndOneClearLine(t *testing.T) {
 
 func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 	got := carnation(t, nil)
-	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, runs, dlq, verify, cost or version\n", code: 2}); got != want {
+	if want := (result{stderr: usage + "carnation: command is missing: must be local, run, status, runs, report, console, dlq, verify, cost or version\n", code: 2}); got != want {
 		t.Errorf("carnation = %+v, want %+v", got, want)
 	}
 	got = carnation(t, nil, "dlq")
@@ -167,7 +167,7 @@ func TestNoCommandShowsTheUsageAndFails(t *testing.T) {
 		t.Errorf("carnation dlq = %+v, want %+v", got, want)
 	}
 	got = carnation(t, nil, "runs")
-	if want := (result{stderr: runsUsage + "carnation: runs: subcommand is missing: must be list, stop or redrive\n", code: 2}); got != want {
+	if want := (result{stderr: runsUsage + "carnation: runs: subcommand is missing: must be list, show, stop or redrive\n", code: 2}); got != want {
 		t.Errorf("carnation runs = %+v, want %+v", got, want)
 	}
 }
@@ -194,7 +194,9 @@ func TestHelpSucceeds(t *testing.T) {
 		{"console", consoleExamples, []string{"-stack-name", "-port", "-allow-changes"}},
 		{"run", runExamples, []string{"-stack-name", "-start-seq", "-end-seq", "-events", "-format", "-skip-bad", "-time", "-name", "-failure-rate", "-until-empty", "-max-runs", "-timeout", "-output"}},
 		{"status", statusExamples, []string{"-stack-name", "-executions", "-timeout", "-output"}},
-		{"runs list", runsListExamples, []string{"-stack-name", "-status", "-since", "-max", "-timeout", "-output"}},
+		{"runs list", runsListExamples, []string{"-stack-name", "-status", "-since", "-max", "-summary", "-timeout", "-output"}},
+		{"runs show EXECUTION", runsShowExamples, []string{"-stack-name", "-payloads", "-rows", "-timeout", "-output"}},
+		{"report EXECUTION", reportExamples, []string{"-stack-name", "-o", "-payloads", "-timeout"}},
 		{"runs stop EXECUTION", runsStopExamples, []string{"-stack-name", "-yes", "-timeout", "-output"}},
 		{"runs redrive EXECUTION", runsRedriveExamples, []string{"-stack-name", "-yes", "-follow", "-timeout", "-output"}},
 		{"dlq list", dlqListExamples, append([]string{"-by"}, dlqFlagNames...)},
@@ -221,7 +223,7 @@ func TestHelpSucceeds(t *testing.T) {
 
 // The examples work up to the first call of AWS.
 func TestExamplesParse(t *testing.T) {
-	for line := range strings.Lines(runExamples + statusExamples + runsListExamples + runsStopExamples + runsRedriveExamples + dlqListExamples + dlqShowExamples + dlqRedriveExamples + dlqDropExamples + dlqExportExamples) {
+	for line := range strings.Lines(runExamples + statusExamples + runsListExamples + runsShowExamples + reportExamples + runsStopExamples + runsRedriveExamples + dlqListExamples + dlqShowExamples + dlqRedriveExamples + dlqDropExamples + dlqExportExamples) {
 		words, _, _ := strings.Cut(line, "#")
 		words, _, _ = strings.Cut(words, "&&")
 		words, _, _ = strings.Cut(words, ">")

@@ -13,21 +13,24 @@ import (
 	"time"
 
 	"carnation/internal/operate"
+	"carnation/internal/operate/model"
 )
 
 // runsCommands are the subcommands of carnation runs. docs/operations.md#runs shows how to use them.
 var runsCommands = []command{
 	{name: "list", examples: runsListExamples, setup: setupRunsList},
+	{name: "show", examples: runsShowExamples, argument: "EXECUTION", argumentIs: reportExecutionIs, setup: setupRunsShow},
 	{name: "stop", examples: runsStopExamples, argument: "EXECUTION", argumentIs: executionIs, setup: setupRunsStop},
 	{name: "redrive", examples: runsRedriveExamples, argument: "EXECUTION", argumentIs: executionIs, setup: setupRunsRedrive},
 }
 
 const executionIs = "the name or the ARN of a run, as carnation runs list prints it"
 
-const runsUsage = `carnation runs looks at the runs of a stack, and stops or continues them.
+const runsUsage = `carnation runs looks at the runs of a stack, and stops or redrives them.
 
 Usage:
   carnation runs list              [flags]   list runs, the newest first
+  carnation runs show    EXECUTION [flags]   print what is known about a run: its outcome, states, events, shards, failures and cost
   carnation runs stop    EXECUTION [flags]   stop a run, after saying what becomes of its events
   carnation runs redrive EXECUTION [flags]   continue a run that failed, was stopped or timed out, after saying what it repeats
   carnation runs COMMAND -h                  show the flags of a command
@@ -89,8 +92,13 @@ const maxListed = 100_000
 
 // runsListResult is what carnation runs list --output json prints.
 type runsListResult struct {
-	Runs []operate.ListedRun `json:"runs"`
-	More bool                `json:"more"` // there are older ones
+	Runs []listedRun `json:"runs"`
+	More bool        `json:"more"` // there are older ones
+}
+
+type listedRun struct {
+	operate.ListedRun
+	Summary *model.RunSummary `json:"summary,omitempty"` // missing with --summary=false
 }
 
 func setupRunsList(flags *flag.FlagSet) action {
@@ -101,6 +109,7 @@ func setupRunsList(flags *flag.FlagSet) action {
 	flags.Var(&from, "since", "only runs that were started since this `time`: a duration such as 24h or 7d, or a time such as 2026-11-23")
 	most := count{n: 20, most: maxListed}
 	flags.Var(&most, "max", "maximum `number` of runs")
+	summary := flags.Bool("summary", true, "also the input and the outcome, which takes a call for each run")
 	timeout := flags.Duration("timeout", 5*time.Minute, "maximum time to take")
 	output := outputFlag(flags)
 	return func(ctx context.Context, stdout, stderr io.Writer) error {
@@ -113,10 +122,26 @@ func setupRunsList(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		var result runsListResult
-		if result.Runs, result.More, err = s.Runs(ctx, operate.RunsFilter{Status: string(status), Since: from.Time, Max: most.n}); err != nil {
+		runs, more, err := s.Runs(ctx, operate.RunsFilter{Status: string(status), Since: from.Time, Max: most.n})
+		if err != nil {
 			return err
 		}
+		result := runsListResult{Runs: make([]listedRun, len(runs)), More: more}
+		progress, begun := newProgress(stderr), time.Now()
+		defer progress.clear()
+		for i, run := range runs {
+			result.Runs[i].ListedRun = run
+			if !*summary {
+				continue
+			}
+			one, err := model.Summary(ctx, s, run.Arn)
+			if err != nil {
+				return err
+			}
+			result.Runs[i].Summary = &one
+			progress.show(fmt.Sprintf("%d of %d runs read", i+1, len(runs)), time.Since(begun) >= plainEvery)
+		}
+		progress.clear()
 		if output.value == "json" {
 			return printJSON(stdout, result)
 		}
@@ -130,13 +155,17 @@ func (r runsListResult) print(stdout, stderr io.Writer) error {
 		return err
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "STARTED\tSTATUS\tTOOK\tREDRIVES\tEXECUTION")
+	fmt.Fprintln(table, "STARTED\tSTATUS\tTOOK\tREDRIVES\tEXECUTION\tINPUT\tOUTCOME")
 	for _, run := range r.Runs {
 		took := "-"
 		if run.Stopped != nil {
 			took = duration(run.Stopped.Sub(run.Started))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\n", run.Started.Local().Format(time.DateTime), run.Status, took, run.Redrives, oneLine(run.Name))
+		input, outcome := "-", "-"
+		if run.Summary != nil {
+			input, outcome = run.Summary.Input.Text, run.Summary.Outcome.Sentence
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", run.Started.Local().Format(time.DateTime), run.Status, took, run.Redrives, oneLine(run.Name), oneLine(input), oneLine(outcome))
 	}
 	err := table.Flush()
 	if r.More && err == nil {

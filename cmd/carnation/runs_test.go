@@ -12,24 +12,26 @@ import (
 	"time"
 
 	"carnation/internal/operate"
+	"carnation/internal/operate/model"
 )
 
 func TestRunsAreListedInOneLineEach(t *testing.T) {
 	started := time.Date(2026, 11, 23, 6, 53, 20, 0, time.Local)
 	stopped, later := started.Add(2500*time.Millisecond), started.Add(90*time.Minute)
-	result := runsListResult{More: true, Runs: []operate.ListedRun{
-		{Name: "orders", Status: "RUNNING", Started: started},
-		{Name: "bad\n\x1b[31mname", Status: "FAILED", Started: started, Stopped: &stopped, Redrives: 2},
-		{Name: "long", Status: "SUCCEEDED", Started: started, Stopped: &later},
+	result := runsListResult{More: true, Runs: []listedRun{
+		{ListedRun: operate.ListedRun{Name: "orders", Status: "RUNNING", Started: started}},
+		{ListedRun: operate.ListedRun{Name: "bad\n\x1b[31mname", Status: "FAILED", Started: started, Stopped: &stopped, Redrives: 2},
+			Summary: &model.RunSummary{Input: model.Input{Text: "events 1\tto 20"}, Outcome: model.Outcome{Sentence: "All 20\nevents"}}},
+		{ListedRun: operate.ListedRun{Name: "long", Status: "SUCCEEDED", Started: started, Stopped: &later}},
 	}}
 	var stdout, stderr bytes.Buffer
 	if err := result.print(&stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
-	const want = "STARTED              STATUS     TOOK     REDRIVES  EXECUTION\n" +
-		"2026-11-23 06:53:20  RUNNING    -        0         orders\n" +
-		"2026-11-23 06:53:20  FAILED     2.5 s    2         bad??[31mname\n" +
-		"2026-11-23 06:53:20  SUCCEEDED  1h30m0s  0         long\n"
+	const want = "STARTED              STATUS     TOOK     REDRIVES  EXECUTION      INPUT           OUTCOME\n" +
+		"2026-11-23 06:53:20  RUNNING    -        0         orders         -               -\n" +
+		"2026-11-23 06:53:20  FAILED     2.5 s    2         bad??[31mname  events 1?to 20  All 20?events\n" +
+		"2026-11-23 06:53:20  SUCCEEDED  1h30m0s  0         long           -               -\n"
 	if stdout.String() != want || stderr.String() != "carnation: runs: there are older runs: raise --max, or use --status\n" {
 		t.Errorf("printed\n%s and %s, want\n%s", stdout.String(), stderr.String(), want)
 	}

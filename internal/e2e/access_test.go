@@ -548,7 +548,11 @@ func (p places) expectReaderAccess(t *testing.T, held map[string][]statement, ca
 }
 
 func (p places) readerNeeds() []need {
-	return []need{{"DecryptTable", "kms:Decrypt", p.kms(), noService}, {"DecryptRuns", "kms:Decrypt", p.kms(), noService}}
+	return []need{
+		{"DecryptTable", "kms:Decrypt", p.kms(), noService},
+		{"DecryptRuns", "kms:Decrypt", p.kms(), noService},
+		{"ReadRuns", "states:ListMapRuns", p.runs("execution", ":*"), "carnation console follows the shards of a run with it"},
+	}
 }
 
 func (p places) readerConditions() map[string]string {
@@ -581,14 +585,12 @@ func (p places) operatorNeeds() []need {
 		uploads = "carnation run --events uploads a large file, unless it is there"
 	)
 	return slices.Concat(p.readerNeeds(), []need{
-		{"FollowRuns", "states:StopExecution states:RedriveExecution states:ListMapRuns", p.runs("execution", ":*"), byHand},
-		{"ListShards", "states:ListExecutions", p.runs("mapRun", "/*:*"), byHand},
-		{"ReadShards", "states:DescribeExecution states:GetExecutionHistory", p.runs("execution", "/*:*"), byHand},
+		{"ChangeRuns", "states:StopExecution states:RedriveExecution", p.runs("execution", ":*"), byHand},
 		{"UploadEvents", "s3:PutObject s3:GetObject s3:AbortMultipartUpload", "arn:aws:s3:::" + p.bucket + "/carnation/events/*", uploads},
 		{"EncryptEvents", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"EncryptMessages", "kms:Decrypt kms:GenerateDataKey", p.kms(), noService},
 		{"ReadQueries", "logs:GetQueryResults", "*", byHand},
-	}, needsOn("QueryLogs", "logs:FilterLogEvents logs:StartQuery", byHand, p.logGroups(":*")...))
+	}, needsOn("QueryLogs", "logs:StartQuery", byHand, p.logGroups(":*")...))
 }
 
 func (p places) expectVerifierAccess(t *testing.T, held map[string][]statement, calls map[use]bool) {

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 
 	"carnation/internal/localaws"
 	"carnation/internal/operate"
+	"carnation/internal/operate/model"
 )
 
 // runsCommand runs carnation runs, which must end with this code, and reads its JSON.
@@ -78,8 +82,8 @@ func TestRunsCommand(t *testing.T) {
 	if len(list.Runs) != 1 || list.Runs[0].Arn != arn || list.Runs[0].Name != "half-way" || list.Runs[0].Stopped != nil {
 		t.Errorf("the running runs are %+v, want half-way", list.Runs)
 	}
-	expectInOrder(t, s.runsCommand(t, 0, nil, "list", "--max", "1"), "STARTED ", "RUNNING ", "half-way\n", "there are older runs")
-	expectInOrder(t, s.runsCommand(t, 0, nil, "list"), "half-way\n", "FAILED ", "failed\n")
+	expectInOrder(t, s.runsCommand(t, 0, nil, "list", "--max", "1"), "STARTED ", "RUNNING ", "half-way ", "events 100 to 109 ", "there are older runs")
+	expectInOrder(t, s.runsCommand(t, 0, nil, "list"), "half-way ", "FAILED ", "failed ", "events 1 to 10 ", "0 of 10 events are in the table")
 
 	expectInOrder(t, s.onTerminal(t, nil, "n\n", carnation, "runs", "stop", "half-way"),
 		"- 13 of 20 events are done: in the table or in a queue", "- 4 new events are then only in the history of the run; within 14 days, carnation runs redrive half-way continues with them",
@@ -94,6 +98,9 @@ func TestRunsCommand(t *testing.T) {
 		t.Errorf("the claimed events are said to be back at %s, want 960 s after %s", at, started)
 	}
 	s.setFaults(t)
+	expectInOrder(t, s.runsCommand(t, 0, nil, "show", "half-way"), "run ", "half-way\n", "stack ", "carnation-devl, inline, eu-central-2\n", "status ", "ABORTED\n",
+		"outcome ", "The run was stopped with 13 of 20 events in the table\n", "input ", "events 100 to 109\n", "cost ", "$0.0",
+		"\nSTATE ", "\nGenerate Data ", "\nProcess Events ", "\n  Insert Data ", "\nEVENTS ", "13 ", "inserted ", "7 ", "unknown ", "\nSEQUENCE ", "claimed ", "\nCOST ", "state transitions ", "total ")
 
 	expectInOrder(t, s.onTerminal(t, nil, "y\n", carnation, "runs", "redrive", "half-way"),
 		"- 7 of 20 events have no result, and the run tries them again", "- 13 events keep their results", "- 3 claimed events come back",
@@ -108,4 +115,45 @@ func TestRunsCommand(t *testing.T) {
 	if len(list.Runs) != 1 || list.Runs[0].Redrives != 1 {
 		t.Errorf("the successful runs are %+v, want half-way, redriven once", list.Runs)
 	}
+
+	// The document, without and with payloads.
+	var doc model.Document
+	s.runsCommand(t, 0, &doc, "show", arn, "--output", "json")
+	if doc.Run.Arn != arn || doc.Run.Redrives != 1 || *doc.Outcome.Inserted != 20 || len(doc.Items.Rows) != 20 || doc.Run.RawInput != nil || len(doc.Partial) != 0 {
+		t.Errorf("the document says %+v, %+v, %d events, %v", doc.Run, doc.Outcome, len(doc.Items.Rows), doc.Partial)
+	}
+	s.runsCommand(t, 0, &doc, "show", arn, "--output", "json", "--payloads")
+	if got := string(doc.Run.RawInput); !equalJSON(t, got, `{"start_seq":100,"end_seq":110}`) {
+		t.Errorf("the document with payloads has the input %s", got)
+	}
+	expectInOrder(t, s.runsCommand(t, 2, nil, "show", "arn:aws:states:eu-central-2:123456789012:execution:other:run"), "is not one of stack carnation-devl")
+
+	// The report has the same document, and what went in and out only if asked.
+	dir := t.TempDir()
+	for _, payloads := range []bool{false, true} {
+		file := filepath.Join(dir, "run.html")
+		args := []string{carnation, "report", "half-way", "-o", file}
+		if payloads {
+			args = append(args, "--payloads")
+		}
+		expectInOrder(t, s.run(t, args...), file+": 0.", " MB; open file://"+file+" in a browser")
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, visits := between(string(page), `id="carnation-document">`, "</script>"), between(string(page), `id="carnation-visits">`, "</script>")
+		if err := json.Unmarshal([]byte(document), &doc); err != nil || doc.Run.Arn != arn || *doc.Outcome.Inserted != 20 {
+			t.Errorf("the report has the document %.200s, %v", document, err)
+		}
+		if got := strings.Contains(visits, `"receipt_handle"`); got != payloads || strings.Contains(document, `"raw_input"`) != payloads {
+			t.Errorf("with --payloads=%t the report has what went in and out: %t", payloads, got)
+		}
+	}
+}
+
+// between is the text between two others.
+func between(text, from, to string) string {
+	_, text, _ = strings.Cut(text, from)
+	text, _, _ = strings.Cut(text, to)
+	return text
 }

@@ -23,6 +23,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"carnation/internal/localaws"
+	"carnation/internal/operate/model"
 	"carnation/internal/verify"
 )
 
@@ -44,12 +45,12 @@ func TestVerify(t *testing.T) {
 				if t.Failed() {
 					return // every check of a broken stack would fail too
 				}
-				status := v.statusDuringARun(t)
+				read := v.readRuns(t)
 				v.run(t, carnation, "run", "--start-seq", "0", "--end-seq", "0")
 				v.handleDeadLetters(t)
 				operate := users.next()
 				mu.Lock()
-				maps.Copy(reading, status)
+				maps.Copy(reading, read)
 				maps.Copy(operating, operate)
 				maps.Copy(verifying, verify)
 				mu.Unlock()
@@ -118,8 +119,8 @@ func (v verified) expectAllHeld(t *testing.T) {
 	v.expectNothingLeft(t)
 }
 
-// statusDuringARun is what carnation status calls while a run waits for generate-data.
-func (v verified) statusDuringARun(t *testing.T) map[use]bool {
+// readRuns is what carnation status calls while a run waits for generate-data, and runs list, runs show and report afterwards.
+func (v verified) readRuns(t *testing.T) map[use]bool {
 	t.Helper()
 	v.setFaults(t, localaws.Rule{Fault: localaws.FaultThrottle, Operation: "Invoke", Function: "generate-data"})
 	arn := v.start(t, `{"start_seq":0,"end_seq":0}`)
@@ -128,10 +129,18 @@ func (v verified) statusDuringARun(t *testing.T) map[use]bool {
 		want := map[string]string{"inline": "running", "distributed": "0 of 1 shards done"}[v.mode]
 		return strings.Contains(v.run(t, carnation, "status"), want)
 	})
-	calls := users.next()
 	v.setFaults(t)
 	expectStatus(t, v.wait(t, arn), sfntypes.ExecutionStatusSucceeded)
-	return calls
+	v.run(t, carnation, "runs", "list")
+	var run model.Document
+	if err := json.Unmarshal([]byte(v.run(t, carnation, "runs", "show", arn, "--output", "json")), &run); err != nil {
+		t.Fatal(err)
+	}
+	if run.Shards != nil {
+		v.run(t, carnation, "runs", "show", run.Shards.Rows[0].Arn)
+	}
+	v.run(t, carnation, "report", arn, "-o", os.DevNull, "--payloads")
+	return users.next()
 }
 
 // expectNothingLeft checks that only the two rows of somebody else are left, and all else is as it was.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,15 @@ func Visits(ctx context.Context, stack *operate.Stack, executionArn string, path
 	if limit <= 0 {
 		limit = defaultVisits
 	}
+	return visits(ctx, stack, executionArn, limit, func(v *visit) bool { return wanted(v, path, index) })
+}
+
+// AllVisits are the visits of all states of an execution, as Visits has them. A history has 25,000 events at most, so they are bounded.
+func AllVisits(ctx context.Context, stack *operate.Stack, executionArn string) ([]Visit, error) {
+	return visits(ctx, stack, executionArn, math.MaxInt, func(*visit) bool { return true })
+}
+
+func visits(ctx context.Context, stack *operate.Stack, executionArn string, limit int, wanted func(*visit) bool) ([]Visit, error) {
 	r := newReader(stack, Options{})
 	if err := r.describe(ctx, executionArn); err != nil {
 		return nil, err
@@ -28,7 +38,7 @@ func Visits(ctx context.Context, stack *operate.Stack, executionArn string, path
 		if v == nil {
 			return
 		}
-		if entered := e.StateEnteredEventDetails; entered != nil && len(list) < limit && wanted(v, path, index) {
+		if entered := e.StateEnteredEventDetails; entered != nil && len(list) < limit && wanted(v) {
 			of[v] = len(list)
 			one := Visit{Path: v.path(), EventID: v.event, Input: raw(aws.ToString(entered.Input))}
 			if v.frame.of != nil {
