@@ -302,6 +302,7 @@ type runState struct {
 type fingerprint struct {
 	status  types.ExecutionStatus
 	redrive int32
+	stopped int64 // Unix milliseconds, 0 while it is running
 	newest  int64 // id of the newest event of its history
 	shards  [5]int64
 }
@@ -362,6 +363,7 @@ func readFingerprint(ctx context.Context, found *stack, arn string, before finge
 	}
 	now.status, now.redrive = execution.Status, aws.ToInt32(execution.RedriveCount)
 	if now.status != types.ExecutionStatusRunning {
+		now.stopped = aws.ToTime(execution.StopDate).UnixMilli()
 		return now, nil
 	}
 	history, err := found.executions.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{

@@ -46,7 +46,7 @@ type knownSummary struct {
 	state   runVersion
 }
 
-// runVersion is another one when a run that has ended was redriven.
+// runVersion is another one when a run that has ended was redriven, and when its stack was deleted and another run has its name and so its ARN.
 type runVersion struct {
 	redrives int
 	stopped  int64 // Unix milliseconds, 0 for a run that is running
@@ -61,9 +61,9 @@ func stateOf(row RunRow) runVersion {
 }
 
 type cachedDocument struct {
-	arn      string
-	redrives int
-	data     []byte
+	arn  string
+	of   runVersion
+	data []byte
 }
 
 func newRunCache() *runCache {
@@ -139,7 +139,7 @@ func (c *runCache) document(ctx context.Context, found *stack, arn string) ([]by
 		}
 		data, err := event.Encode(document)
 		if err == nil && document.Run.Stopped != nil && document.ReadAt.Sub(*document.Run.Stopped) > settled && len(document.Partial) == 0 {
-			c.keep(cachedDocument{arn, document.Run.Redrives, data})
+			c.keep(cachedDocument{arn, runVersion{document.Run.Redrives, document.Run.Stopped.UnixMilli()}, data})
 		}
 		return []byte(data), err
 	})
@@ -170,12 +170,13 @@ func (c *runCache) cached(ctx context.Context, found *stack, arn string) ([]byte
 		return nil, false
 	}
 	now, err := readFingerprint(ctx, found, arn, fingerprint{}, false)
-	return known.data, err == nil && now.status != "RUNNING" && int(now.redrive) == known.redrives
+	return known.data, err == nil && runVersion{int(now.redrive), now.stopped} == known.of
 }
 
 func (c *runCache) keep(one cachedDocument) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.documents = slices.DeleteFunc(c.documents, func(old cachedDocument) bool { return old.arn == one.arn })
 	c.documents = append(c.documents, one)
 	size := 0
 	for i := len(c.documents) - 1; i >= 0; i-- {
