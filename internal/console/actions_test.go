@@ -641,6 +641,21 @@ func TestADocumentIsReadOnceForAllPages(t *testing.T) {
 	}
 }
 
+func TestAFaultInTheReaderOfARunDoesNotEndTheConsole(t *testing.T) {
+	t.Parallel()
+	c := startConsole(t, newFakeAWS(t))
+	c.runs.read = func(context.Context, *operate.Stack, string, model.Options) (*model.Document, error) { panic("out of order") }
+	c.runs.summary = func(context.Context, *operate.Stack, string) (model.RunSummary, error) { panic("out of order") }
+	for _, path := range []string{"run", "run-summaries"} {
+		for range 2 {
+			status, answer := send(t, c, "GET", "/api/"+path+"?stack=carnation-devl&arn="+machineRun+":one", "")
+			if status != 502 || !strings.Contains(string(answer), "a fault in it") {
+				t.Errorf("%s: status %d, %s", path, status, answer)
+			}
+		}
+	}
+}
+
 func TestVisitsOfAStateAreRead(t *testing.T) {
 	t.Parallel()
 	c := startConsole(t, newFakeAWS(t))

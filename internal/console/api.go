@@ -70,7 +70,7 @@ type Overview struct {
 	State    string         `json:"state"`
 	MapMode  string         `json:"map_mode"`
 	Rows     int            `json:"rows"`
-	RowsAt   time.Time      `json:"rows_at"` // a scan counts them, so they can be older than the queues
+	RowsAt   time.Time      `json:"rows_at"` // a scan counts them, so they can be older than the queues; year 1 until the first count has ended
 	Queues   operate.Queues `json:"queues"`
 	Running  []string       `json:"running"` // ARNs of the runs
 	Sentence string         `json:"sentence"`

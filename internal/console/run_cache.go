@@ -2,6 +2,10 @@ package console
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -70,6 +74,19 @@ func newRunCache() *runCache {
 	return &runCache{read: model.Read, summary: model.Summary, visits: model.Visits, listed: map[string]runVersion{}, known: map[string]knownSummary{}}
 }
 
+// guarded makes a panic an error. It is in no goroutine of a request, so it would end the console, with all its pages.
+func guarded(read func() (any, error)) func() (any, error) {
+	return func() (value any, err error) {
+		defer func() {
+			if fault := recover(); fault != nil {
+				fmt.Fprintf(os.Stderr, "carnation console: %v\n%s", fault, debug.Stack())
+				err = &apiError{http.StatusBadGateway, KindAWS, "the console cannot read this run, because of a fault in it; its terminal says more"}
+			}
+		}()
+		return read()
+	}
+}
+
 // summaryOf is what is known of a run of the list, or nil. A run that was redriven since is another one.
 func (c *runCache) summaryOf(row RunRow) *RunSummary {
 	c.mu.Lock()
@@ -90,7 +107,7 @@ func (c *runCache) summaries(ctx context.Context, found *stack, arns []string) (
 	group.SetLimit(summariesAtOnce)
 	for i, arn := range arns {
 		group.Go(func() error {
-			one, err, _ := c.flight.Do("summary "+arn, func() (any, error) { return c.readSummary(ctx, found, arn) })
+			one, err, _ := c.flight.Do("summary "+arn, guarded(func() (any, error) { return c.readSummary(ctx, found, arn) }))
 			if err == nil {
 				list[i] = one.(RunSummary)
 			}
@@ -128,7 +145,7 @@ func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (R
 func (c *runCache) document(ctx context.Context, found *stack, arn string) ([]byte, error) {
 	// Whoever asks first may go away before the others have their answer.
 	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), documentTimeout)
-	answer := c.flight.DoChan("document "+arn, func() (any, error) {
+	answer := c.flight.DoChan("document "+arn, guarded(func() (any, error) {
 		defer cancel()
 		if data, ok := c.cached(shared, found, arn); ok {
 			return data, nil
@@ -142,7 +159,7 @@ func (c *runCache) document(ctx context.Context, found *stack, arn string) ([]by
 			c.keep(cachedDocument{arn, runVersion{document.Run.Redrives, document.Run.Stopped.UnixMilli()}, data})
 		}
 		return []byte(data), err
-	})
+	}))
 	select {
 	case result := <-answer:
 		if result.Err != nil {

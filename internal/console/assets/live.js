@@ -53,7 +53,8 @@ function open() {
     if (!lostTimer) lostTimer = setTimeout(() => setLive({ link: 'lost', problem: { kind: 'console', message: 'The console does not answer. This page tries again by itself.' } }), 1500);
     if (stream.readyState === EventSource.CLOSED) againTimer = setTimeout(open, 2000);
   };
-  on('overview', (overview) => setLive({ overview, problem: null }));
+  // What a view could not read while there was a problem, it reads when the problem is over.
+  on('overview', (overview) => setLive({ overview, problem: null, catchUps: state.catchUps + (state.problem ? 1 : 0) }));
   on('stacks', (stacks) => setLive({ stacks }));
   on('runs', ({ runs }) => setLive({ runs: [...new Map([...state.runs, ...(runs || [])].map((r) => [r.arn, r])).values()] }));
   on('run', () => setLive({ runChanges: state.runChanges + 1 }));

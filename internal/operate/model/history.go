@@ -98,7 +98,7 @@ func (j *journey) add(e types.HistoryEvent) {
 	v := f.last()
 	switch {
 	case strings.HasSuffix(string(e.Type), "StateEntered"):
-		v = &visit{name: aws.ToString(e.StateEnteredEventDetails.Name), kind: strings.TrimSuffix(string(e.Type), "StateEntered"),
+		v = &visit{name: aws.ToString(given(e.StateEnteredEventDetails).Name), kind: strings.TrimSuffix(string(e.Type), "StateEntered"),
 			frame: f, event: e.Id, start: now, end: -1, status: Running}
 		if v.kind == "Map" {
 			v.iterations = map[int]*frame{}
@@ -106,7 +106,7 @@ func (j *journey) add(e types.HistoryEvent) {
 		}
 		f.visits = append(f.visits, v)
 	case strings.HasSuffix(string(e.Type), "StateExited"):
-		f, v = find(f, func(v *visit) bool { return v.name == aws.ToString(e.StateExitedEventDetails.Name) })
+		f, v = find(f, func(v *visit) bool { return v.name == aws.ToString(given(e.StateExitedEventDetails).Name) })
 		v.close(now, Succeeded)
 		v.exited = true
 		if v.failed {
@@ -241,15 +241,15 @@ func (j *journey) ofMap(e types.HistoryEvent, v *visit) {
 	switch e.Type {
 	case types.HistoryEventTypeMapStateStarted:
 		j.resume(v)
-		v.length = int(e.MapStateStartedEventDetails.Length)
+		v.length = int(given(e.MapStateStartedEventDetails).Length)
 	case types.HistoryEventTypeMapRunStarted:
-		v.mapRun = aws.ToString(e.MapRunStartedEventDetails.MapRunArn)
+		v.mapRun = aws.ToString(given(e.MapRunStartedEventDetails).MapRunArn)
 	case types.HistoryEventTypeMapRunRedriven:
 		j.resume(v)
-		v.mapRun = aws.ToString(e.MapRunRedrivenEventDetails.MapRunArn)
+		v.mapRun = aws.ToString(given(e.MapRunRedrivenEventDetails).MapRunArn)
 	case types.HistoryEventTypeMapRunFailed:
 		v.failed = true
-		v.error, v.cause = aws.ToString(e.MapRunFailedEventDetails.Error), aws.ToString(e.MapRunFailedEventDetails.Cause)
+		v.error, v.cause = aws.ToString(given(e.MapRunFailedEventDetails).Error), aws.ToString(given(e.MapRunFailedEventDetails).Cause)
 	case types.HistoryEventTypeMapStateFailed:
 		v.failed = true
 	}
@@ -284,13 +284,21 @@ func (j *journey) resume(v *visit) {
 	}
 }
 
+// given is the details of an event or of an answer. They are empty if there are none: not every AWS-compatible endpoint gives them all.
+func given[T any](details *T) *T {
+	if details == nil {
+		return new(T)
+	}
+	return details
+}
+
 // attempt takes an event of a task, or of an expression that failed.
 func (v *visit) attempt(e types.HistoryEvent) {
 	switch e.Type {
 	case types.HistoryEventTypeTaskScheduled:
 		v.attempts++
 		v.failed = false
-		v.service = aws.ToString(e.TaskScheduledEventDetails.ResourceType)
+		v.service = aws.ToString(given(e.TaskScheduledEventDetails).ResourceType)
 	case types.HistoryEventTypeLambdaFunctionScheduled:
 		v.attempts++
 		v.failed = false
@@ -303,19 +311,19 @@ func (v *visit) attempt(e types.HistoryEvent) {
 			v.request = requestOf(aws.ToString(d.Output))
 		}
 	case types.HistoryEventTypeTaskFailed:
-		v.fail(e, e.TaskFailedEventDetails.Error, e.TaskFailedEventDetails.Cause)
+		v.fail(e, given(e.TaskFailedEventDetails).Error, given(e.TaskFailedEventDetails).Cause)
 	case types.HistoryEventTypeTaskTimedOut:
-		v.fail(e, e.TaskTimedOutEventDetails.Error, e.TaskTimedOutEventDetails.Cause)
+		v.fail(e, given(e.TaskTimedOutEventDetails).Error, given(e.TaskTimedOutEventDetails).Cause)
 	case types.HistoryEventTypeTaskStartFailed:
-		v.fail(e, e.TaskStartFailedEventDetails.Error, e.TaskStartFailedEventDetails.Cause)
+		v.fail(e, given(e.TaskStartFailedEventDetails).Error, given(e.TaskStartFailedEventDetails).Cause)
 	case types.HistoryEventTypeTaskSubmitFailed:
-		v.fail(e, e.TaskSubmitFailedEventDetails.Error, e.TaskSubmitFailedEventDetails.Cause)
+		v.fail(e, given(e.TaskSubmitFailedEventDetails).Error, given(e.TaskSubmitFailedEventDetails).Cause)
 	case types.HistoryEventTypeLambdaFunctionFailed:
-		v.fail(e, e.LambdaFunctionFailedEventDetails.Error, e.LambdaFunctionFailedEventDetails.Cause)
+		v.fail(e, given(e.LambdaFunctionFailedEventDetails).Error, given(e.LambdaFunctionFailedEventDetails).Cause)
 	case types.HistoryEventTypeLambdaFunctionTimedOut:
-		v.fail(e, e.LambdaFunctionTimedOutEventDetails.Error, e.LambdaFunctionTimedOutEventDetails.Cause)
+		v.fail(e, given(e.LambdaFunctionTimedOutEventDetails).Error, given(e.LambdaFunctionTimedOutEventDetails).Cause)
 	case types.HistoryEventTypeEvaluationFailed:
-		v.fail(e, e.EvaluationFailedEventDetails.Error, e.EvaluationFailedEventDetails.Cause)
+		v.fail(e, given(e.EvaluationFailedEventDetails).Error, given(e.EvaluationFailedEventDetails).Cause)
 	}
 }
 

@@ -71,3 +71,22 @@ func TestAStateMayFailWithoutAnEventOfItsOwn(t *testing.T) {
 		t.Errorf("the iteration is %s, its state %s, and the Map state %s", i.status, i.visits[0].status, j.maps[0].status)
 	}
 }
+
+// Whatever an endpoint leaves out, and in whatever order its times are, a history can be read.
+func TestAHistoryMayLackDetailsAndOrder(t *testing.T) {
+	for _, kind := range types.HistoryEventType("").Values() {
+		work := entered("Work", types.HistoryEventTypeTaskStateEntered)
+		each := entered("Each", types.HistoryEventTypeMapStateEntered)
+		for _, before := range [][]types.HistoryEvent{nil, {begun}, {begun, work}, {begun, each}, {begun, work, scheduled}} {
+			j := play(append(before, types.HistoryEvent{Type: kind}, types.HistoryEvent{Type: kind}, done)...)
+			newAnswers(true).see(types.HistoryEvent{Type: kind}, j.root.last())
+			if j.root.status != Succeeded {
+				t.Errorf("after %s: the execution is %s, want %s", kind, j.root.status, Succeeded)
+			}
+		}
+	}
+	s := series{list: []ran{{start: 900, end: 100, status: Succeeded}}}
+	if m := s.of(&visit{name: "Each", frame: &frame{}, end: 100}, 900, 50); m.Succeeded != 1 || len(m.Series) != 1 {
+		t.Errorf("series is %+v, want one bucket with one iteration", m)
+	}
+}

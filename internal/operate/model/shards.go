@@ -122,6 +122,7 @@ func (r *reader) readMapRun(ctx context.Context, m *mapRun) (err error) {
 	if m.out, err = r.executions.DescribeMapRun(ctx, &sfn.DescribeMapRunInput{MapRunArn: aws.String(m.arn)}); err != nil {
 		return fmt.Errorf("describe Map Run: %w", err)
 	}
+	m.out.ExecutionCounts, m.out.ItemCounts = given(m.out.ExecutionCounts), given(m.out.ItemCounts)
 	if m.express {
 		return nil
 	}
@@ -191,16 +192,21 @@ func (r *reader) describeChild(ctx context.Context, m *mapRun, name string) (*sf
 // each calls do for 0 to n-1, several at once, and returns the first error.
 func each(n int, do func(int) error) error {
 	var group sync.WaitGroup
-	errs := make([]error, n)
+	errs, faults := make([]error, n), make([]any, n)
 	slots := make(chan struct{}, atOnce)
 	for i := range n {
 		slots <- struct{}{}
 		group.Go(func() {
-			defer func() { <-slots }()
+			defer func() { faults[i] = recover(); <-slots }()
 			errs[i] = do(i)
 		})
 	}
 	group.Wait()
+	for _, fault := range faults {
+		if fault != nil {
+			panic(fault) // where the caller can recover
+		}
+	}
 	for _, err := range errs {
 		if err != nil {
 			return err

@@ -92,8 +92,9 @@ func (s *series) of(v *visit, start, now int64) MapSeries {
 	m := MapSeries{Path: v.path(), Start: start, End: v.end, Total: max(len(s.list), v.length)}
 	end := v.end
 	if end < 0 {
-		end = max(now, start) // the history is newer than the description that says when now is
+		end = now
 	}
+	end = max(end, start) // the history can be newer than the description that says when now is, and its times can be out of order
 	m.StepMS = max(1, (end-start+maxBuckets)/maxBuckets)
 	m.Series = make([][3]int, (end-start)/m.StepMS+1)
 	at := func(ms int64) int { return int(min(max(0, ms-start)/m.StepMS, int64(len(m.Series)-1))) }
