@@ -124,5 +124,5 @@ export function RedriveDialog({ stack, run, onClose }) {
   const plan = usePlan(stack, run.arn, 'redrive');
   return html`<${Confirm} title="Redrive this run" action="Redrive run" disabled=${!plan.read} onConfirm=${async () => notice((await api.redrive(stack, run.arn)).message)} onClose=${onClose}>
     <p>Step Functions goes on with the run <b><bdi>${run.name}</bdi></b>. It repeats what did not succeed and keeps what did.</p><${Plan} plan=${plan} />
-    ${run.error === 'Carnation.EventsFailed' && html`<p class="warn"><${Icon} name="waiting" /><span>This run has put its failed events into the queues already, so a redrive only ends it in the same way. Retry instead: a new run takes them from the retry queue.</span></p>`}<//>`;
+    ${plan.read && run.error === 'Carnation.EventsFailed' && html`<p class="warn"><${Icon} name="waiting" /><span>This run has put its failed events into the queues already, so a redrive only ends it in the same way. Retry instead: a new run takes them from the retry queue.</span></p>`}<//>`;
 }
