@@ -144,6 +144,14 @@ func TestItemsHaveTheirStatusErrorAndHistory(t *testing.T) {
 	if first := d.Items.Rows[0]; first.Status == ItemInserted {
 		t.Errorf("the first item is %+v, want one that failed", first)
 	}
+	for name, want := range map[string]string{
+		"inline-succeeded": "inserted 5", "inline-redriven": "inserted 12", "inline-stopped": "unknown 11, inserted 1", "inline-running": "running 11, inserted 1",
+		"inline-timed-out": "unknown 10", "inline-refused": "", "inline-own-events": "parked 2 SimulatedFailure, inserted 1",
+	} {
+		if got := document(t, name, Options{}).Items.text(); got != want {
+			t.Errorf("%s: items are %q, want %q", name, got, want)
+		}
+	}
 	for name, want := range map[string]string{"inline-claims": ItemReleased, "inline-buried": ItemBuried} {
 		for _, item := range document(t, name, Options{}).Items.Rows {
 			if item.Status != want || !item.Claimed || item.Error != "SimulatedFailure" {

@@ -1,8 +1,12 @@
 package model
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+
+	"carnation/internal/operate/model/recording"
 )
 
 func TestRecordedDistributedRunsHaveTheirShardsAndOutcome(t *testing.T) {
@@ -117,6 +121,67 @@ func TestAFailedShardSaysWhyItFailed(t *testing.T) {
 	if first := run.Shards.Rows[0]; first.Status != Failed || first.Error != d.Run.Error || first.Cause != d.Run.Cause {
 		t.Errorf("the first shard of its run is %+v, want the one that failed with %s: %s", first, d.Run.Error, d.Run.Cause)
 	}
+}
+
+func TestAnEventOfAShardThatFailedForGoodIsBuried(t *testing.T) {
+	p, stack := open(t, "distributed-failures")
+	for arn, execution := range p.Executions {
+		var described struct{ Output string }
+		unmarshal(t, execution, &described)
+		var counts [3]int
+		if json.Unmarshal([]byte(described.Output), &counts) != nil || counts[1] < 2 {
+			continue
+		}
+		// One of the returned events is buried instead.
+		change := strings.NewReplacer(fmt.Sprintf(`[%d,%d,0]`, counts[0], counts[1]), fmt.Sprintf(`[%d,%d,1]`, counts[0], counts[1]-1),
+			fmt.Sprintf(`\"returned\":%d,\"dead\":0`, counts[1]), fmt.Sprintf(`\"returned\":%d,\"dead\":1`, counts[1]-1))
+		p.Executions[arn] = json.RawMessage(change.Replace(string(execution)))
+		for i, e := range p.Histories[arn] {
+			p.Histories[arn][i] = json.RawMessage(change.Replace(string(e)))
+		}
+		r := newReader(stack, Options{})
+		r.now, r.limits = p.At, newLimits()
+		d, err := r.read(t.Context(), arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The log lines do not say which one.
+		if len(d.Partial) != 1 || d.Partial[0].What != "items" || d.Items.Rows[0].Status != ItemUnknown {
+			t.Errorf("missing is %+v, and the first item is %+v: want it unknown", d.Partial, d.Items.Rows[0])
+		}
+		want := fmt.Sprintf("inserted %d, parked %d, buried 1", counts[0], counts[1]-1)
+		if got := d.Items.text(); got != want {
+			t.Errorf("items are %q, want %q", got, want)
+		}
+		// Now they do.
+		for group, lines := range p.Logs {
+			for i, line := range lines {
+				if strings.Contains(string(line), fmt.Sprintf(`\"sequenceNo\":%d,`, failedOf(t, p, d))) {
+					p.Logs[group][i] = json.RawMessage(strings.Replace(string(line), `\"permanent\":false`, `\"permanent\":true`, 1))
+				}
+			}
+		}
+		if d, err = Read(t.Context(), stack, arn, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Items.text(); len(d.Partial) > 0 || !strings.Contains(got, "buried 1 SimulatedFailure") || !strings.Contains(got, fmt.Sprintf("parked %d SimulatedFailure", counts[1]-1)) {
+			t.Errorf("items are %q, and missing is %+v", got, d.Partial)
+		}
+		return
+	}
+	t.Error("no shard has returned two events")
+}
+
+// failedOf is the number of an event of a document that has a log line that it failed.
+func failedOf(t *testing.T, p *recording.Player, d *Document) int64 {
+	t.Helper()
+	for _, l := range d.Logs.Lines {
+		if l.Message == "event failed" {
+			return *l.Sequence
+		}
+	}
+	t.Fatalf("no event of %s failed", p.Arn)
+	return 0
 }
 
 // The function did not return these events, so states look at each of them.
