@@ -644,7 +644,9 @@ func TestADocumentIsReadOnceForAllPages(t *testing.T) {
 func TestAFaultInTheReaderOfARunDoesNotEndTheConsole(t *testing.T) {
 	t.Parallel()
 	c := startConsole(t, newFakeAWS(t))
-	c.runs.read = func(context.Context, *operate.Stack, string, model.Options) (*model.Document, error) { panic("out of order") }
+	c.runs.read = func(context.Context, *operate.Stack, string, model.Options) (*model.Document, error) {
+		panic("out of order")
+	}
 	c.runs.summary = func(context.Context, *operate.Stack, string) (model.RunSummary, error) { panic("out of order") }
 	for _, path := range []string{"run", "run-summaries"} {
 		for range 2 {

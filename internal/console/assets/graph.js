@@ -133,7 +133,7 @@ export function StatesTable({ states, onSelect }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="States"><table class="table states-table"><caption class="hidden">States, in the order of their first entry</caption><thead><tr>
       <th scope="col">State</th>${columns.map(([name]) => html`<th scope="col" class="num">${name}</th>`)}<th scope="col" class="num">Mean time</th><th scope="col" class="num">Longest</th></tr></thead>
     <tbody>${states.map((s) => {
-    const ended = s.succeeded + s.failed;
+    const ended = s.succeeded + s.failed + s.aborted;
     const about = s.estimated ? '≈' : '';
     const status = statusOf(statusOfState(s));
     return html`<tr key=${pathKey(s.path)}><th scope="row" class=${`depth-${Math.min(3, s.path.length - 1)}`}>

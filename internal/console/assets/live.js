@@ -71,17 +71,32 @@ export function follow(stack, run = '') {
   open();
 }
 
-// Timers stand still while a computer sleeps, and browsers slow them down in hidden tabs.
+const wake = () => { if (source && !document.hidden) open(); };
+
+// Timers stand still while a computer sleeps.
 let last = Date.now();
 setInterval(() => {
   const now = Date.now();
-  if (now - last > 30000 && source) open();
+  if (now - last > 30000) wake();
   last = now;
 }, 5000);
+
+// A browser has six connections to the console for all its tabs, and each stream takes one. So a tab that is hidden for a while has none.
+const restAfter = 15000;
+let restTimer = 0;
 let hiddenAt = 0;
 document.addEventListener('visibilitychange', () => {
-  if (document.hidden) hiddenAt = Date.now();
-  else if (source && hiddenAt && Date.now() - hiddenAt > 15000) open();
+  clearTimeout(restTimer);
+  if (document.hidden) {
+    hiddenAt = Date.now();
+    restTimer = setTimeout(rest, restAfter);
+  } else if (hiddenAt && Date.now() - hiddenAt >= restAfter) wake();
 });
-addEventListener('online', () => source && open());
-addEventListener('pageshow', (e) => e.persisted && source && open());
+function rest() {
+  clearTimeout(againTimer);
+  clearTimeout(lostTimer);
+  lostTimer = 0;
+  if (source) source.close();
+}
+addEventListener('online', wake);
+addEventListener('pageshow', (e) => e.persisted && wake());

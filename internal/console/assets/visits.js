@@ -51,7 +51,7 @@ export function StateDetails({ doc, what, loadVisits, onSelect, onClose }) {
 }
 
 function Counts({ state }) {
-  const ended = state.succeeded + state.failed;
+  const ended = state.succeeded + state.failed + state.aborted;
   const about = state.estimated ? '≈' : '';
   return html`<dl class="facts"><div><dt>Type</dt><dd>${state.type}</dd></div><div><dt>Entered</dt><dd>${about}${count(state.entered)}</dd></div>
     ${countsOf(state).map(([icon, tone, n, word]) => html`<div><dt><span class=${`tone-${tone}`}><${Icon} name=${icon} /></span>${word[0].toUpperCase() + word.slice(1)}</dt><dd>${about}${count(n)}</dd></div>`)}
