@@ -21,7 +21,6 @@ export function Overview({ stack }) {
   const tone = tones[overview.tone] || tones.good;
   const counted = Date.parse(overview.rows_at) > 0; // the first count of a large table takes minutes
   const { retry_queue: waits, in_flight: flight, dead_letter_queue: dead } = overview.queues;
-  const counted = Date.parse(overview.rows_at) > 0; // Go's zero time is in the year 1
   const start = () => { setFile(null); setDialog('start'); };
   const drop = (e) => {
     if (!e.dataTransfer.files[0] || readOnly) return;
