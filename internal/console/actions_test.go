@@ -572,11 +572,15 @@ func TestTheListOfRunsHasWhatIsKnownOfThem(t *testing.T) {
 			t.Errorf("summaries %+v", summaries)
 		}
 	}
+	f.set("DescribeExecution", func(map[string]any) (any, error) { return nil, &failure{status: 400, code: "ExecutionDoesNotExist"} })
+	if got := get[[]RunSummary](t, c, "/api/run-summaries?stack=carnation-devl&arn="+machineRun+":gone&arn="+machineRun+":one"); len(got) != 1 || got[0].Arn != machineRun+":one" {
+		t.Errorf("summaries %+v, want that of the run that is there", got)
+	}
 	if got := get[Runs](t, c, "/api/runs?stack=carnation-devl"); got.Runs[0].Summary != nil || got.Runs[1].Summary == nil || got.Runs[1].Summary.Cause != run["cause"] {
 		t.Errorf("runs %+v, want the summary of the run that has ended", got)
 	}
-	if n := f.count("DescribeExecution"); n != 3 {
-		t.Errorf("%d calls of DescribeExecution, want one for the run that has ended, and two for the other", n)
+	if n := f.count("DescribeExecution"); n != 4 {
+		t.Errorf("%d calls of DescribeExecution, want one for the run that has ended and one for the run that is gone, and two for the other", n)
 	}
 	f.setRuns(execution("one", "FAILED", 2)) // redriven
 	if got := get[Runs](t, c, "/api/runs?stack=carnation-devl"); got.Runs[0].Summary != nil {

@@ -172,8 +172,9 @@ func (p *poller) setRuns(runs []RunRow) {
 	defer p.mu.Unlock()
 	p.order = p.order[:0]
 	rows := map[string]*rowState{}
-	for _, row := range runs {
+	for i, row := range runs {
 		row.Summary = p.console.runs.summaryOf(row)
+		runs[i] = row
 		known := p.rows[row.Arn]
 		if known == nil || !reflect.DeepEqual(known.row, row) {
 			known = &rowState{row, p.next()}
@@ -337,6 +338,9 @@ func (p *poller) lookAtWatched(ctx context.Context, found *stack) error {
 	}
 	p.mu.Unlock()
 	for arn, look := range watched {
+		if _, err := runOf(found, arn); err != nil { // an address that somebody typed must not fail the look for all pages
+			continue
+		}
 		now, err := readFingerprint(ctx, found, arn, look.before, look.shards)
 		if err != nil {
 			if explain(err).kind == KindNotFound { // the page says so when it reads it

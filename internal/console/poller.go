@@ -58,6 +58,9 @@ func (p *pollers) of(name string) (*poller, error) {
 		p.byName[name] = one
 		go one.run(p.ctx, func() bool { return p.forget(one) })
 	}
+	one.mu.Lock()
+	one.used = time.Now() // so that it is not forgotten before it is used
+	one.mu.Unlock()
 	return one, nil
 }
 

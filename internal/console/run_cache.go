@@ -100,7 +100,7 @@ func (c *runCache) summaryOf(row RunRow) *RunSummary {
 	return &known.summary
 }
 
-// summaries reads what is not known yet.
+// summaries reads what is not known yet. It leaves out runs that do not exist.
 func (c *runCache) summaries(ctx context.Context, found *stack, arns []string) ([]RunSummary, error) {
 	list := make([]RunSummary, len(arns))
 	group, ctx := errgroup.WithContext(ctx)
@@ -108,13 +108,17 @@ func (c *runCache) summaries(ctx context.Context, found *stack, arns []string) (
 	for i, arn := range arns {
 		group.Go(func() error {
 			one, err, _ := c.flight.Do("summary "+arn, guarded(func() (any, error) { return c.readSummary(ctx, found, arn) }))
-			if err == nil {
+			switch {
+			case err == nil:
 				list[i] = one.(RunSummary)
+			case explain(err).kind == KindNotFound: // AWS has forgotten it since it was listed
+				return nil
 			}
 			return err
 		})
 	}
-	return list, group.Wait()
+	err := group.Wait()
+	return slices.DeleteFunc(list, func(one RunSummary) bool { return one.Arn == "" }), err
 }
 
 func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (RunSummary, error) {

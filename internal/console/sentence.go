@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"carnation/internal/operate/model"
 )
 
 // Tones of the sentence.
@@ -46,12 +48,16 @@ func sentence(o *Overview, newest []RunRow, counted bool) (text, tone string) {
 	if len(parts) > 0 {
 		return strings.Join(parts, "; "), tone
 	}
+	// The events of a run that failed in another way than as designed may be nowhere but in its history.
+	failed := len(newest) > 0 && newest[0].Status == string(types.ExecutionStatusFailed) && (newest[0].Summary == nil || newest[0].Summary.Error != model.EventsFailed)
 	switch {
+	case failed && (!counted || o.Rows > 0):
+		return "The last run failed, and no event waits", toneBad
 	case !counted:
 		return "No event waits", tone
 	case len(newest) == 0 && o.Rows == 0:
 		return "There are no events yet", tone
-	case len(newest) > 0 && newest[0].Status == string(types.ExecutionStatusFailed) && o.Rows == 0:
+	case failed:
 		return "The last run failed, and there are no events", toneBad
 	case o.Rows == 1:
 		return "The only event is in the table", tone

@@ -14,6 +14,9 @@ func TestTheSentenceSaysWhatMattersMost(t *testing.T) {
 		}
 		return rows
 	}
+	failed := func(failure string) []RunRow {
+		return []RunRow{{Status: "FAILED", Summary: &RunSummary{Error: failure}}}
+	}
 	queues := func(waiting, inFlight, dead int) operate.Queues {
 		return operate.Queues{Retry: waiting, InFlight: inFlight, DeadLetter: dead}
 	}
@@ -40,6 +43,9 @@ func TestTheSentenceSaysWhatMattersMost(t *testing.T) {
 		{60, queues(0, 0, 0), nil, run("SUCCEEDED", "ABORTED"), "1 run was stopped: a redrive continues it", toneWaiting},
 		{60, queues(0, 0, 0), nil, run("TIMED_OUT", "ABORTED"), "2 runs were stopped: a redrive continues them", toneWaiting},
 		{0, queues(0, 0, 0), nil, run("FAILED"), "The last run failed, and there are no events", toneBad},
+		{60, queues(0, 0, 0), nil, run("FAILED"), "The last run failed, and no event waits", toneBad},
+		{60, queues(0, 0, 0), nil, failed("States.Runtime"), "The last run failed, and no event waits", toneBad},
+		{60, queues(0, 0, 0), nil, failed("Carnation.EventsFailed"), "All 60 events are in the table", toneGood}, // the others were dropped
 	} {
 		o := &Overview{Rows: tc.rows, RowsAt: now, Queues: tc.queues, Running: tc.running}
 		if got, tone := sentence(o, tc.runs, true); got != tc.sentence || tone != tc.tone {

@@ -347,13 +347,19 @@ func TestThePageOfARunIsToldWhenItChanges(t *testing.T) {
 	t.Parallel()
 	f := newFakeAWS(t)
 	f.setRuns(execution("two", "RUNNING", 0))
-	f.set("DescribeExecution", func(map[string]any) (any, error) { return execution("two", "RUNNING", 0), nil })
+	f.set("DescribeExecution", func(input map[string]any) (any, error) {
+		if input["executionArn"] != machineRun+":two" {
+			return nil, &failure{status: 400, code: "AccessDeniedException"}
+		}
+		return execution("two", "RUNNING", 0), nil
+	})
 	var newest atomic.Int64
 	newest.Store(5)
 	f.set("GetExecutionHistory", func(map[string]any) (any, error) {
 		return map[string]any{"events": []any{map[string]any{"id": newest.Load(), "type": "ExecutionStarted", "timestamp": 1.8e9}}}, nil
 	})
 	c := startConsole(t, f)
+	openPage(t, c, "carnation-devl", "arn:aws:states:eu-central-2:123456789012:execution:another:x") // must not be asked for
 	p := openPage(t, c, "carnation-devl", machineRun+":two")
 	if got := until(p, "run", anything[map[string]string]); got["arn"] != machineRun+":two" {
 		t.Errorf("run %v", got)
