@@ -115,3 +115,27 @@ func TestThePageLoadsItsModulesAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A merge can declare a name twice in a function, which stops the whole page. A browser says so, but only with a stack.
+func TestNoModuleDeclaresANameTwiceInARow(t *testing.T) {
+	declaration := regexp.MustCompile(`^(\s*)const (\w+) = `)
+	for _, name := range loaded(t) {
+		if !strings.HasSuffix(name, ".js") || strings.HasPrefix(name, "vendor/") {
+			continue
+		}
+		seen := map[string]int{}
+		for i, line := range strings.Split(read(name), "\n") {
+			if strings.HasPrefix(line, "}") { // the end of a function of the module
+				clear(seen)
+			}
+			m := declaration.FindStringSubmatch(line)
+			if m == nil || len(m[1]) > 2 {
+				continue
+			}
+			if before, ok := seen[m[1]+m[2]]; ok {
+				t.Errorf("%s declares %s in line %d and in line %d", name, m[2], before, i+1)
+			}
+			seen[m[1]+m[2]] = i + 1
+		}
+	}
+}

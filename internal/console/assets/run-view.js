@@ -92,7 +92,7 @@ function Head({ doc, linkTo, actions }) {
   return html`<header class="run-head">
     <div class="run-title"><div>${run.of && html`<p class="note">${kind} of ${linkTo ? html`<a href=${linkTo(run.of)}><${Data} mono>${nameOf(run.of)}<//></a>` : html`<${Data} mono>${nameOf(run.of)}<//>`}</p>`}
       <h1><span class="hidden">${kind} </span><bdi>${run.name}</bdi></h1></div>${actions && html`<div class="tools">${actions}</div>`}</div>
-    <p class="sentence sentence-small"><${Status} name=${run.status} /> <span role="status">${outcome.sentence}</span></p>
+    <p class="sentence sentence-small"><${Status} name=${run.status} /> <span role="status">${outcome.sentence.replace(/^Running(: |$)/, '')}</span></p>
     ${(run.error || run.cause) && html`<div class="run-error"><span class="data mono"><bdi>${run.error}</bdi></span>${run.cause && html`<${LongText} text=${causeText(run.cause)} label="Cause" />`}</div>`}
     <dl class="facts facts-wide">
       <div><dt>Input</dt><dd><${Data}>${run.input.text}<//></dd></div>
