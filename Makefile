@@ -74,7 +74,7 @@ for_here    = GOOS="$$(go env GOHOSTOS)" GOARCH="$$(go env GOHOSTARCH)"
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
 .DELETE_ON_ERROR:
-.PHONY: help tools build package prerequisites upload deploy run status verify destroy local demo test deploy-tests chaos load bench check vulncheck fmt clean go-build need-aws upload-package deploy-package
+.PHONY: help tools build package prerequisites upload deploy run status verify destroy local demo test deploy-tests chaos load bench screenshots check vulncheck fmt clean go-build need-aws upload-package deploy-package
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
@@ -160,6 +160,10 @@ load: tools ## Run the tests under load, which take minutes
 bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot build/performance.svg (COUNT=1)
 	@mkdir -p build
 	@scripts/python-tools scripts/bench "$(or $(COUNT),1)" build/bench.txt build/performance.svg
+
+screenshots: tools ## Take the pictures of the console and of a report for docs/images, on local AWS, with Chromium or Chrome
+	@mkdir -p docs/images
+	@scripts/python-tools go test -count=1 -timeout 20m -run '^TestScreenshots$$' ./internal/e2e -args -screenshots ../../docs/images
 
 check: tools ## Check format, Go, templates, state machine, scripts and workflows
 	@scripts/python-tools scripts/check
