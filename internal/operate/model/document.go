@@ -154,7 +154,7 @@ const (
 	ItemInserted  = "inserted"  // in the table
 	ItemParked    = "parked"    // new, failed, and in the retry queue
 	ItemReleased  = "released"  // claimed, failed, and back in the retry queue
-	ItemReturning = "returning" // claimed, failed; its message becomes visible, or SQS moves it, by itself
+	ItemReturning = "returning" // claimed, failed; its message becomes visible, or SQS moves it, by itself; it is gone if the insert succeeded and only its answer was lost
 	ItemBuried    = "buried"    // failed, and in the dead-letter queue
 	ItemRunning   = "running"
 	ItemUnknown   = "unknown" // the run ended before it
