@@ -17,7 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/input"
@@ -81,13 +84,13 @@ type Page struct {
 	ctx      context.Context
 	pictures string
 
-	mu        sync.Mutex
-	requests  []string
-	urls      map[network.RequestID]string
-	problems  []string
-	allowed   []*regexp.Regexp
-	answers   map[string]func() (status int, body []byte) // by part of the URL
-	downloads string
+	mu       sync.Mutex
+	requests []string
+	urls     map[network.RequestID]string
+	problems []string
+	allowed  []*regexp.Regexp
+	answers  map[string]func() (status int, body []byte) // by part of the URL
+	chosen   cdp.BackendNodeID                           // the field whose file chooser is open
 }
 
 // Look is how a page looks.
@@ -102,7 +105,7 @@ var script string
 // Open opens an empty page of 1280 by 800 pixels.
 func (b *Browser) Open(t testing.TB) *Page {
 	t.Helper()
-	p := &Page{t: t, pictures: b.pictures, urls: map[network.RequestID]string{}, answers: map[string]func() (int, []byte){}, downloads: t.TempDir()}
+	p := &Page{t: t, pictures: b.pictures, urls: map[network.RequestID]string{}, answers: map[string]func() (int, []byte){}}
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.listen))
 	p.ctx = ctx
 	t.Cleanup(func() {
@@ -114,6 +117,8 @@ func (b *Browser) Open(t testing.TB) *Page {
 	}
 	call(p, network.Enable, network.EnableParams{})
 	call(p, log.Enable, cdp.Empty{})
+	// Otherwise each question for a role or a name would build the accessibility tree of the page anew.
+	call(p, accessibility.Enable, cdp.Empty{})
 	call(p, runtime.AddBinding, runtime.AddBindingParams{Name: "reportToTest"})
 	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 	p.Look(Look{})
@@ -191,6 +196,11 @@ func (p *Page) listen(ev any) {
 		}
 	case *runtime.EventBindingCalled:
 		p.problems = append(p.problems, ev.Payload)
+	case *page.EventJavascriptDialogOpening:
+		p.problems = append(p.problems, fmt.Sprintf("the page opens a %s: %s", ev.Type, ev.Message))
+		go chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{}) // it would block the page
+	case *page.EventFileChooserOpened:
+		p.chosen = ev.BackendNodeID
 	case *fetch.EventRequestPaused:
 		go p.answer(ev)
 	}
@@ -223,7 +233,7 @@ func (p *Page) Problems() (problems []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, problem := range p.problems {
-		if !slices.ContainsFunc(p.allowed, func(e *regexp.Regexp) bool { return e.MatchString(problem) }) {
+		if !slices.Contains(problems, problem) && !slices.ContainsFunc(p.allowed, func(e *regexp.Regexp) bool { return e.MatchString(problem) }) {
 			problems = append(problems, problem)
 		}
 	}
@@ -333,11 +343,27 @@ func (p *Page) Wait(what, expression string) {
 		if done && err == nil {
 			return
 		}
+		// A page whose script has failed has nothing to wait for.
+		if i := slices.IndexFunc(p.Problems(), func(s string) bool { return strings.HasPrefix(s, "the page ") }); i >= 0 {
+			p.t.Fatalf("%s: %s", what, p.Problems()[i])
+		}
 		if time.Now().After(deadline) {
 			p.t.Fatalf("%s: not within %s: %s: %v", what, patience, expression, err)
 		}
 		time.Sleep(wait)
 	}
+}
+
+// Settle waits until the page has drawn what it knows.
+func (p *Page) Settle() {
+	p.t.Helper()
+	Eval[any](p, "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(null), 50))))")
+}
+
+// Count is the number of elements that a CSS selector selects.
+func (p *Page) Count(selector string) int {
+	p.t.Helper()
+	return Eval[int](p, "document.querySelectorAll("+quote(selector)+").length")
 }
 
 // Text is what a person can read on the page.
@@ -482,6 +508,18 @@ func (p *Page) LongTasks() []float64 {
 	return Eval[[]float64](p, "forTest.longTasks()")
 }
 
+// Scroll scrolls through the page and through each list in it, a step for each frame.
+func (p *Page) Scroll() {
+	p.t.Helper()
+	Eval[any](p, "forTest.scroll()")
+}
+
+// TimeTo is the milliseconds from a change of the hash to the frame in which there is an element of the selector.
+func (p *Page) TimeTo(address, selector string) float64 {
+	p.t.Helper()
+	return Eval[float64](p, fmt.Sprintf("forTest.timeTo(%s, %s)", quote(address), quote(selector)))
+}
+
 // Picture is a picture of what the window shows.
 func (p *Page) Picture() []byte {
 	p.t.Helper()
@@ -492,6 +530,37 @@ func (p *Page) Picture() []byte {
 		p.t.Fatal(err)
 	}
 	return picture
+}
+
+// ChooseFile chooses files in the file chooser that the keys or the click of open open.
+func (p *Page) ChooseFile(open func(), files ...string) {
+	p.t.Helper()
+	intercept := true
+	call(p, page.SetInterceptFileChooserDialog, page.SetInterceptFileChooserDialogParams{Enabled: intercept})
+	open()
+	var field cdp.BackendNodeID
+	for deadline := time.Now().Add(patience); field == 0; time.Sleep(20 * time.Millisecond) {
+		p.mu.Lock()
+		field, p.chosen = p.chosen, 0
+		p.mu.Unlock()
+		if time.Now().After(deadline) {
+			p.t.Fatalf("no file chooser within %s", patience)
+		}
+	}
+	call(p, dom.SetFileInputFiles, dom.SetFileInputFilesParams{Files: files, BackendNodeID: field})
+}
+
+// Downloads has the page save files in a folder from now on, and returns it.
+func (p *Page) Downloads() string {
+	p.t.Helper()
+	dir := p.t.TempDir()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID, DownloadPath: dir}); err != nil {
+		p.t.Fatal(err)
+	}
+	return dir
 }
 
 func quote(text string) string {

@@ -35,7 +35,7 @@ func site(t *testing.T, pages map[string]string) string {
 	return server.URL
 }
 
-func start(t *testing.T) *Browser {
+func start(t testing.TB) *Browser {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a browser, and this is go test -short")
@@ -44,7 +44,7 @@ func start(t *testing.T) *Browser {
 	if err != nil {
 		t.Skip("there is no Chromium and no Chrome")
 	}
-	b, err := Start(strings.TrimSpace(string(path)), t.TempDir())
+	b, err := Start(strings.TrimSpace(string(path)), "../../../build/browser")
 	if err != nil {
 		t.Fatal(err)
 	}

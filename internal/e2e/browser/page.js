@@ -12,11 +12,13 @@ window.forTest = (() => {
   const squeeze = (text) => (text || "").replace(/\s+/g, " ").trim();
   const text = () => squeeze(document.body.innerText);
 
-  const visible = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true, contentVisibilityAuto: true }) && e.getClientRects().length > 0;
+  const shown = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true, contentVisibilityAuto: true }) && e.getClientRects().length > 0;
+  // A label may stand for its field.
+  const visible = (e) => shown(e) || [...(e.labels || [])].some(shown);
 
   // The elements that can have a role, so that the browser need not compute it for all.
   const selectors = {
-    button: "button, [role=button], summary, input[type=button], input[type=submit]",
+    button: "button, [role=button], summary, input[type=button], input[type=submit], input[type=file]",
     link: "a, [role=link]",
     textbox: "input, textarea, [contenteditable], [role=textbox]",
     searchbox: "input, [role=searchbox]",
@@ -38,10 +40,10 @@ window.forTest = (() => {
   };
 
   // A modal dialog makes all that is outside of it useless.
+  const modal = () => [...document.querySelectorAll("dialog:modal, [aria-modal=true]")].filter(visible).at(-1);
   const find = (role, name) => {
     const matches = matcher(name);
-    const modals = [...document.querySelectorAll("dialog:modal, [aria-modal=true]")].filter(visible);
-    const top = modals.at(-1);
+    const top = modal();
     return [...document.querySelectorAll(selectors[role] || "*")].find((e) =>
       (!top || top.contains(e)) && visible(e) && !e.disabled && e.getAttribute("aria-disabled") !== "true" && e.computedRole === role && matches(squeeze(e.computedName))) || null;
   };
@@ -81,7 +83,7 @@ window.forTest = (() => {
   // An outline or a shadow, of the element or of what is in it.
   const showsFocus = (e, style) => {
     const ring = (s) => (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none";
-    return ring(style) || [...e.querySelectorAll("*")].slice(0, 20).some((child) => ring(getComputedStyle(child)) || (getComputedStyle(child).strokeWidth !== "1px" && child instanceof SVGElement));
+    return ring(style) || [...(e.labels || [])].some((l) => ring(getComputedStyle(l))) || [...e.querySelectorAll("*")].slice(0, 20).some((child) => ring(getComputedStyle(child)) || (getComputedStyle(child).strokeWidth !== "1px" && child instanceof SVGElement));
   };
 
   // Colours, as [red, green, blue, alpha] from 0 to 1.
@@ -191,6 +193,7 @@ window.forTest = (() => {
     const floats = (e) => { for (let at = e; at; at = at.parentElement) if (["fixed", "sticky"].includes(getComputedStyle(at).position)) return at; return null; };
     const all = texts().map(([text, e, box]) => ({ text, e, box, floats: floats(e) })).sort((a, b) => a.box.top - b.box.top);
     for (const { text, e, box } of all) {
+      if (box.right <= 0) continue; // hidden until it has the focus
       if (box.left < -1 || box.right > page.clientWidth + 1) wrong.add(`"${text}" (${describePlace(e)}) is outside of the window: from ${Math.round(box.left)} to ${Math.round(box.right)} of ${page.clientWidth}`);
     }
     for (let i = 0; i < all.length && wrong.size < 50; i++) {
@@ -203,12 +206,33 @@ window.forTest = (() => {
       }
     }
     for (const e of document.querySelectorAll("button, a[href], input:not([type=hidden]), select, textarea, [role=button], [role=tab], [tabindex='0']")) {
-      if (visible(e) && !squeeze(e.computedName) && !["generic", "group", "region"].includes(e.computedRole)) wrong.add(`a ${e.computedRole} has no name: ${e.outerHTML.slice(0, 120)}`);
+      if (visible(e) && (!modal() || modal().contains(e)) && !squeeze(e.computedName) && !["generic", "group", "region"].includes(e.computedRole)) wrong.add(`a ${e.computedRole} has no name: ${e.outerHTML.slice(0, 120)}`);
     }
     return [...wrong];
   };
 
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const timeTo = async (address, selector) => {
+    const began = performance.now();
+    location.href = address;
+    do await frame(); while (!document.querySelector(selector));
+    return performance.now() - began;
+  };
+  const scroll = async () => {
+    for (const list of [document.scrollingElement, ...document.querySelectorAll(".rows")]) {
+      if (list !== document.scrollingElement) list.scrollIntoView({ block: "center", behavior: "instant" });
+      const step = Math.max(100, (list.scrollHeight - list.clientHeight) / 60);
+      for (let i = 0; i < 60; i++) {
+        list.scrollTop += step;
+        await frame();
+      }
+    }
+  };
+
   const longTasks = () => { const were = tasks; tasks = []; return were; };
 
-  return { text, find, middle, point, focused, stop, contrast, layout, longTasks };
+  // The innermost elements whose own text has these characters.
+  const containing = (part) => [...document.querySelectorAll("#app *")].filter((e) => visible(e) && [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.includes(part)));
+
+  return { text, containing, find, middle, point, focused, stop, contrast, layout, timeTo, scroll, longTasks };
 })();
