@@ -602,14 +602,14 @@ func (p *player) runPlanned(ctx context.Context, planned plannedRun, input strin
 	return arn, p.waitForEnd(ctx, arn)
 }
 
-// wait waits for an execution to end. It asks often at first, and then twice a second.
+// waitForEnd waits for an execution to end. It asks often at first, and then twice a second.
 func (p *player) waitForEnd(ctx context.Context, arn string) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		out, err := p.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
 		if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

@@ -12,6 +12,20 @@ import (
 	"syscall"
 )
 
+// code returns the folder with the function's code. Versions of a function with the same code share it, because nothing may write
+// there. The zip files are large: to unpack them anew for each stack would take longer than to create it.
+func (s *lambdaService) code(ctx context.Context, fn *function) (string, error) {
+	same := fn.name + " " + fn.codeSHA256
+	if dir, ok := s.codes[same]; ok && fn.codeSHA256 != "" {
+		return dir, nil
+	}
+	dir, err := s.unpack(ctx, fn)
+	if err == nil {
+		s.codes[same] = dir
+	}
+	return dir, err
+}
+
 // unpack writes the function's code into a new folder, and returns it.
 func (s *lambdaService) unpack(ctx context.Context, fn *function) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fn.codeURL, nil)

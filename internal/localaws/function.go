@@ -40,6 +40,7 @@ type function struct {
 	traced              bool   // tracing is active
 	fingerprint         string // of everything that is deployed
 	codeURL, codeDir    string
+	codeSHA256          string
 
 	mu      sync.Mutex
 	warm    []*instance // copies that wait for an invocation
@@ -62,7 +63,7 @@ func (s *lambdaService) find(ctx context.Context, region, name, qualifier string
 	if old != nil && old.fingerprint == fn.fingerprint {
 		old.reserved = fn.reserved
 	} else {
-		if fn.codeDir, err = s.unpack(ctx, fn); err != nil {
+		if fn.codeDir, err = s.code(ctx, fn); err != nil {
 			return nil, err
 		}
 		if old != nil {
@@ -114,6 +115,8 @@ func described(out *lambda.GetFunctionOutput, region string) (*function, error) 
 		reserved: -1,
 		traced:   c.TracingConfig != nil && c.TracingConfig.Mode == types.TracingModeActive,
 		codeURL:  aws.ToString(out.Code.Location),
+
+		codeSHA256: aws.ToString(c.CodeSha256),
 	}
 	before, after, _ := strings.Cut(aws.ToString(c.FunctionArn), ":function:")
 	unqualified, _, _ := strings.Cut(after, ":")

@@ -37,6 +37,7 @@ type lambdaService struct {
 	known     map[string]*function // by region and the name they were asked for, while nothing is changing
 	changing  int                  // calls that may change functions
 	deployed  map[string]*function // by ARN and version, as last seen
+	codes     map[string]string    // folders of unpacked code, by the name of the function and the hash of its zip
 	invoking  map[string]int       // by ARN: all versions together
 	instances map[*instance]bool   // that run
 	running   sync.WaitGroup       // of instances, and of what starts them
@@ -59,6 +60,7 @@ func newLambdaService(backend, endpoint, dir string, stderr io.Writer) (*lambdaS
 		endpoint:  endpoint,
 		known:     map[string]*function{},
 		deployed:  map[string]*function{},
+		codes:     map[string]string{},
 		invoking:  map[string]int{},
 		instances: map[*instance]bool{},
 		logs: &logBook{

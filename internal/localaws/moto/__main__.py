@@ -76,6 +76,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops this process
     threading.Thread(target=exit_with_parent, daemon=True).start()
 
+    # Each state of a run starts threads. The C library keeps the stacks of ended threads for the next ones, but only 40 MB of them,
+    # and with the usual 8 MB for each it would give most back to the system at once.
+    threading.stack_size(2 << 20)
     gaps.fill_gaps()
     # The contents of tables and histories stay, so the collector would search them again and again for nothing.
     gc.freeze()
