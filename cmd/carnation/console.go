@@ -30,7 +30,7 @@ func setupConsole(flags *flag.FlagSet) action {
 			return err
 		}
 		what := "It can change the stacks."
-		if page.ReadOnly {
+		if page.ReadOnly() {
 			what = "It only reads; --allow-changes lets it change the stacks."
 		}
 		fmt.Fprintf(stdout, "The console is at %s until Ctrl-C. %s\n", page.URL, what)

@@ -65,16 +65,18 @@ type StackRef struct {
 
 // Overview is where the events are.
 type Overview struct {
-	At       time.Time      `json:"at"`
-	Stack    string         `json:"stack"`
-	State    string         `json:"state"`
-	MapMode  string         `json:"map_mode"`
-	Rows     int            `json:"rows"`
-	RowsAt   time.Time      `json:"rows_at"` // a scan counts them, so they can be older than the queues; year 1 until the first count has ended
-	Queues   operate.Queues `json:"queues"`
-	Running  []string       `json:"running"` // ARNs of the runs
-	Sentence string         `json:"sentence"`
-	Tone     string         `json:"tone"` // good, waiting, bad, or busy
+	At      time.Time `json:"at"`
+	Stack   string    `json:"stack"`
+	State   string    `json:"state"`
+	MapMode string    `json:"map_mode"`
+	Rows    int       `json:"rows"`
+	RowsAt  time.Time `json:"rows_at"` // a scan counts them, so they can be older than the queues; year 1 until the first count has ended
+	// RowsError says why the rows cannot be counted. Rows is then the last count, if there is one.
+	RowsError string         `json:"rows_error,omitempty"`
+	Queues    operate.Queues `json:"queues"`
+	Running   []string       `json:"running"` // ARNs of the runs
+	Sentence  string         `json:"sentence"`
+	Tone      string         `json:"tone"` // good, waiting, bad, or busy
 	// History is a point for each change, at most 300: [Unix milliseconds, rows, waiting, in flight, dead].
 	History [][5]int64 `json:"history"`
 	Retry   *Retry     `json:"retry,omitempty"` // the retry until empty that the console runs

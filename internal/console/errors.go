@@ -20,6 +20,7 @@ import (
 
 	"carnation/internal/event"
 	"carnation/internal/operate"
+	"carnation/internal/operate/model"
 )
 
 // handler answers a request of the API. If it returns an error, it has written nothing.
@@ -102,6 +103,9 @@ func explain(err error) *apiError {
 	}
 	if _, ok := errors.AsType[*event.RecordError](err); ok {
 		return &apiError{http.StatusBadRequest, KindInvalid, err.Error()}
+	}
+	if errors.Is(err, model.ErrRate) {
+		return &apiError{http.StatusTooManyRequests, KindThrottled, said(err)}
 	}
 	if isCredentials(err) {
 		return &apiError{http.StatusBadGateway, KindCredentials, "AWS does not accept the credentials, or there are none: " + said(err) +

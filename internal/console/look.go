@@ -133,15 +133,35 @@ func (p *poller) look(ctx context.Context) error {
 	}
 	var queues operate.Queues
 	var runs []RunRow
+	var next string
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { queues, err = found.Queues(together); return err })
-	group.Go(func() (err error) { runs, _, err = listRuns(together, found, "", newestRuns, ""); return err })
+	group.Go(func() (err error) { runs, next, err = listRuns(together, found, "", newestRuns, ""); return err })
 	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := p.lookForOlder(ctx, found, next != ""); err != nil {
 		return err
 	}
 	p.setRuns(runs)
 	p.setOverview(found, queues, runs)
 	return p.lookAtWatched(ctx, found)
+}
+
+// lookForOlder finds the runs that are running. There may be some before the newest runs.
+func (p *poller) lookForOlder(ctx context.Context, found *stack, more bool) error {
+	if !more {
+		p.running = nil
+		return nil
+	}
+	if time.Since(p.runningAt) < olderEvery {
+		return nil
+	}
+	running, _, err := listRuns(ctx, found, types.ExecutionStatusRunning, mostRuns, "")
+	if err == nil {
+		p.running, p.runningAt = running, time.Now()
+	}
+	return err
 }
 
 func (p *poller) hasStacks() bool {
@@ -196,6 +216,11 @@ func (p *poller) setOverview(found *stack, queues operate.Queues, runs []RunRow)
 			now.Running = append(now.Running, run.Arn)
 		}
 	}
+	for _, run := range p.running {
+		if p.rows[run.Arn] == nil { // of the newest ones, the newer list says it
+			now.Running = append(now.Running, run.Arn)
+		}
+	}
 	before := p.overview
 	if before == nil || before.Queues != queues || len(now.Running) > 0 {
 		p.count.dirty = true
@@ -207,7 +232,7 @@ func (p *poller) setOverview(found *stack, queues operate.Queues, runs []RunRow)
 // publish makes an overview the present one. The caller holds the lock.
 func (p *poller) publish(now Overview, runs []RunRow) {
 	before := p.overview
-	now.At, now.Rows, now.RowsAt = time.Now(), p.count.rows, p.count.at
+	now.At, now.Rows, now.RowsAt, now.RowsError = time.Now(), p.count.rows, p.count.at, p.count.failure
 	now.Sentence, now.Tone = sentence(&now, runs, !p.count.at.IsZero() && !p.count.dirty && !p.count.running)
 	if p.retry != nil {
 		copied := *p.retry
@@ -253,7 +278,8 @@ type rowCount struct {
 	at      time.Time // when the scan began
 	next    time.Time // not before
 	running bool
-	dirty   bool // the rows may have changed since the last scan began
+	dirty   bool   // the rows may have changed since the last scan began
+	failure string // why the last scan failed
 }
 
 // countRows counts the rows in the background, if they may have changed and the last count is long enough ago. The caller holds the lock.
@@ -271,13 +297,13 @@ func (p *poller) countRows(found *stack) {
 		defer p.mu.Unlock()
 		took := time.Since(began)
 		p.count.running, p.count.next = false, time.Now().Add(scanPause*took)
-		if err != nil {
-			// The next look finds out what is wrong.
-			p.count.dirty, p.count.next = true, time.Now().Add(max(scanPause*took, slowest))
-			return
-		}
 		first := p.count.at.IsZero()
-		p.count.rows, p.count.at = rows, began
+		if err != nil {
+			p.count.dirty, p.count.next = true, time.Now().Add(max(scanPause*took, slowest))
+			p.count.failure = "the rows cannot be counted: " + explain(err).message
+		} else {
+			p.count.rows, p.count.at, p.count.failure = rows, began, ""
+		}
 		if p.overview != nil {
 			runs := make([]RunRow, len(p.order))
 			for i, arn := range p.order {

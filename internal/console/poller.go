@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A poller looks at one stack for all pages together. A look is two calls of SQS and one ListExecutions, of which AWS allows two a second:
-// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+// A poller looks at one stack for all pages together. A look is two calls of SQS and one ListExecutions, of which AWS allows two a second.
+// Its calls of Step Functions wait for the limits that the documents of runs keep, too: see model.Limited.
 const (
 	fastest    = time.Second      // between two looks, while something changes
 	slowest    = 10 * time.Second // while nothing changes
@@ -16,6 +16,7 @@ const (
 	afterError = time.Minute      // at most, while AWS cannot be read
 	whileMade  = 3 * time.Second  // while the stack does not exist
 	forgotten  = time.Hour        // after this time without a page, a poller ends
+	olderEvery = 5 * time.Second  // between two looks for runs that are running although 25 newer ones were started
 
 	lookTimeout = 20 * time.Second
 	scanTimeout = 10 * time.Minute
@@ -103,6 +104,10 @@ type poller struct {
 	history    [][5]int64
 	retry      *Retry
 	count      rowCount
+
+	// Only the looks use these, so they need no lock.
+	running   []RunRow // as the list of running runs had them, if there are more runs than the newest
+	runningAt time.Time
 }
 
 // rowState is a run of the list, and the version of its last change.

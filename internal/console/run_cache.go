@@ -28,6 +28,9 @@ const (
 	// documentTimeout is for a distributed run with very many shards, whose calls AWS throttles.
 	documentTimeout = 3 * time.Minute
 	summaryTimeout  = time.Minute
+	// mostKnown is how many summaries are kept, each with a cause of up to 32 KB; mostListed is of how many runs it is known what the list said.
+	mostKnown  = 2_000
+	mostListed = 20_000
 )
 
 // runCache keeps what it has read of runs that have ended. Pages that ask for the same at the same time get one answer.
@@ -40,9 +43,9 @@ type runCache struct {
 	flight singleflight.Group
 
 	mu        sync.Mutex
-	listed    map[string]runVersion   // as the list of runs had them last, by ARN
-	known     map[string]knownSummary // by ARN
-	documents []cachedDocument        // used last: last
+	listed    bounded[runVersion]   // as the list of runs had them last, by ARN
+	known     bounded[knownSummary] // by ARN
+	documents []cachedDocument      // used last: last
 }
 
 type knownSummary struct {
@@ -64,6 +67,26 @@ func stateOf(row RunRow) runVersion {
 	return state
 }
 
+// bounded keeps what was set last, by ARN.
+type bounded[T any] struct {
+	most   int
+	values map[string]T
+	order  []string // the oldest first
+}
+
+func newBounded[T any](most int) bounded[T] { return bounded[T]{most: most, values: map[string]T{}} }
+
+func (b *bounded[T]) set(arn string, value T) {
+	if _, ok := b.values[arn]; !ok {
+		if len(b.order) == b.most {
+			delete(b.values, b.order[0])
+			b.order = b.order[1:]
+		}
+		b.order = append(b.order, arn)
+	}
+	b.values[arn] = value
+}
+
 type cachedDocument struct {
 	arn  string
 	of   runVersion
@@ -71,7 +94,7 @@ type cachedDocument struct {
 }
 
 func newRunCache() *runCache {
-	return &runCache{read: model.Read, summary: model.Summary, visits: model.Visits, listed: map[string]runVersion{}, known: map[string]knownSummary{}}
+	return &runCache{read: model.Read, summary: model.Summary, visits: model.Visits, listed: newBounded[runVersion](mostListed), known: newBounded[knownSummary](mostKnown)}
 }
 
 // guarded makes a panic an error. It is in no goroutine of a request, so it would end the console, with all its pages.
@@ -92,8 +115,8 @@ func (c *runCache) summaryOf(row RunRow) *RunSummary {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := stateOf(row)
-	c.listed[row.Arn] = state
-	known, ok := c.known[row.Arn]
+	c.listed.set(row.Arn, state)
+	known, ok := c.known.values[row.Arn]
 	if !ok || row.Stopped == nil || known.state != state {
 		return nil
 	}
@@ -126,8 +149,8 @@ func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (R
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), summaryTimeout)
 	defer cancel()
 	c.mu.Lock()
-	state := c.listed[arn]
-	known, ok := c.known[arn]
+	state := c.listed.values[arn]
+	known, ok := c.known.values[arn]
 	c.mu.Unlock()
 	if ok && known.state == state {
 		return known.summary, nil
@@ -140,7 +163,7 @@ func (c *runCache) readSummary(ctx context.Context, found *stack, arn string) (R
 	if state.stopped != 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.known[arn] = knownSummary{one, state}
+		c.known.set(arn, knownSummary{one, state})
 	}
 	return one, nil
 }

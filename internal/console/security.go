@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"crypto/subtle"
 	"net/http"
 	"path"
@@ -78,12 +79,25 @@ func (c *Console) allow(r *http.Request) error {
 // ownOrigin tells whether the origin is that of the page, which was loaded from host.
 func (c *Console) ownOrigin(origin, host string) bool { return origin == "http://"+host }
 
-// changing is a handler of a request that changes something.
+// changes is the key of a value that the context of a request has if it changes something.
+type changes struct{}
+
+var errReadOnly = &apiError{http.StatusForbidden, KindReadOnly, "the console is read-only, because the stack is not on this machine: start carnation console with --allow-changes"}
+
+// changing is a handler of a request that changes something. The configuration may be another one since the console was started, because it is
+// loaded again after credentials were refused. So the present one counts here, and that of the stack in Console.stack.
 func (c *Console) changing(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if c.ReadOnly {
-			return &apiError{http.StatusForbidden, KindReadOnly, "the console is read-only, because the stack is not on this machine: start carnation console with --allow-changes"}
+		if c.ReadOnly() {
+			return errReadOnly
 		}
-		return h(w, r)
+		return h(w, r.WithContext(context.WithValue(r.Context(), changes{}, true)))
 	}
+}
+
+// ReadOnly tells whether the page cannot change anything.
+func (c *Console) ReadOnly() bool {
+	c.stacks.mu.Lock()
+	defer c.stacks.mu.Unlock()
+	return readOnly(c.options, c.stacks.cfg)
 }

@@ -222,8 +222,8 @@ func TestChangesNeedTheFlagUnlessEverythingIsOnThisMachine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := startConsole(t, f, tc.options...)
-			if got := get[Stacks](t, c, "/api/stacks"); c.ReadOnly != tc.readOnly || got.ReadOnly != tc.readOnly {
-				t.Errorf("read-only %t, %t, want %t", c.ReadOnly, got.ReadOnly, tc.readOnly)
+			if got := get[Stacks](t, c, "/api/stacks"); c.ReadOnly() != tc.readOnly || got.ReadOnly != tc.readOnly {
+				t.Errorf("read-only %t, %t, want %t", c.ReadOnly(), got.ReadOnly, tc.readOnly)
 			}
 			if !tc.readOnly {
 				post[Started](t, c, start, body)

@@ -28,8 +28,6 @@ type Options struct {
 // Console is a running console.
 type Console struct {
 	URL string // without a path
-	// ReadOnly says that the page cannot change anything.
-	ReadOnly bool
 
 	options   Options
 	heartbeat time.Duration
@@ -76,7 +74,7 @@ func newConsole(options Options, cfg aws.Config, port int) (*Console, error) {
 		return nil, err
 	}
 	c := &Console{
-		URL: fmt.Sprintf("http://127.0.0.1:%d", port), ReadOnly: readOnly(options, cfg), options: options, heartbeat: heartbeat, token: rand.Text(), assets: assets,
+		URL: fmt.Sprintf("http://127.0.0.1:%d", port), options: options, heartbeat: heartbeat, token: rand.Text(), assets: assets,
 		stacks: newStacks(options, cfg), ended: make(chan error, 1),
 	}
 	for _, name := range []string{"127.0.0.1", "localhost", "[::1]"} {

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -11,14 +12,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"golang.org/x/sync/singleflight"
 
 	"carnation/internal/operate"
+	"carnation/internal/operate/model"
 )
 
 const (
 	// stackAge is how long what a stack says about itself is believed.
 	stackAge = 20 * time.Second
-	// listAge is how long the list of stacks is believed. CloudFormation throttles DescribeStacks at ten calls a second.
+	// listAge is how long the list of stacks is believed. CloudFormation throttles DescribeStacks, and does not say at which rate.
 	listAge = 2 * time.Second
 	// mostStacks is how many stacks a console looks at.
 	mostStacks = 50
@@ -30,16 +33,19 @@ type stack struct {
 	executions *sfn.Client
 }
 
-// stacks finds stacks. It keeps what it has found for a while, for all pages together.
+// stacks finds stacks. It keeps what it has found for a while, for all pages together. Whoever asks for the same at the same time gets one
+// answer, and nobody waits for a call of AWS that is not about its stack.
 type stacks struct {
 	options Options
+	flight  singleflight.Group
 
-	mu     sync.Mutex
-	cfg    aws.Config
-	stale  bool // the configuration must be loaded again
-	opened map[string]openedStack
-	list   []operate.StackState
-	listed time.Time
+	mu      sync.Mutex
+	cfg     aws.Config
+	stale   bool // the configuration must be loaded again
+	refused int  // how often credentials were refused: what was read before is not kept
+	opened  map[string]openedStack
+	list    []operate.StackState
+	listed  time.Time
 }
 
 type openedStack struct {
@@ -51,16 +57,45 @@ func newStacks(options Options, cfg aws.Config) *stacks {
 	return &stacks{options: options, cfg: cfg, opened: map[string]openedStack{}}
 }
 
-// configuration is that of the user. After credentials were refused, it is loaded again.
-func (s *stacks) configuration(ctx context.Context) (aws.Config, error) {
-	if s.stale {
+// shared reads something once for all who ask at the same time. Whoever asks first may go away before the others have their answer.
+func (s *stacks) shared(ctx context.Context, key string, read func(context.Context) (any, error)) (any, error) {
+	answer := s.flight.DoChan(key, guarded(func() (any, error) {
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+		defer cancel()
+		return read(shared)
+	}))
+	select {
+	case result := <-answer:
+		return result.Val, result.Err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// configuration is that of the user, and how often credentials were refused before. After that, it is loaded again.
+func (s *stacks) configuration(ctx context.Context) (aws.Config, int, error) {
+	s.mu.Lock()
+	cfg, stale, refused := s.cfg, s.stale, s.refused
+	s.mu.Unlock()
+	if !stale {
+		return cfg, refused, nil
+	}
+	loaded, err := s.shared(ctx, fmt.Sprint("configuration ", refused), func(ctx context.Context) (any, error) {
 		cfg, err := s.options.Configuration(ctx)
 		if err != nil {
-			return cfg, err
+			return nil, err
 		}
-		s.cfg, s.stale = cfg, false
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.refused == refused {
+			s.cfg, s.stale = cfg, false
+		}
+		return cfg, nil
+	})
+	if err != nil {
+		return aws.Config{}, refused, err
 	}
-	return s.cfg, nil
+	return loaded.(aws.Config), refused, nil
 }
 
 // failed notes an error of a call of AWS.
@@ -69,6 +104,7 @@ func (s *stacks) failed(err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.stale, s.opened = true, map[string]openedStack{}
+		s.refused++
 	}
 }
 
@@ -88,22 +124,33 @@ func (s *stacks) open(ctx context.Context, name string) (*stack, error) {
 
 func (s *stacks) find(ctx context.Context, name string) (*stack, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known, ok := s.opened[name]; ok && time.Since(known.at) < stackAge {
+	known, ok := s.opened[name]
+	s.mu.Unlock()
+	if ok && time.Since(known.at) < stackAge {
 		return known.stack, nil
 	}
-	cfg, err := s.configuration(ctx)
+	cfg, refused, err := s.configuration(ctx)
 	if err != nil {
 		return nil, err
 	}
-	delete(s.opened, name)
-	opened, err := operate.OpenWith(ctx, cfg, name)
+	found, err := s.shared(ctx, fmt.Sprint("stack ", name, " ", refused), func(ctx context.Context) (any, error) {
+		opened, err := operate.OpenWith(ctx, cfg, name)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil {
+			delete(s.opened, name)
+			return nil, err
+		}
+		found := &stack{opened, sfn.NewFromConfig(cfg, model.Limited(cfg))}
+		if s.refused == refused {
+			s.opened[name] = openedStack{found, time.Now()}
+		}
+		return found, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	found := &stack{opened, sfn.NewFromConfig(cfg)}
-	s.opened[name] = openedStack{found, time.Now()}
-	return found, nil
+	return found.(*stack), nil
 }
 
 // all lists the stacks.
@@ -130,17 +177,30 @@ func (s *stacks) all(ctx context.Context) (Stacks, error) {
 }
 
 func (s *stacks) states(ctx context.Context) ([]operate.StackState, aws.Config, error) {
+	cfg, refused, err := s.configuration(ctx)
+	if err != nil {
+		return nil, cfg, err
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	cfg, err := s.configuration(ctx)
-	if err != nil || time.Since(s.listed) < listAge {
-		return s.list, cfg, err
+	list, listed := s.list, s.listed
+	s.mu.Unlock()
+	if time.Since(listed) < listAge {
+		return list, cfg, nil
 	}
-	list, err := operate.Stacks(ctx, cfg)
-	if err == nil {
+	read, err := s.shared(ctx, fmt.Sprint("stacks ", refused), func(ctx context.Context) (any, error) {
+		list, err := operate.Stacks(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.list, s.listed = list, time.Now()
+		return list, nil
+	})
+	if err != nil {
+		return nil, cfg, err
 	}
-	return list, cfg, err
+	return read.([]operate.StackState), cfg, nil
 }
 
 // deniedCodes are those of CloudFormation for a call that no policy allows.
@@ -173,9 +233,13 @@ func howToMake(name string) string {
 	return command + " STACK_NAME=" + name
 }
 
-// stack is the stack that a request names.
+// stack is the stack that a request names. A request that changes something gets it only if it may change it.
 func (c *Console) stack(r *http.Request) (*stack, error) {
-	return c.stacks.open(r.Context(), r.URL.Query().Get("stack"))
+	found, err := c.stacks.open(r.Context(), r.URL.Query().Get("stack"))
+	if err == nil && r.Context().Value(changes{}) != nil && readOnly(c.options, found.Config) {
+		return nil, errReadOnly
+	}
+	return found, err
 }
 
 func (c *Console) getStacks(w http.ResponseWriter, r *http.Request) error {

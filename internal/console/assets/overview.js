@@ -36,7 +36,7 @@ export function Overview({ stack }) {
     ${readOnly && html`<${ReadOnlyNote} />`}
     <p class=${`sentence tone-${tone.tone}`} role="status" aria-live="polite"><${Icon} name=${tone.icon} /><span>${overview.sentence}</span></p>
     <dl class="tiles">
-      <${Tile} icon="table" tone="good" label="In the table" value=${counted ? overview.rows : null} note=${counted ? html`counted <${Time} at=${overview.rows_at} as=${ago} />` : 'being counted'} />
+      <${Tile} icon="table" tone="good" label="In the table" value=${counted ? overview.rows : null} note=${overview.rows_error ? overview.rows_error : counted ? html`counted <${Time} at=${overview.rows_at} as=${ago} />` : 'being counted'} />
       <${Tile} icon="waiting" tone="wait" label="Wait for the next run" value=${waits} note="in the retry queue" />
       <${Tile} icon="flight" tone="busy" label="In flight" value=${flight} note="taken by a run" />
       <${Tile} icon="dead" tone="bad" label="Failed for good" value=${dead} note=${dead ? html`<a href=${link(stack, 'dead-letters')}>look at the dead letters</a>` : 'in the dead-letter queue'} />

@@ -113,6 +113,12 @@ func TestCallsKeepToTheRatesOfAWS(t *testing.T) {
 
 func TestRatesAreThoseOfTheDocs(t *testing.T) {
 	docs := read(t, "../../../docs/scale.md")
+	if !strings.Contains(docs, "| "+listMapRuns+", "+describeStateMachine+" | 1 a second, after a burst of 100 or more") || quotas[listMapRuns].second != 1 || quotas[describeStateMachine].second != 1 {
+		t.Errorf("docs/scale.md does not have the limits of %s and %s", listMapRuns, describeStateMachine)
+	}
+	if !strings.Contains(docs, "FilterLogEvents, at most five a second") || quotas[filterLogEvents].second != 5 {
+		t.Errorf("docs/scale.md does not have the limit of %s", filterLogEvents)
+	}
 	for action, text := range map[string]string{
 		describeExecution: "10 to 15 a second, after a burst of 100 or more", getExecutionHistory: "20 a second, after a burst of 100 or more",
 		listExecutions: "2 to 5 a second, after a burst of 100 or more", describeMapRun: "1 a second, after a burst of 100 or more",
