@@ -143,19 +143,25 @@ type metric struct {
 	Dimensions            []struct{ Name, Value string }
 }
 
-// watches is the one metric of an alarm, written as on a dashboard.
-func (a alarm) watches() (parts []string) {
-	m := a.metric
+// watches are the metrics of an alarm, each written as on a dashboard.
+func (a alarm) watches() (metrics [][]string) {
+	all := []metric{a.metric}
+	if len(a.Metrics) > 0 {
+		all = nil
+	}
 	for _, query := range a.Metrics {
 		if query.MetricStat.Metric.MetricName != "" {
-			m = query.MetricStat.Metric
+			all = append(all, query.MetricStat.Metric)
 		}
 	}
-	parts = []string{m.Namespace, m.MetricName}
-	for _, d := range m.Dimensions {
-		parts = append(parts, d.Name, d.Value)
+	for _, m := range all {
+		parts := []string{m.Namespace, m.MetricName}
+		for _, d := range m.Dimensions {
+			parts = append(parts, d.Name, d.Value)
+		}
+		metrics = append(metrics, parts)
 	}
-	return parts
+	return metrics
 }
 
 type widget struct {
@@ -202,7 +208,9 @@ func (w *watched) resources() map[string]bool {
 	names := map[string]bool{w.outputs["StateMachineArn"]: true, path.Base(w.outputs["RetryQueueUrl"]): true, path.Base(w.outputs["DeadLetterQueueUrl"]): true,
 		w.outputs["TableName"]: true, "UpdateItem": true}
 	if w.isDistributed() {
-		names[w.outputs["StateMachineArn"]+"/Shard"] = true
+		for _, label := range mapLabels {
+			names[w.outputs["StateMachineArn"]+"/"+label] = true
+		}
 	}
 	for _, function := range w.functions {
 		names[functionName(function)] = true
@@ -215,8 +223,8 @@ func (w *watched) isDistributed() bool { return w.outputs["MapMode"] == "DISTRIB
 func (w *watched) expectAlarmsOfEachFunction(t *testing.T) {
 	var got, want []string
 	for _, alarm := range w.alarms {
-		if watches := alarm.watches(); watches[0] == "AWS/Lambda" {
-			got = append(got, alarm.AlarmName+" "+watches[1]+" "+watches[3])
+		if watches := alarm.watches(); watches[0][0] == "AWS/Lambda" {
+			got = append(got, alarm.AlarmName+" "+watches[0][1]+" "+watches[0][3])
 		}
 	}
 	for _, function := range w.functions {
@@ -282,8 +290,10 @@ func (w *watched) expectAlarmsToSayWhatToDo(t *testing.T) {
 		if section := documented[kind]; section != anchor {
 			t.Errorf("alarm %s leads to #%s, and the table of alarms in docs/operations.md to #%s", name, anchor, section)
 		}
-		if watches := alarm.watches(); !w.isMetricOfAWS(watches) {
-			t.Errorf("alarm %s watches %v, which is not a metric of a resource of this stack", name, watches)
+		for _, metric := range alarm.watches() {
+			if !w.isMetricOfAWS(metric) {
+				t.Errorf("alarm %s watches %v, which is not a metric of a resource of this stack", name, metric)
+			}
 		}
 		topic := []string{w.outputs["TopicArn"]}
 		if !slices.Equal(alarm.AlarmActions, topic) {
@@ -300,7 +310,7 @@ func (w *watched) expectAllOnDashboard(t *testing.T) {
 	for _, alarm := range w.alarms {
 		existing = append(existing, alarm.AlarmArn)
 	}
-	shown := map[string]bool{}
+	shown, watched := map[string]bool{}, map[string]bool{}
 	for _, widget := range w.widgets {
 		alarms = append(alarms, widget.Properties.Alarms...)
 		for _, metric := range widget.Properties.Metrics {
@@ -309,9 +319,18 @@ func (w *watched) expectAllOnDashboard(t *testing.T) {
 		}
 	}
 	for _, alarm := range w.alarms {
-		watches := alarm.watches()
-		if ofFunction := watches[0] == "AWS/Lambda"; !ofFunction && !shown[strings.Join(watches, " ")] {
-			t.Errorf("the dashboard does not show %v, which the alarm %s watches", watches, alarm.AlarmName)
+		for _, metric := range alarm.watches() {
+			watched[strings.Join(metric, " ")] = true
+			if ofFunction := metric[0] == "AWS/Lambda"; !ofFunction && !shown[strings.Join(metric, " ")] {
+				t.Errorf("the dashboard does not show %v, which the alarm %s watches", metric, alarm.AlarmName)
+			}
+		}
+	}
+	if w.isDistributed() {
+		for _, label := range mapLabels {
+			if throttled := "AWS/States ExecutionThrottled StateMachineArn " + w.outputs["StateMachineArn"] + "/" + label; !watched[throttled] {
+				t.Errorf("no alarm watches %s", throttled)
+			}
 		}
 	}
 	slices.Sort(existing)
