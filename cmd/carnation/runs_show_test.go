@@ -21,7 +21,7 @@ func TestADocumentIsPrintedForPeople(t *testing.T) {
 			Arn: "arn:orders", Name: "orders", Status: "FAILED", Started: started, Stopped: &stopped, Milliseconds: 4446, Redrives: 2, Redriven: &stopped,
 			Error: "Carnation.EventsFailed", Cause: "9 of 20 events failed", Input: model.Input{Text: "events 1 to 20", FailureRate: 0.3}, RawInput: json.RawMessage(`{"start_seq":1}`),
 		},
-		Outcome: model.Outcome{Sentence: "11 of 20 events are in the table; 9 wait for the next run"},
+		Outcome: model.Outcome{Sentence: "11 of 20 events were inserted; 9 were returned to the retry queue"},
 		States: []model.State{
 			{Path: []string{"Process Events"}, Type: "Map", Entered: 1, Succeeded: 1, TotalMS: 2220, MostMS: 2220},
 			{Path: []string{"Process Events", "Insert\x1b[31m Data"}, Type: "Task", Entered: 20, Succeeded: 11, Failed: 9, Caught: 9, Retried: 3, TotalMS: 4000, MostMS: 1686},
@@ -56,7 +56,7 @@ stack      carnation-devl, inline, eu-central-2
 status     FAILED
 error      Carnation.EventsFailed
 cause      9 of 20 events failed
-outcome    11 of 20 events are in the table; 9 wait for the next run
+outcome    11 of 20 events were inserted; 9 were returned to the retry queue
 input      events 1 to 20, of which the share 0.3 fails on purpose
 started    2026-11-23 06:53:20
 took       4.4 s

@@ -31,7 +31,7 @@ func sentence(o *Overview, newest []RunRow, counted bool) (text, tone string) {
 		}
 	}
 	if n := o.Queues.Retry; n > 0 {
-		parts = append(parts, events(n, "waits for the next run", "wait for the next run"))
+		parts = append(parts, events(n, "is waiting for the next run", "are waiting for the next run"))
 	}
 	if n := o.Queues.InFlight; n > 0 && len(o.Running) == 0 {
 		parts = append(parts, events(n, "was claimed by a run that has ended, and comes back by itself", "were claimed by a run that has ended, and come back by themselves"))

@@ -135,7 +135,7 @@ func TestAPageGetsTheWholeStateAndThenTheChanges(t *testing.T) {
 		t.Fatalf("the first event is %+v, %v, want the overview", first, err)
 	}
 	if overview.Stack != "carnation-devl" || overview.State != "UPDATE_COMPLETE" || overview.MapMode != "INLINE" || overview.Queues.Retry != 3 || overview.Queues.DeadLetter != 1 ||
-		len(overview.Running) != 1 || overview.Tone != toneBusy || overview.Sentence != "1 run is working; 1 event failed for good; 3 events wait for the next run" {
+		len(overview.Running) != 1 || overview.Tone != toneBusy || overview.Sentence != "1 run is working; 1 event failed for good; 3 events are waiting for the next run" {
 		t.Errorf("overview %+v", overview)
 	}
 	runs := until(p, "runs", anything[Runs])

@@ -83,7 +83,7 @@ func TestRunsCommand(t *testing.T) {
 		t.Errorf("the running runs are %+v, want half-way", list.Runs)
 	}
 	expectInOrder(t, s.runsCommand(t, 0, nil, "list", "--max", "1"), "STARTED ", "RUNNING ", "half-way ", "events 100 to 109 ", "there are older runs")
-	expectInOrder(t, s.runsCommand(t, 0, nil, "list"), "half-way ", "FAILED ", "failed ", "events 1 to 10 ", "0 of 10 events are in the table")
+	expectInOrder(t, s.runsCommand(t, 0, nil, "list"), "half-way ", "FAILED ", "failed ", "events 1 to 10 ", "0 of 10 events were inserted; 10 were returned to the retry queue")
 
 	expectInOrder(t, s.onTerminal(t, nil, "n\n", carnation, "runs", "stop", "half-way"),
 		"- 13 of 20 events are done: in the table or in a queue", "- 4 new events are then only in the history of the run; within 14 days, carnation runs redrive half-way continues with them",
@@ -99,7 +99,7 @@ func TestRunsCommand(t *testing.T) {
 	}
 	s.setFaults(t)
 	expectInOrder(t, s.runsCommand(t, 0, nil, "show", "half-way"), "run ", "half-way\n", "stack ", "carnation-devl, inline, eu-central-2\n", "status ", "ABORTED\n",
-		"outcome ", "The run was stopped with 13 of 20 events in the table\n", "input ", "events 100 to 109\n", "cost ", "$0.0",
+		"outcome ", "The run was stopped with 13 of 20 events inserted\n", "input ", "events 100 to 109\n", "cost ", "$0.0",
 		"\nSTATE ", "\nGenerate Data ", "\nProcess Events ", "\n  Insert Data ", "\nEVENTS ", "13 ", "inserted ", "7 ", "unknown ", "\nSEQUENCE ", "claimed ", "\nCOST ", "state transitions ", "total ")
 
 	expectInOrder(t, s.onTerminal(t, nil, "y\n", carnation, "runs", "redrive", "half-way"),

@@ -24,8 +24,8 @@ export function ActionButton({ readOnly, disabled, why, onClick, children, class
 export const ReadOnlyNote = () => html`<p class="read-only"><${Icon} name="lock" />${whyReadOnly}</p>`;
 
 const waiting = (overview) => overview?.queues?.retry_queue ?? null;
-const retried = (n) => (n === null ? 'Events that wait in the retry queue are tried again in the same run.'
-  : n === 0 ? 'No event waits in the retry queue.' : `It also tries ${plural(n, 'event')} again that ${n === 1 ? 'waits' : 'wait'} in the retry queue.`);
+const retried = (n) => (n === null ? 'Events that are waiting in the retry queue are tried again in the same run.'
+  : n === 0 ? 'No event is waiting in the retry queue.' : `It also tries ${plural(n, 'event')} again that ${n === 1 ? 'is' : 'are'} waiting in the retry queue.`);
 
 const number = (text) => (/^\d{1,16}$/.test(text.trim()) ? Number(text) : NaN);
 
@@ -72,7 +72,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
     setOver(false);
     if (e.dataTransfer.files[0]) setFile(e.dataTransfer.files[0]);
   };
-  const what = !ready ? '' : kind === 'range' ? `The run makes ${plural(n, 'new event')}, numbers ${count(from)} to ${count(to)}, and inserts them into the table.`
+  const what = !ready ? '' : kind === 'range' ? `The run makes ${plural(n, 'new event')}, numbers ${from} to ${to}, and inserts them into the table.`
     : kind === 'events' ? `The run inserts ${plural(n, 'event')} of yours into the table.`
       : `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.`;
   const action = kind === 'file' ? 'Start run with this file' : ready ? `Start run with ${plural(n, 'event')}` : 'Start run';
@@ -88,7 +88,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
         <p>${file ? html`<bdi><b>${file.name}</b></bdi>, ${bytes(file.size)}` : 'Drop a file here'}</p>
         <label class="file">Choose a file<input type="file" accept=".jsonl,.ndjson,.json,.csv" ref=${picker} onChange=${(e) => e.currentTarget.files[0] && setFile(e.currentTarget.files[0])} /></label></div>
       <label class="pick">Format <select value=${format} onChange=${(e) => setFormat(e.currentTarget.value)}><option value="JSONL">JSON Lines</option><option value="JSON">JSON list</option><option value="CSV">CSV</option></select></label>`}
-    ${kind !== 'file' && html`<label class="field field-short">Share of inserts that fail on purpose, from 0 to 1<input inputmode="decimal" value=${rate} onInput=${(e) => setRate(e.currentTarget.value)} /></label>`}
+    ${kind !== 'file' && html`<label class="field field-short">Share of inserts that fail on purpose, from 0 to 1 (0.35 is 35 %)<input inputmode="decimal" value=${rate} onInput=${(e) => setRate(e.currentTarget.value)} /></label>`}
     ${problem && (kind !== 'events' || text.trim()) && html`<${Problem}>${problem}<//>`}
     <p class="will" aria-live="polite">${what ? `${what} ${kind !== 'file' && share > 0 ? `About ${count(Math.round(n * share))} of the inserts fail on purpose. ` : ''}${retried(waiting(overview))}` : 'Say which events the run has.'}</p>
   <//>`;
@@ -97,10 +97,11 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
 export function RetryDialog({ stack, overview, onClose }) {
   const n = waiting(overview);
   const flight = overview?.queues?.in_flight || 0;
-  return html`<${Confirm} title="Retry until the queue is empty" action="Retry" onConfirm=${async () => { await api.retry(stack); notice('The retry has started. This page shows how it goes on.'); }} onClose=${onClose}>
-    <p class="will">${n === 0 ? 'No event waits in the retry queue now.' : `${plural(n, 'event')} ${n === 1 ? 'waits' : 'wait'} in the retry queue.`} The console starts runs, one after another, that make no new events, until none waits.</p>
+  const nothing = n === 0 && flight === 0;
+  return html`<${Confirm} title="Retry until the queue is empty" action="Retry" disabled=${nothing} onConfirm=${async () => { await api.retry(stack); notice('The retry has started. This page shows how it goes on.'); }} onClose=${onClose}>
+    <p class="will">${nothing ? 'There is nothing to retry: no event is waiting in the retry queue, and none is in flight.' : `${n === null ? '' : n === 0 ? 'No event is waiting in the retry queue now. ' : `${plural(n, 'event')} ${n === 1 ? 'is' : 'are'} waiting in the retry queue. `}The console starts runs, one after another, that make no new events, until none is waiting.`}</p>
     ${flight > 0 && html`<p>${plural(flight, 'event')} ${flight === 1 ? 'is' : 'are'} in flight. They are tried too when they come back.</p>`}
-    <p class="note">An event that fails its last retry goes to the dead-letter queue.</p><//>`;
+    ${!nothing && html`<p class="note">An event that fails its last retry goes to the dead-letter queue.</p>`}<//>`;
 }
 
 /** What the console says that a stop or a redrive of this run would do. */
@@ -123,6 +124,5 @@ export function StopDialog({ stack, run, onClose }) {
 export function RedriveDialog({ stack, run, onClose }) {
   const plan = usePlan(stack, run.arn, 'redrive');
   return html`<${Confirm} title="Redrive this run" action="Redrive run" disabled=${!plan.read} onConfirm=${async () => notice((await api.redrive(stack, run.arn)).message)} onClose=${onClose}>
-    <p>Step Functions goes on with the run <b><bdi>${run.name}</bdi></b>. It repeats what did not succeed and keeps what did.</p><${Plan} plan=${plan} />
-    ${plan.read && run.error === 'Carnation.EventsFailed' && html`<p class="warn"><${Icon} name="waiting" /><span>This run has put its failed events into the queues already, so a redrive only ends it in the same way. Retry instead: a new run takes them from the retry queue.</span></p>`}<//>`;
+    ${!plan.error && html`<p>Step Functions continues the run <b><bdi>${run.name}</bdi></b>. It repeats what did not succeed and keeps what did.</p>`}<${Plan} plan=${plan} /><//>`;
 }

@@ -2,13 +2,13 @@
 //
 //   banner      link "Carnation", navigation "Pages" (links "Events", "Runs", "Dead letters"), combobox "Stack" if there are several
 //   alert       the problem banner, as long as AWS or the console cannot be read
-//   Events      heading "Where the events are"; status with the sentence; terms "In the table", "Wait for the next run", "In flight",
+//   Events      heading "Where the events are"; status with the sentence; terms "In the table", "Waiting for the next run", "In flight",
 //               "Failed for good"; buttons "Start a run", "Retry until empty"; regions "History", "Recent runs"
 //   Runs        table "Runs"; group "Runs by status"; searchbox "Name, input or error"
 //   One run     heading with its name; regions "State machine", "States", "Cost", "Timeline", "Shards", "Events", "Log lines"; a state of
 //               the graph is a button "NAME, TYPE: entered N times, ..."; tables "Timeline", "Events", "Shards", "Log lines"; buttons
-//               "Stop", "Redrive"; complementary "State NAME" has the details, with button "Close details"
-//   Dead letters   table "Groups", table "Dead letters"; checkboxes "Select all", "Select event N"; buttons "Redrive", "Drop", "Export";
+//               "Stop", "Redrive", "Retry until empty"; complementary "State NAME" has the details, with button "Close details"
+//   Dead letters   table "Groups", table "Dead letters"; checkboxes "Select all", "Select event N"; buttons "Reload", "Redrive", "Drop", "Export";
 //               complementary "Dead letter N", with buttons "Edit" and "Save and send"
 //   dialogs     "Start a run", "Retry until the queue is empty", "Stop this run", "Redrive this run", "Redrive dead letters",
 //               "Drop dead letters"; each has "Cancel" and a button that does it

@@ -1,7 +1,7 @@
 // The events that failed for good: by error and run, one by one, and what can be done with them.
-import { html, useEffect, useMemo, useState } from './lib.js';
+import { html, useEffect, useMemo, useRef, useState } from './lib.js';
 import { api } from './api.js';
-import { ago, count, nameOf, plural } from './format.js';
+import { ago, count, nameOf, plural, shortName } from './format.js';
 import { exactNumbers, pretty } from './json.js';
 import { useLive } from './live.js';
 import { link, replaceRoute } from './route.js';
@@ -12,14 +12,15 @@ import { Icon } from './icons.js';
 import { Data, Empty, Json, LongText, Problem, Search, Section, Time, saveFile, useNarrow } from './ui.js';
 import { VirtualRows } from './virtual.js';
 
-const nameOfLetter = (l) => (l.event ? `Event ${count(l.event.sequence_no)}` : 'Message');
+const nameOfLetter = (l) => (l.event ? `Event ${l.event.sequence_no}` : 'Message');
 const fileName = (what) => `carnation-dead-letters-${what}-${new Date().toISOString().replace(/[:.]/g, '-')}.jsonl`;
 
 export function DeadLetters({ stack, query }) {
-  const { overview, stacks, catchUps } = useLive();
+  const { overview, stacks, problem } = useLive();
   const narrow = useNarrow();
   const [state, setState] = useState({});
   const [again, setAgain] = useState(0);
+  const [reading, setReading] = useState(true);
   const [selected, setSelected] = useState(() => new Set());
   const [all, setAll] = useState(false); // also those that are not listed
   const [text, setText] = useState('');
@@ -27,14 +28,23 @@ export function DeadLetters({ stack, query }) {
   const [dialog, setDialog] = useState('');
   const dead = overview?.queues?.dead_letter_queue;
   const filter = useMemo(() => ({ error: query.error || '', execution: query.execution || '' }), [query.error, query.execution]);
+  // A look hides the messages for a moment, so the count drops because of it. So a new count leads to an offer, not to another look.
+  const readAt = useRef(null); // the count that the last look found
   useEffect(() => {
     const stop = new AbortController();
+    setReading(true);
     api.deadLetters(stack, filter, { signal: stop.signal }).then((list) => {
+      setReading(false);
+      readAt.current = (list.letters || []).length + (list.omitted || 0) + (list.hidden || 0);
       setState({ list: { ...list, groups: list.groups || [], letters: list.letters || [] } });
       setSelected((old) => new Set((list.letters || []).map((l) => l.message_id).filter((id) => old.has(id))));
-    }, (error) => error.name !== 'AbortError' && setState((old) => ({ ...old, error })));
+    }, (error) => {
+      if (error.name === 'AbortError') return;
+      setReading(false);
+      setState((old) => ({ ...old, error }));
+    });
     return () => stop.abort();
-  }, [stack, filter, again, dead, catchUps]);
+  }, [stack, filter, again]);
   useEffect(() => { setSelected(new Set()); setAll(false); }, [filter]);
 
   const { list, error } = state;
@@ -42,7 +52,13 @@ export function DeadLetters({ stack, query }) {
     const lower = text.trim().toLowerCase();
     return (list?.letters || []).filter((l) => !lower || [String(l.event?.sequence_no ?? ''), l.error, l.body, l.event && JSON.stringify(l.event)].some((t) => t && t.toLowerCase().includes(lower)));
   }, [list, text]);
-  const head = html`<div class="page-head"><h1>Dead letters</h1></div>`;
+  // Fewer than were read can be the effect of the look. More are news.
+  const more = list && !filter.error && !filter.execution && dead > readAt.current ? dead - readAt.current : 0;
+  const reload = () => setAgain((n) => n + 1);
+  const head = html`<div class="page-head"><h1>Dead letters</h1><div class="tools">${more > 0 && html`<span class="note" role="status">${plural(more, 'more message')}</span>`}
+    <button type="button" aria-disabled=${String(reading)} onClick=${() => !reading && reload()}>${reading ? 'Reading…' : more > 0 ? 'Read again' : 'Reload'}</button></div></div>`;
+  // A first look that failed is tried again when the console or AWS is there again.
+  useEffect(() => { if (!problem && error && !list) reload(); }, [!problem]);
   if (!list) return html`${head}${error ? html`<${Problem}>${error.message}<//>` : html`<${Empty}>Looking at the dead-letter queue…<//>`}`;
 
   const readOnly = stacks?.read_only;
@@ -64,7 +80,7 @@ export function DeadLetters({ stack, query }) {
     setAll(false);
   };
   const set = (change) => replaceRoute(link(stack, 'dead-letters', '', { ...query, ...change }));
-  const done = () => { setSelected(new Set()); setAll(false); setOpen(''); setAgain((old) => old + 1); };
+  const done = () => { setSelected(new Set()); setAll(false); setOpen(''); reload(); };
   const save = async () => {
     try {
       saveFile(fileName('export'), await api.exportLetters(stack, choice));
@@ -82,7 +98,7 @@ export function DeadLetters({ stack, query }) {
         html`<label class="check"><input type="checkbox" aria-label=${`Select ${name.toLowerCase()}`} checked=${selected.has(l.message_id)} onChange=${() => toggle(l.message_id)} /></label>`,
         html`<button type="button" class="link" onClick=${() => setOpen(l.message_id)}>${name}</button>`,
         html`<${Data} mono title=${l.error}>${l.error || '–'}<//>${l.permanent && html` <span class="note">permanent</span>`}`,
-        l.execution_arn ? html`<a href=${link(stack, 'run', l.execution_arn)}><${Data} mono>${nameOf(l.execution_arn)}<//></a>` : '–',
+        l.execution_arn ? html`<a href=${link(stack, 'run', l.execution_arn)} title=${nameOf(l.execution_arn)} aria-label=${nameOf(l.execution_arn)}><${Data} mono>${shortName(nameOf(l.execution_arn))}<//></a>` : '–',
         html`<${Time} at=${l.sent} as=${ago} />`,
         html`<span class="num">${l.replays ? count(l.replays) : '–'}</span>`,
       ],
@@ -94,7 +110,7 @@ export function DeadLetters({ stack, query }) {
     : html`<${Section} id="groups" title="By error and run" tools=${(filter.error || filter.execution) && html`<button type="button" onClick=${() => set({ error: '', execution: '' })}>Show all</button>`}>
       <div class="scroll" tabindex="0" role="region" aria-label="By error and run"><table class="table groups" aria-label="Groups"><thead><tr><th scope="col">Error</th><th scope="col">Run</th><th scope="col" class="num">Messages</th><th scope="col">Events</th><th scope="col" class="num">Oldest</th></tr></thead>
         <tbody>${list.groups.map((g) => html`<tr key=${g.error + ' ' + g.execution_arn}><th scope="row"><button type="button" class="link" aria-label=${`Show ${plural(g.messages, 'message')} with ${g.error || 'no error'} of ${nameOf(g.execution_arn) || 'no run'}`} onClick=${() => set({ error: g.error || '', execution: g.execution_arn || '' })}><span class="tone-bad"><${Icon} name="dead" /></span><${Data} mono>${g.error || 'no error'}<//></button></th>
-          <td><${Data} mono>${nameOf(g.execution_arn) || '–'}<//></td><td class="num">${count(g.messages)}</td><td><${Data} title=${g.sequence}>${(g.sequence || '–').slice(0, 200)}<//></td><td class="num"><${Time} at=${g.oldest} as=${ago} /></td></tr>`)}</tbody></table></div><//>
+          <td><span class="hidden">${nameOf(g.execution_arn)}</span><span aria-hidden="true"><${Data} mono title=${nameOf(g.execution_arn)}>${shortName(nameOf(g.execution_arn)) || '–'}<//></span></td><td class="num">${count(g.messages)}</td><td><${Data} title=${g.sequence}>${(g.sequence || '–').slice(0, 200)}<//></td><td class="num"><${Time} at=${g.oldest} as=${ago} /></td></tr>`)}</tbody></table></div><//>
       <${Section} id="letters" title="One by one" note=${[list.omitted ? `${count(list.letters.length)} of ${count(list.letters.length + list.omitted)} are listed.` : '', list.hidden ? `${plural(list.hidden, 'message')} cannot be seen, because somebody else looks at them.` : ''].filter(Boolean).join(' ')}
         tools=${html`<${Search} label="Number, error or payload" value=${text} onInput=${setText} />`}>
         <div class="selection"><label class="check"><input type="checkbox" checked=${allSelected} onChange=${toggleAll} aria-label="Select all" />All</label>
@@ -102,11 +118,14 @@ export function DeadLetters({ stack, query }) {
           <${ActionButton} readOnly=${readOnly} disabled=${!n} why="Select dead letters first." onClick=${() => setDialog('redrive')}>Redrive<//>
           <${ActionButton} disabled=${!n} why="Select dead letters first." onClick=${save}>Export<//>
           <${ActionButton} className="danger" readOnly=${readOnly} disabled=${!n} why="Select dead letters first." onClick=${() => setDialog('drop')}>Drop<//></div>
-        ${letters.length ? html`<${VirtualRows} label="Dead letters" className="letters" head=${[html`<span class="hidden">Selected</span>`, 'Event', 'Error', 'Run', 'Failed', 'Replays']} count=${letters.length} height=${narrow ? 64 : 36} row=${row} />` : html`<${Empty}>No dead letter is like this.<//>`}<//>`}
+        ${letters.length ? html`<${VirtualRows} label="Dead letters" className="letters" head=${[html`<span class="hidden">Selected</span>`, 'Event', 'Error', 'Run', 'Dead since', 'Replays']} count=${letters.length} height=${narrow ? 64 : 36} row=${row} />` : html`<${Empty}>No dead letter is like this.<//>`}<//>`}
     ${letter && html`<${Letter} key=${letter.message_id} stack=${stack} letter=${letter} readOnly=${readOnly} onClose=${() => setOpen('')} onDone=${done} />`}
     ${dialog === 'redrive' && html`<${RedriveLetters} stack=${stack} n=${n} choice=${choice} chosen=${chosen} onClose=${() => setDialog('')} onDone=${done} />`}
-    ${dialog === 'drop' && html`<${DropLetters} stack=${stack} n=${n} choice=${choice} onClose=${() => setDialog('')} onDone=${done} />`}`;
+    ${dialog === 'drop' && html`<${DropLetters} stack=${stack} n=${n} choice=${choice} chosen=${everything ? [] : chosen} onClose=${() => setDialog('')} onDone=${done} />`}`;
 }
+
+/** What is chosen: by name, if it is few. */
+const named = (n, chosen) => (n <= 3 && chosen.length === n ? chosen.map((l) => `${nameOfLetter(l)}${l.error ? ` (${l.error})` : ''}`).join(', ') : plural(n, 'dead letter'));
 
 function RedriveLetters({ stack, n, choice, chosen, onClose, onDone }) {
   const bad = chosen.filter((l) => l.bad_payload || !l.event).length;
@@ -115,11 +134,11 @@ function RedriveLetters({ stack, n, choice, chosen, onClose, onDone }) {
     onDone();
   };
   return html`<${Confirm} title="Redrive dead letters" action=${`Redrive ${plural(n, 'dead letter')}`} onConfirm=${confirm} onClose=${onClose}>
-    <p class="will">${plural(n, 'dead letter')} ${n === 1 ? 'goes' : 'go'} back to the retry queue. The next run tries ${n === 1 ? 'it' : 'them'} again. Nothing starts by itself.</p>
+    <p class="will">${named(n, chosen)} will go back to the retry queue. The next run will try ${n === 1 ? 'it' : 'them'} again. Nothing starts by itself.</p>
     ${bad > 0 && html`<p class="warn"><${Icon} name="bad" /><span>No run can take ${bad === 1 ? 'one of them' : `${count(bad)} of them`}, because of its payload or because it is no event. It stays a dead letter. Edit it first.</span></p>`}<//>`;
 }
 
-function DropLetters({ stack, n, choice, onClose, onDone }) {
+function DropLetters({ stack, n, choice, chosen, onClose, onDone }) {
   const confirm = async () => {
     const { file, kept, count: dropped } = await api.dropLetters(stack, choice);
     saveFile(fileName('dropped'), file);
@@ -127,8 +146,8 @@ function DropLetters({ stack, n, choice, onClose, onDone }) {
     onDone();
   };
   return html`<${Confirm} title="Drop dead letters" action=${`Drop ${plural(n, 'dead letter')}`} danger onConfirm=${confirm} onClose=${onClose}>
-    <p class="will">${plural(n, 'dead letter')} ${n === 1 ? 'is' : 'are'} deleted from the dead-letter queue for good. No run tries ${n === 1 ? 'it' : 'them'} again.</p>
-    <p>${n === 1 ? 'It is' : 'They are'} saved to a file first, which your browser downloads.</p><//>`;
+    <p class="will">${named(n, chosen)} will be deleted from the dead-letter queue for good. No run will try ${n === 1 ? 'it' : 'them'} again.</p>
+    <p>${n === 1 ? 'It will be' : 'They will be'} saved to a file first, which your browser downloads.</p><//>`;
 }
 
 function Letter({ stack, letter, readOnly, onClose, onDone }) {
@@ -148,7 +167,7 @@ function Letter({ stack, letter, readOnly, onClose, onDone }) {
   return html`<${Drawer} title=${nameOfLetter(letter)} name=${`Dead letter ${name}`} about=${letter.message_id} onClose=${onClose}>
     <dl class="facts"><div><dt>Error</dt><dd><${Data} mono>${letter.error || '–'}<//>${letter.permanent && html` <span class="note">no retry can cure it</span>`}</dd></div>
       <div><dt>Run</dt><dd>${letter.execution_arn ? html`<a href=${link(stack, 'run', letter.execution_arn)}><${Data} mono>${nameOf(letter.execution_arn)}<//></a>` : '–'}</dd></div>
-      <div><dt>First failed</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Received here</dt><dd>${plural(letter.receives, 'time')}</dd></div>
+      <div><dt>Dead since</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Looked at</dt><dd>${plural(letter.receives, 'time')}</dd></div>
       ${letter.replays > 0 && html`<div><dt>Redriven</dt><dd>${plural(letter.replays, 'time')}</dd></div>`}</dl>
     ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: ${letter.bad_payload}.</span></p>`}
     ${payload !== undefined && edited === null && html`<${Json} title="Payload" value=${payload} />

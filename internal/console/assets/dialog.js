@@ -16,8 +16,12 @@ export function Confirm({ title, action, danger, disabled, onConfirm, onClose, c
   const [error, setError] = useState('');
   useEffect(() => {
     const back = document.activeElement;
-    dialog.current.showModal();
-    return () => { if (back && back.isConnected) back.focus(); };
+    const opened = dialog.current;
+    opened.showModal();
+    return () => {
+      opened.close(); // until then, everything outside of it is inert and cannot have the focus
+      if (back && back.isConnected) back.focus();
+    };
   }, []);
   const confirm = async (e) => {
     e.preventDefault();

@@ -36,6 +36,17 @@ export const quantity = (n) => (Number.isInteger(n) ? count(n) : n.toLocaleStrin
 export const dateTime = (time) => dayAndTime.format(new Date(time));
 export const clock = (time) => timeOfDay.format(new Date(time));
 
+const dayOnly = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+
+/** The clock time, with the day if it is not today's. */
+export function clockOrDay(time) {
+  const at = new Date(time);
+  return at.toDateString() === new Date().toDateString() ? clock(at) : `${dayOnly.format(at)}, ${clock(at)}`;
+}
+
+/** A UUID by its first 8 characters. Other names stay as they are. */
+export const shortName = (name) => (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(name || '') ? name.slice(0, 8) : name || '');
+
 /** "just now", "12 s ago", "3 min ago", "2 h ago", "4 days ago". */
 export function ago(time, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - new Date(time)) / 1000));
@@ -67,14 +78,14 @@ const statuses = {
   failed: { word: 'Failed', icon: 'bad', tone: 'bad' },
   timed_out: { word: 'Timed out', icon: 'timeout', tone: 'bad' },
   aborted: { word: 'Stopped', icon: 'stopped', tone: 'still' },
-  pending_redrive: { word: 'Waits for a redrive', icon: 'waiting', tone: 'wait' },
+  pending_redrive: { word: 'Waiting for redrive', icon: 'waiting', tone: 'wait' },
   pending: { word: 'Not started', icon: 'waiting', tone: 'still' },
   never: { word: 'Not entered', icon: 'never', tone: 'still' },
-  inserted: { word: 'In the table', icon: 'good', tone: 'good' },
-  parked: { word: 'Waits in the retry queue', icon: 'waiting', tone: 'wait' },
-  released: { word: 'Back in the retry queue', icon: 'waiting', tone: 'wait' },
-  returning: { word: 'Comes back by itself', icon: 'waiting', tone: 'wait' },
-  buried: { word: 'In the dead-letter queue', icon: 'dead', tone: 'bad' },
+  inserted: { word: 'Inserted', icon: 'good', tone: 'good' },
+  parked: { word: 'Returned to the retry queue', icon: 'waiting', tone: 'wait' },
+  released: { word: 'Returned to the retry queue again', icon: 'waiting', tone: 'wait' },
+  returning: { word: 'Returns to the retry queue by itself', icon: 'waiting', tone: 'wait' },
+  buried: { word: 'Sent to the dead-letter queue', icon: 'dead', tone: 'bad' },
   unknown: { word: 'Not known', icon: 'unknown', tone: 'still' },
 };
 

@@ -28,12 +28,14 @@ export const countsOf = (state) => (state ? [
   ['stopped', 'still', state.aborted, 'stopped'],
 ].filter(([, , n]) => n > 0) : []);
 
+const times = (n) => (n === 1 ? 'once' : `${count(n)} times`);
+
 /** What a state did, in words. */
 export function describe(name, type, state) {
   if (!state || !state.entered) return `${name}, ${type}: not entered`;
   const about = state.estimated ? 'about ' : '';
   const counts = countsOf(state).map(([, , n, word]) => `${about}${count(n)} ${word}`);
-  return `${name}, ${type}: entered ${about}${count(state.entered)} times${counts.length ? ', ' + counts.join(', ') : ''}`;
+  return `${name}, ${type}: entered ${about}${times(state.entered)}${counts.length ? ', ' + counts.join(', ') : ''}`;
 }
 
 let widthOfName;
@@ -70,7 +72,8 @@ export function Graph({ layout, states, selected, onSelect }) {
   const width = useWidth(box);
   const widthOf = widthOfName;
   const byKey = useMemo(() => new Map(states.map((s) => [pathKey(s.path), s])), [states]);
-  const scale = width ? Math.min(1, Math.max(0.62, (width - 2) / layout.w)) : 1;
+  const most = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // the text grows with that of the page
+  const scale = width ? Math.min(most, Math.max(0.62, (width - 2) / layout.w)) : 1;
   const used = (path, to) => to && byKey.get(pathKey([...path, to]));
 
   const drawMachine = (machine, path, x, y) => html`<g transform=${`translate(${x} ${y})`}>
@@ -99,7 +102,7 @@ export function Graph({ layout, states, selected, onSelect }) {
         <rect class="node-box" width=${n.w} height=${n.inside.length ? 48 : n.h} rx=${n.inside.length ? 12 : 9} />
         <${IconAt} name=${status.icon} tone=${status.tone} x="11" y="11" size="15" />
         <text class="node-name" x="34" y="23">${fit(n.name, n.w - 44, widthOf)}<title>${n.name}</title></text>
-        ${counts.length ? counts : html`<text class="node-note" x="34" y="40">${state ? `entered ${count(state.entered)} times` : `${n.type} · not entered`}</text>`}
+        ${counts.length ? counts : html`<text class="node-note" x="34" y="40">${state ? `entered ${times(state.entered)}` : `${n.type} · not entered`}</text>`}
       </g>
       ${n.inside.map((machine) => {
     const x = padded(n, inner);

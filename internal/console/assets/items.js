@@ -25,7 +25,7 @@ export function Items({ doc, onSelect }) {
     const item = rows[i];
     return {
       cells: [
-        html`<button type="button" class="link" onClick=${() => onSelect(item)} aria-label=${`Event ${item.sequence_no}, ${statusOf(item.status).word}`}>${count(item.sequence_no)}</button>`,
+        html`<button type="button" class="link" onClick=${() => onSelect(item)} aria-label=${`Event ${item.sequence_no}, ${statusOf(item.status).word}`}>${item.sequence_no}</button>`,
         html`<${Status} name=${item.status} />`,
         item.error ? html`<${Data} mono title=${item.error}>${item.error}<//>` : html`<span class="note">–</span>`,
         item.claimed ? html`<span>claimed${item.retry_attempt ? `, retry ${item.retry_attempt}` : ''}</span>` : html`<span class="note">new</span>`,

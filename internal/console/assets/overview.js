@@ -37,9 +37,9 @@ export function Overview({ stack }) {
     <p class=${`sentence tone-${tone.tone}`} role="status" aria-live="polite"><${Icon} name=${tone.icon} /><span>${overview.sentence}</span></p>
     <dl class="tiles">
       <${Tile} icon="table" tone="good" label="In the table" value=${counted ? overview.rows : null} note=${overview.rows_error ? overview.rows_error : counted ? html`counted <${Time} at=${overview.rows_at} as=${ago} />` : 'being counted'} />
-      <${Tile} icon="waiting" tone="wait" label="Wait for the next run" value=${waits} note="in the retry queue" />
+      <${Tile} icon="waiting" tone="wait" label="Waiting for the next run" value=${waits} note="in the retry queue" />
       <${Tile} icon="flight" tone="busy" label="In flight" value=${flight} note="taken by a run" />
-      <${Tile} icon="dead" tone="bad" label="Failed for good" value=${dead} note=${dead ? html`<a href=${link(stack, 'dead-letters')}>look at the dead letters</a>` : 'in the dead-letter queue'} />
+      <${Tile} icon="dead" tone="bad" label="Failed for good" value=${dead} note=${dead ? html`<a href=${link(stack, 'dead-letters')}>See dead letters</a>` : 'in the dead-letter queue'} />
     </dl>
     ${overview.retry && html`<p class="retrying" role="status"><${Icon} name=${overview.retry.error ? 'bad' : overview.retry.done ? 'good' : 'running'} /><span>${overview.retry.error ? `The retry stopped: ${overview.retry.error}`
     : overview.retry.done ? `The retry is done, after ${plural(overview.retry.runs, 'run')}.` : `Retrying: run ${count(overview.retry.runs)}.`}</span></p>`}
@@ -61,7 +61,7 @@ function History({ history }) {
     x: history.map((p) => p[0] / 1000),
     rows: [{ name: 'in the table', color: '--good-fill', values: history.map((p) => p[1]), fill: true, steps: true }],
     queues: [
-      { name: 'wait', color: '--wait-fill', values: history.map((p) => p[2]), steps: true },
+      { name: 'waiting', color: '--wait-fill', values: history.map((p) => p[2]), steps: true },
       { name: 'in flight', color: '--busy-fill', values: history.map((p) => p[3]), dash: [6, 4], steps: true },
       { name: 'dead', color: '--bad-fill', values: history.map((p) => p[4]), dash: [2, 3], steps: true },
     ],
@@ -71,6 +71,6 @@ function History({ history }) {
   return html`<${Section} id="history" title="History" note="Since the console was started.">
     ${history.length < 2 ? html`<${Empty}>The history begins with the first change.<//>` : html`
       <${Plot} label=${`Events in the table over time. Now ${count(newest[1])}.`} x=${x} lines=${rows} xText=${text} time height=${140} />
-      <${Plot} label=${`Events in the queues over time. Now ${count(newest[2])} wait, ${count(newest[3])} are in flight, ${count(newest[4])} are dead.`} x=${x} lines=${queues} xText=${text} time height=${140} />`}
+      <${Plot} label=${`Events in the queues over time. Now ${count(newest[2])} are waiting, ${count(newest[3])} are in flight, ${count(newest[4])} are dead.`} x=${x} lines=${queues} xText=${text} time height=${140} />`}
   <//>`;
 }

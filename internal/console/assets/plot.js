@@ -35,7 +35,7 @@ export function Plot({ label, x, lines, xText, time = false, height = 150 }) {
       legend: { show: false },
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
       hooks: { setCursor: [(u) => setAt(u.cursor.idx === undefined ? null : u.cursor.idx)] },
-      scales: { x: { time }, y: { range: (u, low, high) => [0, Math.max(1, high * 1.08)] } },
+      scales: { x: { time }, y: { range: (u, low, high) => [0, Math.max(1, high * 1.15)] } },
       axes: [
         { ...axis, size: 28, grid: { show: false }, space: 70, values: (u, ticks, i, space, step) => ticks.map((t) => xText(t, step)) },
         { ...axis, size: 52, space: 36, values: (u, ticks) => ticks.map((v) => (Number.isInteger(v) ? count(v) : '')) },
@@ -52,7 +52,7 @@ export function Plot({ label, x, lines, xText, time = false, height = 150 }) {
 
   const i = at === null || at >= x.length ? x.length - 1 : at;
   return html`<figure class="plot"><div class="plot-box" role="img" aria-label=${label} ref=${box}></div>
-    <figcaption><span class="plot-at">${x.length ? xText(x[i]) : ''}</span>${lines.map((l) => html`
+    <figcaption><span class="plot-at">${x.length ? `${i === x.length - 1 ? 'latest, ' : ''}${xText(x[i])}` : ''}</span>${lines.map((l) => html`
       <span class="plot-value"><svg class="plot-key" viewBox="0 0 24 8" aria-hidden="true"><path class=${l.color.slice(2)} d="M0 4H24" stroke-dasharray=${l.dash ? l.dash.join(' ') : 'none'} /></svg>${l.name} <b>${count(l.values[i])}</b></span>`)}
     </figcaption></figure>`;
 }

@@ -4,12 +4,12 @@ import { api } from './api.js';
 import { nameOf } from './format.js';
 import { useLive } from './live.js';
 import { link } from './route.js';
-import { ActionButton, ReadOnlyNote, RedriveDialog, StopDialog } from './actions.js';
+import { ActionButton, ReadOnlyNote, RedriveDialog, RetryDialog, StopDialog } from './actions.js';
 import { Empty, Problem } from './ui.js';
 import { RunView } from './run-view.js';
 
 export function RunPage({ stack, arn }) {
-  const { runChanges, catchUps, stacks } = useLive();
+  const { runChanges, catchUps, stacks, overview } = useLive();
   const [state, setState] = useState({});
   const [dialog, setDialog] = useState('');
   const reading = useRef(null);
@@ -45,11 +45,17 @@ export function RunPage({ stack, arn }) {
   }
   const readOnly = stacks?.read_only;
   const running = doc.run.status === 'RUNNING';
+  // Such a run has put its failed events into the queues, so a redrive is of no use.
+  const failed = doc.run.error === 'Carnation.EventsFailed' && !doc.run.of;
+  const emptied = overview && !overview.queues.retry_queue && !overview.queues.in_flight;
+  const retrying = overview?.retry && !overview.retry.done;
   const actions = html`${running && html`<${ActionButton} className="danger" readOnly=${readOnly} onClick=${() => setDialog('stop')}>Stop<//>`}
-    ${!running && doc.run.status !== 'SUCCEEDED' && !doc.run.of && html`<${ActionButton} readOnly=${readOnly} disabled=${!doc.run.can_redrive} why=${doc.run.why_no_redrive || 'Step Functions cannot redrive this run.'} onClick=${() => setDialog('redrive')}>Redrive<//>`}`;
+    ${failed && html`<${ActionButton} className=${emptied ? '' : 'primary'} readOnly=${readOnly} disabled=${emptied || retrying} why=${retrying ? 'A retry is under way.' : 'No event is waiting in the retry queue.'} onClick=${() => setDialog('retry')}>Retry until empty<//>`}
+    ${!running && doc.run.can_redrive && !failed && !doc.run.of && html`<${ActionButton} readOnly=${readOnly} onClick=${() => setDialog('redrive')}>Redrive<//>`}`;
   return html`${back}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
     ${readOnly && !doc.run.of && doc.run.status !== 'SUCCEEDED' && html`<${ReadOnlyNote} />`}
     <${RunView} key=${arn} doc=${doc} loadVisits=${loadVisits} linkTo=${(other) => link(stack, 'run', other)} actions=${actions} />
     ${dialog === 'stop' && html`<${StopDialog} stack=${stack} run=${doc.run} onClose=${() => setDialog('')} />`}
+    ${dialog === 'retry' && html`<${RetryDialog} stack=${stack} overview=${overview} onClose=${() => setDialog('')} />`}
     ${dialog === 'redrive' && html`<${RedriveDialog} stack=${stack} run=${doc.run} onClose=${() => setDialog('')} />`}`;
 }

@@ -63,13 +63,14 @@ export function RunView({ doc: raw, loadVisits, linkTo, actions }) {
       ${doc.shards && html`<a href="#shards" onClick=${jump}>Shards</a>`}<a href="#logs" onClick=${jump}>Log lines</a><a href="#cost" onClick=${jump}>Cost</a></nav>
     <div class="run-parts">
       <${Section} id="graph" title="State machine" note="Choose a state to see what went in and out." className=${wide ? 'wide' : ''}
-          tools=${layout.folded || every ? html`<label class="check"><input type="checkbox" checked=${every} onChange=${() => setEvery(!every)} />Also the inside of states that were not entered</label>` : ''}>
+          tools=${layout.folded || every ? html`<label class="check"><input type="checkbox" checked=${every} onChange=${() => setEvery(!every)} />Show what is inside states that were not entered</label>` : ''}>
         <${Graph} layout=${layout} states=${doc.states} selected=${what && pathKey(what.path)} onSelect=${selectState} /><//>
-      <div class=${`run-side ${wide ? 'wide' : ''}`}><${Section} id="states" title="States"><${StatesTable} states=${doc.states} onSelect=${selectState} /><//><${CostTable} doc=${doc} /></div>
+      <div class=${`run-side ${wide ? 'wide' : ''}`}><${Section} id="states" title="States"><${StatesTable} states=${doc.states} onSelect=${selectState} /><//></div>
       <${Timeline} doc=${doc} onSelect=${selectSpan} />
       ${doc.shards && html`<${Shards} doc=${doc} linkTo=${linkTo} />`}
       <${Items} doc=${doc} onSelect=${selectItem} />
       <${Logs} doc=${doc} />
+      <${CostTable} doc=${doc} />
     </div>
     ${what && html`<${StateDetails} doc=${doc} what=${what} loadVisits=${loadVisits} onSelect=${setWhat} onClose=${() => setWhat(null)} />`}
   </div>`;
@@ -84,7 +85,7 @@ function jump(e) {
   target.focus({ preventScroll: true });
 }
 
-const outcomes = [['generated', 'New events'], ['claimed', 'From the retry queue'], ['inserted', 'In the table'], ['returned', 'Wait for the next run'], ['dead', 'Failed for good']];
+const outcomes = [['generated', 'New events'], ['claimed', 'From the retry queue'], ['inserted', 'Inserted'], ['returned', 'Returned to the retry queue'], ['dead', 'Sent to the dead-letter queue']];
 
 function Head({ doc, linkTo, actions }) {
   const { run, outcome, stack } = doc;

@@ -1,7 +1,7 @@
 // The list of runs.
 import { html, useEffect, useMemo, useRef, useState } from './lib.js';
 import { api } from './api.js';
-import { ago, count, duration, money, nameOf, plural } from './format.js';
+import { ago, clockOrDay, count, duration, money, nameOf, plural, shortName } from './format.js';
 import { useLive } from './live.js';
 import { link, replaceRoute } from './route.js';
 import { ActionButton, StartDialog } from './actions.js';
@@ -102,23 +102,24 @@ export function RunTable({ stack, rows, short, onSeen }) {
   useEffect(() => { if (onSeen) onSeen(Math.min(shown, rows.length)); }, [shown, rows.length]);
   return html`<table class=${`table runs ${short ? 'runs-short' : ''}`} role="table" aria-label="Runs" aria-rowcount=${rows.length + 1}><thead role="rowgroup"><tr role="row">
       <th role="columnheader" scope="col">Run</th><th role="columnheader" scope="col">Status</th>${!short && html`<th role="columnheader" scope="col">Input</th>`}
-      <th role="columnheader" scope="col">Outcome</th><th role="columnheader" scope="col" class="num">Time</th>${!short && html`<th role="columnheader" scope="col" class="num">Cost</th>`}<th role="columnheader" scope="col" class="num">Started</th></tr></thead>
+      <th role="columnheader" scope="col">Outcome</th><th role="columnheader" scope="col" class="num">Duration</th>${!short && html`<th role="columnheader" scope="col" class="num">Cost</th>`}<th role="columnheader" scope="col" class="num">Started</th></tr></thead>
     <tbody role="rowgroup">${rows.slice(0, shown).map((r) => html`<${RunRow} key=${r.arn} stack=${stack} run=${r} short=${short} />`)}</tbody></table>
     ${rows.length > shown && html`<div ref=${end} class="more-mark"></div>`}`;
 }
 
 const outcomeText = (o) => [
-  o.inserted !== null && `${count(o.inserted)} inserted`, o.returned ? `${count(o.returned)} wait` : '', o.dead ? `${count(o.dead)} dead` : '',
+  o.inserted !== null && `${count(o.inserted)} inserted`, o.returned ? `${count(o.returned)} returned` : '', o.dead ? `${count(o.dead)} dead` : '',
 ].filter(Boolean).join(', ');
 
 function RunRow({ stack, run, short }) {
   const s = run.summary;
+  const name = run.name || nameOf(run.arn);
   const took = run.stopped ? Date.parse(run.stopped) - Date.parse(run.started) : null;
-  return html`<tr role="row"><th role="rowheader" scope="row"><a href=${link(stack, 'run', run.arn)}><${Data} mono title=${run.name}>${run.name || nameOf(run.arn)}<//></a></th>
+  return html`<tr role="row"><th role="rowheader" scope="row"><a href=${link(stack, 'run', run.arn)} aria-label=${name} title=${name}><${Data} mono>${shortName(name)}<//></a></th>
     <td role="cell"><${Status} name=${run.status} />${run.redrives > 0 && html` <span class="note">redriven</span>`}</td>
     ${!short && html`<td role="cell"><${Data}>${s ? s.input.text : '…'}<//></td>`}
     <td role="cell">${s ? html`<span title=${s.outcome.sentence}>${outcomeText(s.outcome) || html`<${Data}>${s.error || '–'}<//>`}</span>` : '…'}</td>
-    <td role="cell" class="num">${took === null ? html`<span class="note">runs</span>` : duration(took)}</td>
+    <td role="cell" class="num">${took === null ? html`<span class="note">running</span>` : duration(took)}</td>
     ${!short && html`<td role="cell" class="num">${s ? money(s.usd) : '…'}</td>`}
-    <td role="cell" class="num"><${Time} at=${run.started} as=${ago} /></td></tr>`;
+    <td role="cell" class="num"><time dateTime=${run.started} title=${ago(run.started)}>${clockOrDay(run.started)}</time></td></tr>`;
 }

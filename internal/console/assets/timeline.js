@@ -53,7 +53,7 @@ export function groupSpans(spans) {
   return groups;
 }
 
-const nameOfChild = (span, item) => (span.shard ? nameOf(span.shard) : item ? `Event ${count(item.sequence_no)}` : `Iteration ${count(span.index)}`);
+const nameOfChild = (span, item) => (span.shard ? nameOf(span.shard) : item ? `Event ${item.sequence_no}` : `Iteration ${span.index}`);
 
 /**
  * The status of a span. An iteration succeeds if its event is in the retry queue or in the dead-letter queue: then the status is that of
@@ -142,7 +142,7 @@ export function Timeline({ doc, onSelect }) {
     return {
       className: r.child ? 'timeline-child' : 'timeline-state',
       cells: [
-        html`<span class="timeline-name">${r.children > 0 && html`<button type="button" class="toggle" tabindex="-1" aria-expanded=${String(!closed[r.group])} aria-label=${`${closed[r.group] ? 'Show' : 'Hide'} what is inside of ${name}`}
+        html`<span class="timeline-name">${r.children > 0 && html`<button type="button" class="toggle" tabindex="-1" aria-expanded=${String(!closed[r.group])} aria-label=${`${closed[r.group] ? 'Show' : 'Hide'} what is inside ${name}`}
             onClick=${() => setClosed({ ...closed, [r.group]: !closed[r.group] })}><${Icon} name=${closed[r.group] ? 'open' : 'opened'} /></button>`}
           <button type="button" class="link" aria-label=${words} title=${words} onClick=${() => onSelect(s)}><span class=${`tone-${status.tone}`}><${Icon} name=${status.icon} /></span><bdi>${name}</bdi></button>
           ${r.children > 0 && html`<span class="note">${count(r.shown)}</span>`}</span>`,
@@ -153,16 +153,17 @@ export function Timeline({ doc, onSelect }) {
     };
   };
 
+  const series = html`<div class="map-series">${doc.timeline.maps.map((m) => html`<${MapSeries} key=${pathKey(m.path) + m.start} map=${m} shards=${!!doc.shards} />`)}</div>`;
   return html`<${Section} id="timeline" title="Timeline" className="wide" note=${doc.timeline.omitted > 0 ? `${count(doc.timeline.omitted)} more spans are not shown one by one. The plots count them all.` : ''}
       tools=${html`<${Choose} label="Which spans" value=${filter} onChange=${setFilter} options=${[
-    { key: 'all', label: 'All' }, { key: 'failed', label: 'Failed', count: count(counts.failed) }, { key: 'retried', label: 'Retried', count: count(counts.retried) },
+    { key: 'all', label: 'All' }, { key: 'failed', label: 'Failed or returned', count: count(counts.failed) }, { key: 'retried', label: 'Retried', count: count(counts.retried) },
     ...(counts.running ? [{ key: 'running', label: 'Running', count: count(counts.running) }] : [])]} />
         <label class="pick">Order <select value=${order} onChange=${(e) => setOrder(e.currentTarget.value)}><option value="start">first started first</option><option value="longest">longest first</option></select></label>
         <span class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom in" onClick=${() => zoom(0.5)}>+</button><button type="button" aria-label="Zoom out" disabled=${!window_} onClick=${() => zoom(2)}>−</button>
           <button type="button" aria-label="Earlier" disabled=${!window_ || from <= 0} onClick=${() => zoom(1, -0.25)}>◂</button><button type="button" aria-label="Later" disabled=${!window_ || to >= end} onClick=${() => zoom(1, 0.25)}>▸</button>
           <button type="button" disabled=${!window_} onClick=${() => setWindow(null)}>Fit</button></span>`}>
-    ${doc.timeline.maps.length > 0 && html`<div class="map-series">${doc.timeline.maps.map((m) => html`<${MapSeries} key=${pathKey(m.path) + m.start} map=${m} shards=${!!doc.shards} />`)}</div>`}
-    ${rows.length ? html`<div onKeyDown=${onKeyDown}><${VirtualRows} label="Timeline" className="timeline" head=${['State', 'When', 'Time']} count=${rows.length} height=${narrow ? 46 : 28} row=${row} top=${ruler} behind=${lines} /></div>`
+    ${doc.timeline.maps.length > 0 && (narrow ? html`<details class="more"><summary>Details of the Map states</summary>${series}</details>` : series)}
+    ${rows.length ? html`<div onKeyDown=${onKeyDown}><${VirtualRows} label="Timeline" className="timeline" head=${['State', 'When', 'Duration']} count=${rows.length} height=${narrow ? 46 : 28} row=${row} top=${ruler} behind=${lines} /></div>`
     : html`<${Empty}>No span is like this.<//>`}
   <//>`;
 }
@@ -184,11 +185,11 @@ function MapSeries({ map, shards }) {
   }, [map]);
   const what = shards ? 'shard' : 'iteration';
   const most = Math.max(1, ...map.durations.map((b) => b.count));
-  const parts = [['succeeded', map.succeeded], ['failed', map.failed], ['stopped', map.aborted], ['running', map.running]].filter(([, n]) => n > 0);
+  const parts = [[shards ? 'succeeded' : 'ended', map.succeeded], ['failed', map.failed], ['stopped', map.aborted], ['running', map.running]].filter(([, n]) => n > 0);
   const text = `${plural(map.total, what)}${parts.length ? ': ' + parts.map(([word, n]) => `${count(n)} ${word}`).join(', ') : ''}`;
   return html`<div class="map-one"><h3><bdi>${map.path[map.path.length - 1]}</bdi></h3><p class="note">${text}</p>
     ${map.series.length > 1 && html`<${Plot} label=${`${text}. Running, ended and failed over time.`} x=${lines.x} lines=${lines.lines} xText=${(s, step) => (step ? markText(s * 1000, step * 1000) : duration(s * 1000))} height=${130} />`}
-    ${map.durations.length > 0 && html`<div class="histogram" role="img" aria-label=${`How long they took: ${map.durations.map((b) => `${count(b.count)} up to ${duration(b.up_to_ms)}`).join(', ')}`}>
+    ${map.durations.length > 0 && html`<p class="note">Durations, up to</p><div class="histogram" role="img" aria-label=${`How long they took: ${map.durations.map((b) => `${count(b.count)} up to ${duration(b.up_to_ms)}`).join(', ')}`}>
       ${map.durations.map((b) => html`<div class="histogram-bar" title=${`${count(b.count)} up to ${duration(b.up_to_ms)}`}><i style=${{ height: (b.count / most) * 100 + '%' }}></i><span>${duration(b.up_to_ms)}</span></div>`)}</div>
-      <p class="note">How long they took, up to</p>`}</div>`;
+      `}</div>`;
 }

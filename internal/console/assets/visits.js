@@ -30,12 +30,12 @@ export function StateDetails({ doc, what, loadVisits, onSelect, onClose }) {
   }, [about, moving]);
   const { visits, error } = loaded.about === about ? loaded : {};
   const item = itemOf(doc, path, index);
-  const name = whole ? path[path.length - 1] : item ? `Event ${count(item.sequence_no)}` : `Iteration ${count(index)}`;
+  const name = whole ? path[path.length - 1] : item ? `Event ${item.sequence_no}` : `Iteration ${index}`;
   const first = visits ? Math.max(0, visits.findIndex((v) => v.error)) : 0;
 
   return html`<${Drawer} title=${html`<bdi>${name}</bdi>`} name=${whole ? `State ${name}` : name} about=${about} onClose=${onClose}>
-    ${!whole && html`<p class="iteration">Iteration ${count(index)} of <button type="button" class="link underlined" onClick=${() => onSelect({ path })}><bdi>${path[path.length - 1]}</bdi></button></p>`}
-    ${whole && path.length > 1 && html`<p class="note">Inside of <${Data}>${pathText(path.slice(0, -1))}<//></p>`}
+    ${!whole && html`<p class="iteration">Iteration ${index} of <button type="button" class="link underlined" onClick=${() => onSelect({ path })}><bdi>${path[path.length - 1]}</bdi></button></p>`}
+    ${whole && path.length > 1 && html`<p class="note">Inside <${Data}>${pathText(path.slice(0, -1))}<//></p>`}
     ${item && html`<dl class="facts"><div><dt>Status</dt><dd><${Status} name=${item.status} /></dd></div>${item.error && html`<div><dt>Error</dt><dd><${Data} mono>${item.error}<//></dd></div>`}
       <div><dt>Kind</dt><dd>${item.claimed ? `from the retry queue${item.retry_attempt ? `, retry ${item.retry_attempt}` : ''}` : 'new'}</dd></div><div><dt>Random value</dt><dd><${Data} mono>${item.random_value}<//></dd></div></dl>`}
     ${item && item.payload !== undefined && html`<${Json} title="Payload" value=${item.payload} />`}
@@ -56,7 +56,7 @@ function Counts({ state }) {
   return html`<dl class="facts"><div><dt>Type</dt><dd>${state.type}</dd></div><div><dt>Entered</dt><dd>${about}${count(state.entered)}</dd></div>
     ${countsOf(state).map(([icon, tone, n, word]) => html`<div><dt><span class=${`tone-${tone}`}><${Icon} name=${icon} /></span>${word[0].toUpperCase() + word.slice(1)}</dt><dd>${about}${count(n)}</dd></div>`)}
     ${state.caught > 0 && html`<div><dt>Failures that were caught</dt><dd>${about}${count(state.caught)}</dd></div>`}
-    ${ended > 0 && html`<div><dt>Time of a visit</dt><dd>${duration(state.total_ms / ended)} <span class="note">${duration(state.least_ms)} to ${duration(state.most_ms)}</span></dd></div>`}
+    ${ended > 0 && html`<div><dt>Time of a visit</dt><dd>${duration(state.total_ms / ended)}${ended > 1 && html` <span class="note">${duration(state.least_ms)} to ${duration(state.most_ms)}</span>`}</dd></div>`}
     </dl>${state.estimated && html`<p class="note">≈ Estimated from ${plural(state.sampled, 'shard')}.</p>`}
     ${!ended && !state.running && html`<p><${Status} name=${statusOfState(state)} /></p>`}`;
 }
@@ -64,10 +64,10 @@ function Counts({ state }) {
 function Visit({ visit, doc, item, named, open }) {
   const [shown, setShown] = useState(open);
   const lines = shown ? linesOfVisit(doc.logs, doc.run.started, visit, item && item.sequence_no) : [];
-  const one = named ? html`<b><bdi>${visit.path[visit.path.length - 1]}</bdi></b>` : item ? `Event ${count(item.sequence_no)}` : visit.index !== undefined && visit.index !== null ? `Iteration ${count(visit.index)}` : '';
-  return html`<li class="visit"><details open=${open} onToggle=${(e) => setShown(e.currentTarget.open)}><summary><${Status} name=${visit.status} />${one && html`<span>${one}</span>`}
+  const one = named ? html`<b><bdi>${visit.path[visit.path.length - 1]}</bdi></b>` : item ? `Event ${item.sequence_no}` : visit.index !== undefined && visit.index !== null ? `Iteration ${visit.index}` : '';
+  return html`<li class="visit"><details open=${open} onToggle=${(e) => setShown(e.currentTarget.open)}><summary><span class="chevron"><${Icon} name="open" /></span><${Status} name=${visit.status} />${one && html`<span>${one}</span>`}
       <span>${visit.end < 0 ? 'running' : duration(visit.end - visit.start)}</span>
-      <span class="note">after ${duration(visit.start)}${visit.retries ? ` · ${plural(visit.retries, 'retry', 'retries')}` : ''}</span></summary>
+      <span class="note">at ${duration(visit.start)}${visit.retries ? ` · ${plural(visit.retries, 'retry', 'retries')}` : ''}</span></summary>
     ${shown && html`${visit.error && html`<div class="json"><div class="json-head"><h4>Error</h4></div><p class="data mono error-name"><bdi>${visit.error}</bdi></p>${visit.cause && html`<${LongText} text=${causeText(visit.cause)} label="Cause" />`}</div>`}
       <${Json} title="Input" value=${visit.input} /><${Json} title="Output" value=${visit.output} />
       ${lines.length > 0 && html`<h4>Log lines</h4><${LogLines} lines=${lines.slice(0, 50)} />`}

@@ -62,7 +62,7 @@ type Input struct {
 	Format      string  `json:"format,omitempty"`
 	Time        int64   `json:"time,omitempty"` // Unix seconds
 	FailureRate float64 `json:"failure_rate,omitempty"`
-	Text        string  `json:"text"` // for people: "events 1 to 60", "retry only", "orders.csv, 500 records"
+	Text        string  `json:"text"` // for people: "events 1 to 60", "retries only", "orders.csv, 500 records"
 }
 
 // Outcome is what became of the events. A count that is not known yet, or never, is null.
@@ -73,7 +73,7 @@ type Outcome struct {
 	Failed    *int   `json:"failed"`   // returned and dead
 	Returned  *int   `json:"returned"` // in the retry queue
 	Dead      *int   `json:"dead"`     // in the dead-letter queue
-	Sentence  string `json:"sentence"` // for people: "53 of 60 events are in the table; 7 wait for the next run"
+	Sentence  string `json:"sentence"` // for people: "53 of 60 events were inserted; 7 were returned to the retry queue"
 }
 
 // State is what one state of the definition did. Path is its name, after the names of the Map states that hold it, from the outside in.

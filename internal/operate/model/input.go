@@ -33,12 +33,12 @@ func readInput(text string) Input {
 	switch {
 	case in.Events != nil:
 		out.Kind, out.Events = KindEvents, len(in.Events)
-		out.Text = countOf(out.Events, "event") + " of the input"
+		out.Text = countOf(out.Events, "event") + " in the input"
 	case in.Source != nil:
 		out.Kind, out.Source, out.Format = KindSource, in.Source.URI(), in.Source.Format
 		out.Text = fmt.Sprintf("%s, %s", path.Base(in.Source.Key), in.Source.Format)
 	case in.StartSeq == in.EndSeq:
-		out.Kind, out.StartSeq, out.EndSeq, out.Text = KindRetry, in.StartSeq, in.EndSeq, "only retries"
+		out.Kind, out.StartSeq, out.EndSeq, out.Text = KindRetry, in.StartSeq, in.EndSeq, "retries only"
 	default:
 		out.Kind, out.StartSeq, out.EndSeq, out.Text = KindRange, in.StartSeq, in.EndSeq, rangeText(in.StartSeq, in.EndSeq)
 		out.Events = int(min(in.EndSeq-in.StartSeq, 1<<31-1))

@@ -77,29 +77,25 @@ func (o *Outcome) say(status, failure string, shards *Shards) {
 	if o.Inserted != nil {
 		inserted = *o.Inserted
 	}
-	table := fmt.Sprintf("%d of %s in the table", inserted, areEvents(total))
-	if total < 0 {
-		table = fmt.Sprintf("%s in the table", areEvents(inserted))
-	}
+	of, done := ofTotal(inserted, total, "event"), "inserted"
 	if o.Inserted == nil && shards != nil {
-		table = fmt.Sprintf("%d of %s done", shards.Succeeded, strings.Replace(areEvents(shards.Total), "event", "shard", 1))
-		total = shards.Total
+		of, done, total = ofTotal(shards.Succeeded, shards.Total, "shard"), "done", shards.Total
 	}
 	switch {
 	case status == string(types.ExecutionStatusRunning), status == string(types.ExecutionStatusPendingRedrive):
 		o.Sentence = "Running"
 		if total > 0 {
-			o.Sentence = "Running: " + table + " so far"
+			o.Sentence = "Running: " + of + " " + done + " so far"
 		}
 	case status == string(types.ExecutionStatusSucceeded) && total == 0:
 		o.Sentence = "There was nothing to do: no new events, and none to retry"
 	case status == string(types.ExecutionStatusSucceeded) && inserted == total:
-		o.Sentence = fmt.Sprintf("All %s in the table", areEvents(total))
+		o.Sentence = fmt.Sprintf("All %d events were inserted", total)
 		if total == 1 {
-			o.Sentence = "The event is in the table"
+			o.Sentence = "The event was inserted"
 		}
 	case o.complete() && total >= 0 && inserted+*o.Failed == total:
-		o.Sentence = table + "; " + o.rest()
+		o.Sentence = of + " " + was(inserted) + " inserted; " + o.rest()
 	case failure == "InvalidInputError", failure == "RangeTooLargeError", failure == "RecordError", failure == "EventsTooLargeError",
 		failure == "SourceNotFoundError", failure == "SourceTooLargeError":
 		o.Sentence = "The input was refused, and nothing happened"
@@ -113,26 +109,34 @@ func (o *Outcome) say(status, failure string, shards *Shards) {
 		}
 		o.Sentence = ended + " before its events were known"
 		if o.Inserted != nil || shards != nil {
-			o.Sentence = ended + " with " + strings.NewReplacer(" are ", " ", " is ", " ").Replace(table)
+			o.Sentence = ended + " with " + of + " " + done
 		}
 	}
 }
 
-// rest is where the failed events are.
+// rest is what the run did with the events that failed.
 func (o *Outcome) rest() string {
 	var parts []string
 	if n := *o.Returned; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d %s for the next run", n, map[bool]string{true: "waits", false: "wait"}[n == 1]))
+		parts = append(parts, fmt.Sprintf("%d %s returned to the retry queue", n, was(n)))
 	}
 	if n := *o.Dead; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d %s in the dead-letter queue", n, map[bool]string{true: "is", false: "are"}[n == 1]))
+		parts = append(parts, fmt.Sprintf("%d went to the dead-letter queue", n))
 	}
 	return strings.Join(parts, ", ")
 }
 
-func areEvents(n int) string {
+func was(n int) string {
 	if n == 1 {
-		return "1 event is"
+		return "was"
 	}
-	return fmt.Sprintf("%d events are", n)
+	return "were"
+}
+
+// ofTotal is "34 of 60 events", or "34 events" if the total is not known.
+func ofTotal(n, total int, thing string) string {
+	if total < 0 {
+		return countOf(n, thing)
+	}
+	return fmt.Sprintf("%d of %s", n, countOf(total, thing))
 }

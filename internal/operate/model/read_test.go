@@ -31,16 +31,16 @@ func TestRecordedRunsHaveTheirInputAndTheirOutcome(t *testing.T) {
 		outcome                   [6]int
 		sentence                  string
 	}{
-		{"inline-succeeded", KindRange, "events 101 to 105", "SUCCEEDED", [6]int{5, 0, 5, 0, 0, 0}, "All 5 events are in the table"},
-		{"inline-failures", KindRange, "events 1 to 20", "FAILED", [6]int{20, 0, 11, 9, 7, 2}, "11 of 20 events are in the table; 7 wait for the next run, 2 are in the dead-letter queue"},
-		{"inline-claims", KindRetry, "only retries", "FAILED", [6]int{0, 7, 0, 7, 7, 0}, "0 of 7 events are in the table; 7 wait for the next run"},
-		{"inline-buried", KindRetry, "only retries", "FAILED", [6]int{0, 7, 0, 7, 0, 7}, "0 of 7 events are in the table; 7 are in the dead-letter queue"},
-		{"inline-own-events", KindEvents, "3 events of the input", "FAILED", [6]int{3, 0, 1, 2, 2, 0}, "1 of 3 events are in the table; 2 wait for the next run"},
+		{"inline-succeeded", KindRange, "events 101 to 105", "SUCCEEDED", [6]int{5, 0, 5, 0, 0, 0}, "All 5 events were inserted"},
+		{"inline-failures", KindRange, "events 1 to 20", "FAILED", [6]int{20, 0, 11, 9, 7, 2}, "11 of 20 events were inserted; 7 were returned to the retry queue, 2 went to the dead-letter queue"},
+		{"inline-claims", KindRetry, "retries only", "FAILED", [6]int{0, 7, 0, 7, 7, 0}, "0 of 7 events were inserted; 7 were returned to the retry queue"},
+		{"inline-buried", KindRetry, "retries only", "FAILED", [6]int{0, 7, 0, 7, 0, 7}, "0 of 7 events were inserted; 7 went to the dead-letter queue"},
+		{"inline-own-events", KindEvents, "3 events in the input", "FAILED", [6]int{3, 0, 1, 2, 2, 0}, "1 of 3 events was inserted; 2 were returned to the retry queue"},
 		{"inline-refused", KindInvalid, "not valid: end_seq is 1: must be an integer from 21 to 9007199254740991", "FAILED", nothing, "The input was refused, and nothing happened"},
-		{"inline-running", KindRange, "events 201 to 210", "RUNNING", [6]int{10, 2, 1, 0, 0, 0}, "Running: 1 of 12 events are in the table so far"},
-		{"inline-stopped", KindRange, "events 201 to 210", "ABORTED", [6]int{10, 2, 1, 0, 0, 0}, "The run was stopped with 1 of 12 events in the table"},
-		{"inline-redriven", KindRange, "events 201 to 210", "SUCCEEDED", [6]int{10, 2, 12, 0, 0, 0}, "All 12 events are in the table"},
-		{"inline-timed-out", KindRange, "events 302 to 311", "TIMED_OUT", [6]int{10, 0, 0, 0, 0, 0}, "The run ran out of time with 0 of 10 events in the table"},
+		{"inline-running", KindRange, "events 201 to 210", "RUNNING", [6]int{10, 2, 1, 0, 0, 0}, "Running: 1 of 12 events inserted so far"},
+		{"inline-stopped", KindRange, "events 201 to 210", "ABORTED", [6]int{10, 2, 1, 0, 0, 0}, "The run was stopped with 1 of 12 events inserted"},
+		{"inline-redriven", KindRange, "events 201 to 210", "SUCCEEDED", [6]int{10, 2, 12, 0, 0, 0}, "All 12 events were inserted"},
+		{"inline-timed-out", KindRange, "events 302 to 311", "TIMED_OUT", [6]int{10, 0, 0, 0, 0, 0}, "The run ran out of time with 0 of 10 events inserted"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := document(t, test.name, Options{})
