@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/operate"
 	"carnation/internal/operate/model"
@@ -39,7 +42,8 @@ EXECUTION is ` + executionIs + `.
 
 Exit codes:
   0  done; for redrive: every event is in the table
-  1  the run cannot be stopped or redriven, or the answer to the question was no; for redrive: or some events failed
+  1  the run cannot be stopped or redriven, or the answer to the question was no; for redrive: or some events failed; for list: a run was
+     deleted meanwhile, so that its input and outcome are missing
   2  any other error
 `
 
@@ -98,7 +102,7 @@ type runsListResult struct {
 
 type listedRun struct {
 	operate.ListedRun
-	Summary *model.RunSummary `json:"summary,omitempty"` // missing with --summary=false
+	Summary *model.RunSummary `json:"summary,omitempty"` // missing with --summary=false, and if it could not be read
 }
 
 func setupRunsList(flags *flag.FlagSet) action {
@@ -127,26 +131,42 @@ func setupRunsList(flags *flag.FlagSet) action {
 			return err
 		}
 		result := runsListResult{Runs: make([]listedRun, len(runs)), More: more}
-		progress, begun := newProgress(stderr), time.Now()
-		defer progress.clear()
 		for i, run := range runs {
 			result.Runs[i].ListedRun = run
-			if !*summary {
-				continue
-			}
-			one, err := model.Summary(ctx, s, run.Arn)
-			if err != nil {
-				return err
-			}
-			result.Runs[i].Summary = &one
-			progress.show(fmt.Sprintf("%d of %d runs read", i+1, len(runs)), time.Since(begun) >= plainEvery)
 		}
-		progress.clear()
+		var missing error
+		if *summary {
+			missing = result.readSummaries(stderr, func(arn string) (model.RunSummary, error) { return model.Summary(ctx, s, arn) })
+		}
 		if output.value == "json" {
-			return printJSON(stdout, result)
+			err = printJSON(stdout, result)
+		} else {
+			err = result.print(stdout, stderr)
 		}
-		return result.print(stdout, stderr)
+		return cmp.Or(err, missing)
 	}
+}
+
+// readSummaries reads the summary of each run. The list is of use without some of them, so it is printed whatever the error is.
+func (r *runsListResult) readSummaries(stderr io.Writer, read func(arn string) (model.RunSummary, error)) (err error) {
+	progress, begun := newProgress(stderr), time.Now()
+	defer progress.clear()
+	for i, run := range r.Runs {
+		one, readErr := read(run.Arn)
+		var gone *types.ExecutionDoesNotExist
+		switch {
+		case errors.As(readErr, &gone):
+			progress.clear()
+			fmt.Fprintf(stderr, "carnation: runs: run %s was deleted meanwhile: its input and outcome are missing\n", oneLine(run.Name))
+			err = errFailed
+			continue
+		case readErr != nil:
+			return fmt.Errorf("the input and the outcome of %d of %d runs are missing: use a smaller --max, a longer --timeout, or --summary=false: %w", len(r.Runs)-i, len(r.Runs), readErr)
+		}
+		r.Runs[i].Summary = &one
+		progress.show(fmt.Sprintf("%d of %d runs read", i+1, len(r.Runs)), time.Since(begun) >= plainEvery)
+	}
+	return err
 }
 
 func (r runsListResult) print(stdout, stderr io.Writer) error {

@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"carnation/internal/operate"
 	"carnation/internal/operate/model"
@@ -89,5 +93,39 @@ func TestARefusalEndsWithCodeOne(t *testing.T) {
 	other := errors.New("other")
 	if err := refuse(other, io.Discard); err != other {
 		t.Errorf("refuse(%v) = %v", other, err)
+	}
+}
+
+// The list of runs is printed although a summary cannot be read.
+func TestTheListOfRunsDoesWithoutSummaries(t *testing.T) {
+	summaries := func(broken error) (summaries []string, stderr string, err error) {
+		var result runsListResult
+		for _, name := range []string{"one", "two", "three"} {
+			result.Runs = append(result.Runs, listedRun{ListedRun: operate.ListedRun{Arn: name, Name: name}})
+		}
+		var text bytes.Buffer
+		err = result.readSummaries(&text, func(arn string) (model.RunSummary, error) {
+			if arn == "two" && broken != nil {
+				return model.RunSummary{}, fmt.Errorf("describe: %w", broken)
+			}
+			return model.RunSummary{Input: model.Input{Text: arn}}, nil
+		})
+		for _, run := range result.Runs {
+			if run.Summary != nil {
+				summaries = append(summaries, run.Summary.Input.Text)
+			}
+		}
+		return summaries, text.String(), err
+	}
+	if got, _, err := summaries(nil); !slices.Equal(got, []string{"one", "two", "three"}) || err != nil {
+		t.Errorf("summaries of %v, %v, want all", got, err)
+	}
+	got, stderr, err := summaries(&types.ExecutionDoesNotExist{})
+	if !slices.Equal(got, []string{"one", "three"}) || err != errFailed || !strings.Contains(stderr, "carnation: runs: run two was deleted meanwhile: its input and outcome are missing\n") {
+		t.Errorf("a run is gone: summaries of %v, %v after %s", got, err, stderr)
+	}
+	got, _, err = summaries(context.DeadlineExceeded)
+	if !slices.Equal(got, []string{"one"}) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the input and the outcome of 2 of 3 runs are missing") {
+		t.Errorf("the time ends: summaries of %v, %v", got, err)
 	}
 }
