@@ -80,7 +80,7 @@ export function Graph({ layout, states, selected, onSelect }) {
     ${machine.edges.map((e) => html`<path key=${e.from + '\n' + e.to + e.kind} d=${curve(e.points)} marker-end="url(#arrow)"
       class=${`edge edge-${e.kind} ${used(path, e.to) && (e.from === 'start' || used(path, e.from)) ? 'edge-used' : ''}`} />`)}
     <circle class="graph-start" cx=${machine.start.x} cy=${machine.start.y} r="6" />
-    ${machine.nodes.map((n) => drawNode(n))}</g>`;
+    ${[...machine.nodes].sort((a, b) => a.y - b.y || a.x - b.x).map((n) => drawNode(n))}</g>`;
 
   const drawNode = (n) => {
     const state = byKey.get(n.key);
@@ -127,6 +127,9 @@ export function Graph({ layout, states, selected, onSelect }) {
     </ul>`;
 }
 
+/** In a narrow window, each cell shows its label, and empty ones are left out. */
+const cell = (label, text) => html`<td class=${text ? 'num' : 'num none'} data-label=${label}>${text || '–'}</td>`;
+
 /** The same as a table. */
 export function StatesTable({ states, onSelect }) {
   // Columns of zeros are left out.
@@ -141,6 +144,6 @@ export function StatesTable({ states, onSelect }) {
     const status = statusOf(statusOfState(s));
     return html`<tr key=${pathKey(s.path)}><th scope="row" class=${`depth-${Math.min(3, s.path.length - 1)}`}>
         <button type="button" class="link" onClick=${() => onSelect(s.path)}><span class=${`tone-${status.tone}`}><${Icon} name=${status.icon} /></span><bdi>${s.path[s.path.length - 1]}</bdi><span class="hidden">, ${status.word}</span></button></th>
-      ${columns.map(([, value]) => html`<td class="num">${value(s) ? about + count(value(s)) : '–'}</td>`)}<td class="num">${ended ? duration(s.total_ms / ended) : '–'}</td><td class="num">${ended ? duration(s.most_ms) : '–'}</td></tr>`;
+      ${columns.map(([name, value]) => cell(name, value(s) ? about + count(value(s)) : ''))}${cell('Mean time', ended ? duration(s.total_ms / ended) : '')}${cell('Longest', ended ? duration(s.most_ms) : '')}</tr>`;
   })}</tbody></table></div>`;
 }
