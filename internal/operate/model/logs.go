@@ -20,11 +20,14 @@ import (
 )
 
 const (
-	maxLogPages = 5     // calls for each log group
-	logPage     = 1_000 // lines in the answer of a call
-	maxLines    = 1_000 // of a document
-	maxFields   = 2_000 // bytes of the fields of a line
-	lateLines   = 2 * time.Minute
+	maxLogPages = 5  // with lines, of the oldest lines of a log group
+	maxLogCalls = 20 // for these, also of pages without lines
+	// maxLogWindows is how many windows of time are read, with up to two calls each, for the newest lines of a log group with more lines.
+	maxLogWindows = 20
+	logPage       = 1_000 // lines in the answer of a call
+	maxLines      = 1_000 // of a document
+	maxFields     = 2_000 // bytes of the fields of a line
+	lateLines     = 2 * time.Minute
 	// An execution with more children than this logs so many lines that only warnings and errors are read.
 	manyChildren = 200
 )
@@ -106,32 +109,67 @@ func (r *reader) isOwn(l line) bool {
 	return l.Sequence != nil && slices.ContainsFunc(r.answers.items, func(i Item) bool { return i.SequenceNo == *l.Sequence })
 }
 
+// readGroup reads the lines of a log group. If there are too many, it reads the oldest and the newest ones: how a run ended matters most.
 func (r *reader) readGroup(ctx context.Context, group logGroup, pattern string) error {
 	run, end := r.doc.Run, r.now
 	if run.Stopped != nil {
 		end = run.Stopped.Add(lateLines)
 	}
-	pages := cloudwatchlogs.NewFilterLogEventsPaginator(r.logs, &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: aws.String(group.name), FilterPattern: aws.String(pattern), Limit: aws.Int32(logPage),
-		StartTime: aws.Int64(run.Started.UnixMilli()), EndTime: aws.Int64(end.UnixMilli()),
-	})
-	for n := 0; pages.HasMorePages(); n++ {
-		if n == maxLogPages {
-			r.doc.Logs.Omitted = true
-			return nil
-		}
-		if err := r.limits.wait(ctx, filterLogEvents); err != nil {
+	from, to := run.Started.UnixMilli(), end.UnixMilli()
+	lines, whole, err := r.readLines(ctx, group, pattern, from, to, maxLogPages, maxLogCalls)
+	r.lines = append(r.lines, lines...)
+	if err != nil || whole {
+		return err
+	}
+	r.doc.Logs.Omitted = true
+	if len(lines) > 0 {
+		from = lines[len(lines)-1].Time.UnixMilli() + 1
+	}
+	// FilterLogEvents has no reverse order. So these are windows of time, the last one first: small ones, which grow until there are enough
+	// lines, and shrink if one has too many.
+	for size, found, windows := max((to-from)/1024, 1), 0, 0; from <= to && found < maxLines && windows < maxLogWindows; windows++ {
+		begin := max(to-size+1, from)
+		lines, whole, err := r.readLines(ctx, group, pattern, begin, to, 2, 2)
+		switch {
+		case err != nil:
 			return err
+		case !whole && size > 1:
+			size = max(size/8, 1)
+			continue
 		}
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, e := range page.Events {
-			r.lines = append(r.lines, readLine(group, time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), aws.ToString(e.Message)))
-		}
+		r.lines = append(r.lines, lines...)
+		found += len(lines)
+		to, size = begin-1, size*2
 	}
 	return nil
+}
+
+// readLines reads the lines of some time, the oldest first, and tells whether these are all. A page can be empty although there are more.
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+func (r *reader) readLines(ctx context.Context, group logGroup, pattern string, from, to int64, pages, calls int) (lines []line, whole bool, err error) {
+	all := cloudwatchlogs.NewFilterLogEventsPaginator(r.logs, &cloudwatchlogs.FilterLogEventsInput{
+		LogGroupName: aws.String(group.name), FilterPattern: aws.String(pattern), Limit: aws.Int32(logPage),
+		StartTime: aws.Int64(from), EndTime: aws.Int64(to),
+	})
+	for ; all.HasMorePages(); calls-- {
+		if pages == 0 || calls == 0 {
+			return lines, false, nil
+		}
+		if err := r.limits.wait(ctx, filterLogEvents); err != nil {
+			return lines, false, err
+		}
+		page, err := all.NextPage(ctx)
+		if err != nil {
+			return lines, false, err
+		}
+		if len(page.Events) > 0 {
+			pages--
+		}
+		for _, e := range page.Events {
+			lines = append(lines, readLine(group, time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), aws.ToString(e.Message)))
+		}
+	}
+	return lines, true, nil
 }
 
 // hidden are fields that every line has, or that the document has in another place.
