@@ -15,7 +15,7 @@
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from './lib.js';
 import { api } from './api.js';
 import { Icon } from './icons.js';
-import { follow, setLive, useLive } from './live.js';
+import { follow, setLive, takeOverview, useLive } from './live.js';
 import { link, replaceRoute, useRoute } from './route.js';
 import { Overview } from './overview.js';
 import { Runs } from './runs.js';
@@ -45,7 +45,7 @@ function App() {
   useEffect(() => { if (stacks || route.stack) follow(stack, route.page === 'run' ? route.arg : ''); }, [stack, route.page, route.arg, !stacks]);
   useEffect(() => {
     if (!stack) return;
-    api.overview(stack).then((read) => setLive({ overview: read }), (e) => e.kind !== 'no_stack' && setLive({ problem: { message: e.message, kind: e.kind } }));
+    api.overview(stack).then(takeOverview, (e) => e.kind !== 'no_stack' && setLive({ problem: { message: e.message, kind: e.kind } }));
   }, [stack, live.catchUps, !ref]);
   useEffect(() => { if (!route.stack && stacks?.default) replaceRoute(link(stacks.default, route.page, route.arg, route.query)); }, [route.stack, stacks?.default]);
   useEffect(() => {

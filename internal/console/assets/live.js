@@ -61,6 +61,11 @@ function open() {
   on('problem', (problem) => setLive({ problem }));
 }
 
+/** Takes an overview that the page has asked for. What the stream has sent meanwhile is newer. */
+export function takeOverview(overview) {
+  if (!state.overview || Date.parse(overview.at) > Date.parse(state.overview.at)) setLive({ overview });
+}
+
 /** Listens to a stack, and to one of its runs. */
 export function follow(stack, run = '') {
   if (source && wanted.stack === stack && wanted.run === run) return;
