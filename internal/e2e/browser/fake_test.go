@@ -57,6 +57,14 @@ func newFakeConsole(t testing.TB) *fakeConsole {
 	return f
 }
 
+func (f *fakeConsole) posts() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	posted := f.posted
+	f.posted = nil
+	return posted
+}
+
 func (f *fakeConsole) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'")
 	w.Header().Set("Cache-Control", "no-store")
@@ -119,6 +127,7 @@ func (f *fakeConsole) serve(w http.ResponseWriter, r *http.Request) {
 	case "start", "start-file":
 		answer = console.Started{Arn: f.runs[0].Arn}
 	case "dead-letters/drop", "dead-letters/export":
+		w.Header().Set("X-Carnation-Count", "4")
 		fmt.Fprintln(w, `{"a":"line"}`)
 		return
 	default:

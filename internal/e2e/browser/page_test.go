@@ -89,8 +89,36 @@ func testPageLooks(t *testing.T, b *Browser) {
 	}
 }
 
+// testReadOnly tries to change something in a console that is read-only.
+func testReadOnly(t *testing.T, b *Browser) {
+	f, _ := usual(t)
+	f.stacks.ReadOnly = true
+	p := b.Open(t)
+	p.Goto(f.address())
+	p.WaitText("This page is read-only. Start the console with --allow-changes to allow changes.")
+	p.Wait("the button", "document.querySelector('button.primary')")
+	if p.Has("button", "Start a run") || p.Has("button", "Retry until empty") {
+		t.Error("a page that is read-only can start a run or retry")
+	}
+	p.Goto(f.address("run", f.runs[1].Arn))
+	p.WaitFor("button", "/^Generate Data, Task: /")
+	if p.Has("button", "Stop") {
+		t.Error("a page that is read-only can stop a run")
+	}
+	p.Goto(f.address("dead-letters"))
+	p.Click("checkbox", "Select all")
+	p.WaitFor("button", "Export")
+	if p.Has("button", "Redrive") || p.Has("button", "Drop") {
+		t.Error("a page that is read-only can redrive or drop dead letters")
+	}
+	if posts := f.posts(); posts != nil {
+		t.Errorf("a page that is read-only asked for %q", posts)
+	}
+}
+
 // TestPage shows the console's page to a browser, with an API that knows what the test tells it.
 func TestPage(t *testing.T) {
 	b := start(t)
 	t.Run("is readable at three widths, light and dark", func(t *testing.T) { testPageLooks(t, b) })
+	t.Run("changes nothing if it is read-only", func(t *testing.T) { testReadOnly(t, b) })
 }
