@@ -96,6 +96,9 @@ func (o *Outcome) say(status, failure string, shards *Shards) {
 		}
 	case o.complete() && total >= 0 && inserted+*o.Failed == total:
 		o.Sentence = of + " " + was(inserted) + " inserted; " + o.rest()
+		if total == 1 {
+			o.Sentence = "The event was not inserted; it " + strings.TrimPrefix(o.rest(), "1 ")
+		}
 	case failure == "InvalidInputError", failure == "RangeTooLargeError", failure == "RecordError", failure == "EventsTooLargeError",
 		failure == "SourceNotFoundError", failure == "SourceTooLargeError":
 		o.Sentence = "The input was refused, and nothing happened"
