@@ -36,17 +36,13 @@ func setupReport(flags *flag.FlagSet) action {
 		}
 		ctx, cancel := withTimeout(ctx, *timeout)
 		defer cancel()
-		s, arn, err := openExecution(ctx, *stack, flags.Arg(0))
-		if err != nil {
-			return err
-		}
-		doc, err := model.Read(ctx, s, arn, model.Options{Payloads: *payloads})
+		s, doc, err := readExecution(ctx, *stack, flags.Arg(0), model.Options{Payloads: *payloads})
 		if err != nil {
 			return err
 		}
 		var visits []model.Visit
 		if *payloads {
-			if visits, err = model.AllVisits(ctx, s, arn); err != nil {
+			if visits, err = model.AllVisits(ctx, s, doc.Run.Arn); err != nil {
 				return err
 			}
 		}
@@ -70,14 +66,18 @@ func setupReport(flags *flag.FlagSet) action {
 	}
 }
 
-// openExecution opens the stack, and returns the ARN of one of its runs or shards, from a name or an ARN.
-func openExecution(ctx context.Context, stack, execution string) (*operate.Stack, string, error) {
+// readExecution opens the stack, and reads one of its runs or shards, which a name or an ARN says.
+func readExecution(ctx context.Context, stack, execution string, options model.Options) (*operate.Stack, *model.Document, error) {
 	s, err := operate.Open(ctx, stack)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	arn, err := s.RunARN(execution)
-	return s, arn, err
+	if err != nil {
+		return nil, nil, err
+	}
+	doc, err := model.Read(ctx, s, arn, options)
+	return s, doc, err
 }
 
 // printGaps says what of a run could not be read.

@@ -33,11 +33,7 @@ func setupRunsShow(flags *flag.FlagSet) action {
 		}
 		ctx, cancel := withTimeout(ctx, *timeout)
 		defer cancel()
-		s, arn, err := openExecution(ctx, *stack, flags.Arg(0))
-		if err != nil {
-			return err
-		}
-		doc, err := model.Read(ctx, s, arn, model.Options{Payloads: *payloads, Rows: rows.n})
+		_, doc, err := readExecution(ctx, *stack, flags.Arg(0), model.Options{Payloads: *payloads, Rows: rows.n})
 		if err != nil {
 			return err
 		}

@@ -135,7 +135,7 @@ function RedriveLetters({ stack, n, choice, chosen, onClose, onDone }) {
   };
   return html`<${Confirm} title="Redrive dead letters" action=${`Redrive ${plural(n, 'dead letter')}`} onConfirm=${confirm} onClose=${onClose}>
     <p class="will">${named(n, chosen)} will go back to the retry queue. The next run will try ${n === 1 ? 'it' : 'them'} again. Nothing starts by itself.</p>
-    ${bad > 0 && html`<p class="warn"><${Icon} name="bad" /><span>No run can take ${bad === 1 ? 'one of them' : `${count(bad)} of them`}, because of its payload or because it is no event. It stays a dead letter. Edit it first.</span></p>`}<//>`;
+    ${bad > 0 && html`<p class="warn"><${Icon} name="bad" /><span>${bad === 1 ? '1 message cannot be retried and stays' : `${count(bad)} messages cannot be retried and stay`} in the dead-letter queue: a run would not accept the payload, or the message is not an event. You can edit an event’s payload.</span></p>`}<//>`;
 }
 
 function DropLetters({ stack, n, choice, chosen, onClose, onDone }) {
