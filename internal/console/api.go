@@ -97,13 +97,8 @@ type Runs struct {
 
 // RunRow is what the list of executions says about a run.
 type RunRow struct {
-	Arn      string      `json:"arn"`
-	Name     string      `json:"name"`
-	Status   string      `json:"status"`
-	Started  time.Time   `json:"started"`
-	Stopped  *time.Time  `json:"stopped,omitempty"`
-	Redrives int         `json:"redrives,omitempty"`
-	Summary  *RunSummary `json:"summary,omitempty"` // if it is known already
+	operate.ListedRun
+	Summary *RunSummary `json:"summary,omitempty"` // if it is known already
 }
 
 // RunSummary is what needs more calls.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"carnation/internal/operate"
 )
 
 func TestARunThatManyNewerOnesFollowedIsStillRunning(t *testing.T) {
@@ -137,7 +139,7 @@ func TestWhatIsKnownOfRunsIsBounded(t *testing.T) {
 	c := newRunCache()
 	for i := range mostListed + 10 {
 		arn := fmt.Sprint("run", i)
-		c.summaryOf(RunRow{Arn: arn})
+		c.summaryOf(RunRow{ListedRun: operate.ListedRun{Arn: arn}})
 		c.known.set(arn, knownSummary{summary: RunSummary{Arn: arn}})
 		c.known.set(arn, knownSummary{summary: RunSummary{Arn: arn, Cause: "again"}})
 	}

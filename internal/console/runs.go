@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"carnation/internal/operate"
 	"carnation/internal/operate/model"
 )
 
@@ -34,10 +35,7 @@ func listRuns(ctx context.Context, found *stack, status types.ExecutionStatus, m
 	}
 	rows := []RunRow{}
 	for _, item := range out.Executions {
-		rows = append(rows, RunRow{
-			Arn: aws.ToString(item.ExecutionArn), Name: aws.ToString(item.Name), Status: string(item.Status), Started: aws.ToTime(item.StartDate),
-			Stopped: item.StopDate, Redrives: int(aws.ToInt32(item.RedriveCount)),
-		})
+		rows = append(rows, RunRow{ListedRun: operate.NewListedRun(item)})
 	}
 	return rows, aws.ToString(out.NextToken), nil
 }

@@ -10,12 +10,12 @@ import (
 func TestTheSentenceSaysWhatMattersMost(t *testing.T) {
 	run := func(statuses ...string) (rows []RunRow) {
 		for _, status := range statuses {
-			rows = append(rows, RunRow{Status: status})
+			rows = append(rows, RunRow{ListedRun: operate.ListedRun{Status: status}})
 		}
 		return rows
 	}
 	failed := func(failure string) []RunRow {
-		return []RunRow{{Status: "FAILED", Summary: &RunSummary{Error: failure}}}
+		return []RunRow{{ListedRun: operate.ListedRun{Status: "FAILED"}, Summary: &RunSummary{Error: failure}}}
 	}
 	queues := func(waiting, inFlight, dead int) operate.Queues {
 		return operate.Queues{Retry: waiting, InFlight: inFlight, DeadLetter: dead}

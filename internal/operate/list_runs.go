@@ -21,6 +21,14 @@ type ListedRun struct {
 	Redrives int        `json:"redrives,omitempty"`
 }
 
+// NewListedRun is an element of the list.
+func NewListedRun(item types.ExecutionListItem) ListedRun {
+	return ListedRun{
+		Arn: aws.ToString(item.ExecutionArn), Name: aws.ToString(item.Name), Status: string(item.Status),
+		Started: aws.ToTime(item.StartDate), Stopped: item.StopDate, Redrives: int(aws.ToInt32(item.RedriveCount)),
+	}
+}
+
 // RunsFilter says which runs are listed.
 type RunsFilter struct {
 	Status string    // as Step Functions says it; empty for all
@@ -56,10 +64,7 @@ func (s *Stack) Runs(ctx context.Context, filter RunsFilter) (runs []ListedRun, 
 			if len(runs) == filter.Max {
 				return runs, true, nil
 			}
-			runs = append(runs, ListedRun{
-				Arn: aws.ToString(item.ExecutionArn), Name: aws.ToString(item.Name), Status: string(item.Status),
-				Started: aws.ToTime(item.StartDate), Stopped: item.StopDate, Redrives: int(aws.ToInt32(item.RedriveCount)),
-			})
+			runs = append(runs, NewListedRun(item))
 		}
 	}
 	return runs, false, nil

@@ -201,7 +201,7 @@ func (f *fakeConsole) add(doc *model.Document) {
 	defer f.mu.Unlock()
 	f.documents[doc.Run.Arn] = doc
 	usd := 0.000123
-	f.runs = append(f.runs, console.RunRow{Arn: doc.Run.Arn, Name: doc.Run.Name, Status: doc.Run.Status, Started: doc.Run.Started, Stopped: doc.Run.Stopped, Redrives: doc.Run.Redrives,
+	f.runs = append(f.runs, console.RunRow{ListedRun: operate.ListedRun{Arn: doc.Run.Arn, Name: doc.Run.Name, Status: doc.Run.Status, Started: doc.Run.Started, Stopped: doc.Run.Stopped, Redrives: doc.Run.Redrives},
 		Summary: &console.RunSummary{Arn: doc.Run.Arn, Input: doc.Run.Input, Outcome: doc.Outcome, USD: &usd, Error: doc.Run.Error, Cause: doc.Run.Cause}})
 }
 
