@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -87,35 +88,44 @@ func (h *history) count(e types.HistoryEvent) {
 
 // firstAnswer is what the first function of a run answered: generate-data, or plan-shards in the distributed mode.
 type firstAnswer struct {
-	Items              []json.RawMessage
 	Generated, Claimed int
 	Plan               *event.Plan
 }
 
-// readFirstAnswer finds the answer of the run's first function. It is empty if the run ended before that.
-func (s *Stack) readFirstAnswer(ctx context.Context, arn string) (firstAnswer, error) {
-	answer, _, err := findAnswer(ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)}, func(a firstAnswer) bool {
-		return a.Items != nil || a.Plan != nil && a.Plan.ShardSize > 0
-	})
-	return answer, err
+// readFirstAnswer finds the answer of the run's first function that the state machine accepted, which is the last one before its state
+// ended. It is empty if the run ended before that.
+func (s *Stack) readFirstAnswer(ctx context.Context, arn string) (answer firstAnswer, err error) {
+	pages := sfn.NewGetExecutionHistoryPaginator(s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn), MaxResults: answerWithin})
+	var last types.HistoryEvent
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return answer, fmt.Errorf("read history: %w", err)
+		}
+		for _, e := range page.Events {
+			switch e.Type {
+			case types.HistoryEventTypeTaskSucceeded:
+				last = e
+			case types.HistoryEventTypeTaskStateExited:
+				err := decodeAnswer(last, &answer)
+				return answer, err
+			}
+		}
+	}
+	return answer, nil
 }
 
-// findAnswer returns the first answer of a function on the first page of a history that is one of this kind, and whether there is
-// one. A function may have answered nonsense before, so that its state was repeated.
-func findAnswer[T any](ctx context.Context, client *sfn.Client, input *sfn.GetExecutionHistoryInput, isOne func(T) bool) (answer T, found bool, err error) {
-	input.MaxResults = 200 // more than all retries of the first function take
-	out, err := client.GetExecutionHistory(ctx, input)
-	if err != nil {
-		return answer, false, fmt.Errorf("read history: %w", err)
+// answerWithin is how many history events are read at once to find the answer of a function. All retries of a state take fewer.
+const answerWithin = 200
+
+// decodeAnswer decodes what a function answered to a task that succeeded.
+func decodeAnswer(task types.HistoryEvent, answer any) error {
+	if task.TaskSucceededEventDetails == nil {
+		return errors.New("the history has no answer of a function")
 	}
-	for _, e := range out.Events {
-		if e.Type != types.HistoryEventTypeTaskSucceeded {
-			continue
-		}
-		var output struct{ Payload T } // as Step Functions wraps the answer of a function
-		if json.Unmarshal([]byte(aws.ToString(e.TaskSucceededEventDetails.Output)), &output) == nil && isOne(output.Payload) {
-			return output.Payload, true, nil
-		}
+	output := struct{ Payload any }{answer} // as Step Functions wraps it
+	if err := json.Unmarshal([]byte(aws.ToString(task.TaskSucceededEventDetails.Output)), &output); err != nil {
+		return fmt.Errorf("decode the answer of a function: %w", err)
 	}
-	return answer, false, nil
+	return nil
 }

@@ -75,6 +75,7 @@ func (h *fakeHistory) start(generated, claimed int) {
 		"resource": "invoke", "resourceType": "lambda",
 		"output": fmt.Sprintf(`{"ExecutedVersion":"$LATEST","Payload":{"items":[],"generated":%d,"claimed":%d},"StatusCode":200}`, generated, claimed),
 	})
+	h.add("TaskStateExited", "stateExitedEventDetails", map[string]any{"name": "Generate Data"})
 	h.add("MapStateStarted", "mapStateStartedEventDetails", map[string]any{"length": generated + claimed})
 }
 
@@ -195,7 +196,7 @@ func TestFirstAnswerIsFoundAfterAllRetriesOfGenerateData(t *testing.T) {
 	h.add("TaskScheduled")
 	h.add("TaskStarted")
 	// Answers that the state machine has not accepted, before a redrive.
-	for _, nonsense := range []string{``, `{"Payload":"done"}`, `{"Payload":{}}`, `{"Payload":{"items":7,"generated":9}}`, `{"Payload":{"items":null,"generated":9}}`, `{"Payload":{"plan":{}}}`} {
+	for _, nonsense := range []string{``, `{"Payload":"done"}`, `{"Payload":{}}`, `{"Payload":{"items":7,"generated":9}}`, `{"Payload":{"items":null,"generated":9}}`, `{"Payload":{"items":[],"generated":9,"claimed":0}}`, `{"Payload":{"plan":{}}}`} {
 		h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": nonsense})
 	}
 	h.start(7, 2)

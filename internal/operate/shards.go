@@ -78,15 +78,21 @@ type outcome struct {
 	Failed, Dead int
 }
 
-// readOutcome sets the number of events of a distributed run whose shards have all ended.
+// readOutcome sets the number of events of a distributed run whose shards have all ended. The function that adds them up is the last one
+// that answers in such a run.
 func (s *Stack) readOutcome(ctx context.Context, run *Run) error {
-	answer, found, err := findAnswer(ctx, s.executions, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true}, func(o outcome) bool {
-		return o.Inserted != nil
-	})
+	history, err := s.executions.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(run.Arn), ReverseOrder: true, MaxResults: answerWithin})
 	if err != nil {
-		return err
+		return fmt.Errorf("read history: %w", err)
 	}
-	if !found {
+	var answer outcome
+	at := slices.IndexFunc(history.Events, func(e types.HistoryEvent) bool { return e.Type == types.HistoryEventTypeTaskSucceeded })
+	if at >= 0 {
+		if err := decodeAnswer(history.Events[at], &answer); err != nil {
+			return err
+		}
+	}
+	if answer.Inserted == nil {
 		return fmt.Errorf("the history of %s has no outcome", run.Arn)
 	}
 	run.Inserted, run.Failed, run.Dead = *answer.Inserted, answer.Failed, answer.Dead

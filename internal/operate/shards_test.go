@@ -19,6 +19,7 @@ const eventPlan = `{"start_seq":1,"end_seq":41,"failure_rate":0,"claimers":2,"cl
 func (h *fakeHistory) plan() {
 	h.add("ExecutionStarted")
 	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": `{"Payload":{"plan":` + eventPlan + `,"first":[0,1],"then":[2,3]}}`})
+	h.add("TaskStateExited", "stateExitedEventDetails", map[string]any{"name": "Plan Shards"})
 }
 
 func (h *fakeHistory) mapRun(arn string, shards int) {
@@ -27,10 +28,10 @@ func (h *fakeHistory) mapRun(arn string, shards int) {
 }
 
 func (h *fakeHistory) outcome(inserted, failed int) {
-	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d,"returned":%d,"dead":1}}`, inserted, failed, failed-1)})
-	for _, nonsense := range []string{``, `{"Payload":7}`, `{"Payload":{"failed":9}}`} { // which the state machine has not accepted
+	for _, nonsense := range []string{``, `{"Payload":7}`, `{"Payload":{"failed":9}}`, `{"Payload":{"inserted":9,"failed":9}}`} { // which the state machine has not accepted
 		h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": nonsense})
 	}
+	h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": fmt.Sprintf(`{"Payload":{"inserted":%d,"failed":%d,"returned":%d,"dead":1}}`, inserted, failed, failed-1)})
 	h.add("PassStateEntered", "stateEnteredEventDetails", map[string]any{"name": "All Inserted"})
 }
 
@@ -106,6 +107,7 @@ func TestRunCountsTheRecordsOfOwnEvents(t *testing.T) {
 			h := &fakeHistory{}
 			h.add("ExecutionStarted")
 			h.add("TaskSucceeded", "taskSucceededEventDetails", map[string]any{"output": `{"Payload":{"plan":{"start_seq":0,"end_seq":0,"claimers":1,"shard_size":20},"first":[0],"then":[],"time":1795416822}}`})
+			h.add("TaskStateExited", "stateExitedEventDetails", map[string]any{"name": "Plan Shards"})
 			h.mapRun("arn:machine/Shard:1", 1)
 			h.mapRun("arn:machine/"+label+":2", 0)
 			h.outcome(42, 3)
