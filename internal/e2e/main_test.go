@@ -87,6 +87,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	closeBrowser()
 	if err := errors.Join(clouds.close(), awsCommands.stop()); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1
