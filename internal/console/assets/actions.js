@@ -7,7 +7,7 @@ import { exactNumbers, readEvents } from './json.js';
 import { setLive } from './live.js';
 import { link } from './route.js';
 import { Confirm } from './dialog.js';
-import { Choose, Problem } from './ui.js';
+import { Choose, Data, Problem } from './ui.js';
 
 export const notice = (text, tone = 'good') => setLive({ notice: { text, tone, at: Date.now() } });
 
@@ -74,7 +74,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
   };
   const what = !ready ? '' : kind === 'range' ? `The run makes ${plural(n, 'new event')}, numbers ${from} to ${to}, and inserts them into the table.`
     : kind === 'events' ? `The run inserts ${plural(n, 'event')} of yours into the table.`
-      : `The file ${file.name} (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.`;
+      : html`The file <${Data}>${file.name}<//> (${bytes(file.size)}) is checked and uploaded. The run inserts an event for each of its records.`;
   const action = kind === 'file' ? 'Start run with this file' : ready ? `Start run with ${plural(n, 'event')}` : 'Start run';
 
   return html`<${Confirm} title="Start a run" action=${action} disabled=${!ready} onConfirm=${start} onClose=${onClose} wide>
@@ -90,7 +90,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
       <label class="pick">Format <select value=${format} onChange=${(e) => setFormat(e.currentTarget.value)}><option value="JSONL">JSON Lines</option><option value="JSON">JSON list</option><option value="CSV">CSV</option></select></label>`}
     ${kind !== 'file' && html`<label class="field field-short">Share of inserts that fail on purpose, from 0 to 1 (0.35 is 35 %)<input inputmode="decimal" value=${rate} onInput=${(e) => setRate(e.currentTarget.value)} /></label>`}
     ${problem && (kind !== 'events' || text.trim()) && html`<${Problem}>${problem}<//>`}
-    <p class="will" aria-live="polite">${what ? `${what} ${kind !== 'file' && share > 0 ? `About ${count(Math.round(n * share))} of the inserts fail on purpose. ` : ''}${retried(waiting(overview))}` : 'Say which events the run has.'}</p>
+    <p class="will" aria-live="polite">${what ? html`${what} ${kind !== 'file' && share > 0 ? `About ${count(Math.round(n * share))} of the inserts fail on purpose. ` : ''}${retried(waiting(overview))}` : 'Say which events the run has.'}</p>
   <//>`;
 }
 
@@ -113,7 +113,7 @@ function usePlan(stack, arn, what) {
   return plan;
 }
 
-const Plan = ({ plan }) => html`<div aria-live="polite">${plan.error ? html`<${Problem}>${plan.error.message}<//>` : plan.read ? html`<ul class="will">${plan.read.what.map((text) => html`<li>${text}</li>`)}</ul>` : html`<p class="note">Counting what it would change…</p>`}</div>`;
+const Plan = ({ plan }) => html`<div aria-live="polite">${plan.error ? html`<${Problem}>${plan.error.message}<//>` : plan.read ? html`<ul class="will">${plan.read.what.map((text) => html`<li><${Data}>${text}<//></li>`)}</ul>` : html`<p class="note">Counting what it would change…</p>`}</div>`;
 
 export function StopDialog({ stack, run, onClose }) {
   const plan = usePlan(stack, run.arn, 'stop');

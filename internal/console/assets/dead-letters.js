@@ -125,7 +125,7 @@ export function DeadLetters({ stack, query }) {
 }
 
 /** What is chosen: by name, if it is few. */
-const named = (n, chosen) => (n <= 3 && chosen.length === n ? chosen.map((l) => `${nameOfLetter(l)}${l.error ? ` (${l.error})` : ''}`).join(', ') : plural(n, 'dead letter'));
+const named = (n, chosen) => (n <= 3 && chosen.length === n ? chosen.map((l, i) => html`${i > 0 && ', '}${nameOfLetter(l)}${l.error && html` (<${Data}>${l.error}<//>)`}`) : plural(n, 'dead letter'));
 
 function RedriveLetters({ stack, n, choice, chosen, onClose, onDone }) {
   const bad = chosen.filter((l) => l.bad_payload || !l.event).length;
@@ -169,7 +169,7 @@ function Letter({ stack, letter, readOnly, onClose, onDone }) {
       <div><dt>Run</dt><dd>${letter.execution_arn ? html`<a href=${link(stack, 'run', letter.execution_arn)}><${Data} mono>${nameOf(letter.execution_arn)}<//></a>` : '–'}</dd></div>
       <div><dt>Dead since</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Looked at</dt><dd>${plural(letter.receives, 'time')}</dd></div>
       ${letter.replays > 0 && html`<div><dt>Redriven</dt><dd>${plural(letter.replays, 'time')}</dd></div>`}</dl>
-    ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: ${letter.bad_payload}.</span></p>`}
+    ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: <${Data}>${letter.bad_payload}<//>.</span></p>`}
     ${payload !== undefined && edited === null && html`<${Json} title="Payload" value=${payload} />
       ${exactNumbers ? html`<${ActionButton} readOnly=${readOnly} onClick=${() => setEdited(pretty(payload))}>Edit<//>` : html`<p class="note">This browser rounds long numbers. Edit this payload with <code>carnation dlq show --edit</code>.</p>`}`}
     ${edited !== null && html`<label class="field">Payload<textarea class="mono" rows="14" spellcheck="false" value=${edited} onInput=${(e) => setEdited(e.currentTarget.value)}></textarea></label>

@@ -13,7 +13,7 @@ const lineText = (l) => html`<${Data} mono>${l.message}${l.fields && html` <span
 const lineCells = (l, onOpen) => [
   html`<time dateTime=${l.time} title=${l.time}>${clock(l.time)}</time>`,
   html`<${Data}>${l.function}<//>`,
-  html`<span class=${`tone-${tones[(l.level || '').toUpperCase()] || 'still'}`}>${l.level || ''}</span>`,
+  html`<span class=${`tone-${tones[(l.level || '').toUpperCase()] || 'still'}`}>${l.level && html`<${Data}>${l.level}<//>`}</span>`,
   onOpen ? html`<button type="button" class="link" title="Show the whole line" onClick=${onOpen}>${lineText(l)}</button>` : lineText(l),
 ];
 
@@ -49,7 +49,7 @@ export function Logs({ doc }) {
     : html`<${Empty}>${doc.logs.lines.length ? 'No line is like this.' : 'There are no log lines of this run.'}<//>`}
     ${open && html`<${Drawer} title="Log line" name="Log line" about=${open.time + open.message} onClose=${() => setOpen(null)}>
       <dl class="facts"><div><dt>Time</dt><dd><time dateTime=${open.time}>${open.time}</time></dd></div><div><dt>From</dt><dd><${Data}>${open.function}<//></dd></div>
-        ${open.level && html`<div><dt>Level</dt><dd>${open.level}</dd></div>`}${open.request_id && html`<div><dt>Request</dt><dd><${Data} mono>${open.request_id}<//></dd></div>`}</dl>
+        ${open.level && html`<div><dt>Level</dt><dd><${Data}>${open.level}<//></dd></div>`}${open.request_id && html`<div><dt>Request</dt><dd><${Data} mono>${open.request_id}<//></dd></div>`}</dl>
       <${LongText} text=${[open.message, open.fields].filter(Boolean).join('\n')} label="Log line" /><//>`}
   <//>`;
 }

@@ -7,7 +7,7 @@ import { useLive } from './live.js';
 import { Plot } from './plot.js';
 import { link } from './route.js';
 import { RunTable, useRuns } from './runs.js';
-import { Empty, Section, Time } from './ui.js';
+import { Data, Empty, Problem, Section, Time } from './ui.js';
 
 const tones = { good: { tone: 'good', icon: 'good' }, waiting: { tone: 'wait', icon: 'waiting' }, bad: { tone: 'bad', icon: 'bad' }, busy: { tone: 'busy', icon: 'running' } };
 
@@ -34,19 +34,19 @@ export function Overview({ stack }) {
       <${ActionButton} className="primary" readOnly=${readOnly} onClick=${start}>Start a run<//>
       <${ActionButton} readOnly=${readOnly} disabled=${overview.retry && !overview.retry.done} why="A retry is under way." onClick=${() => setDialog('retry')}>Retry until empty<//></div></div>
     ${readOnly && html`<${ReadOnlyNote} />`}
-    <p class=${`sentence tone-${tone.tone}`} role="status" aria-live="polite"><${Icon} name=${tone.icon} /><span>${overview.sentence}</span></p>
+    <p class=${`sentence tone-${tone.tone}`} role="status" aria-live="polite"><${Icon} name=${tone.icon} /><span><${Data}>${overview.sentence}<//></span></p>
     <dl class="tiles">
-      <${Tile} icon="table" tone="good" label="In the table" value=${counted ? overview.rows : null} note=${overview.rows_error ? overview.rows_error : counted ? html`counted <${Time} at=${overview.rows_at} as=${ago} />` : 'being counted'} />
+      <${Tile} icon="table" tone="good" label="In the table" value=${counted ? overview.rows : null} note=${overview.rows_error ? html`<${Data}>${overview.rows_error}<//>` : counted ? html`counted <${Time} at=${overview.rows_at} as=${ago} />` : 'being counted'} />
       <${Tile} icon="waiting" tone="wait" label="Waiting for the next run" value=${waits} note="in the retry queue" />
       <${Tile} icon="flight" tone="busy" label="In flight" value=${flight} note="taken by a run" />
       <${Tile} icon="dead" tone="bad" label="Failed for good" value=${dead} note=${dead ? html`<a href=${link(stack, 'dead-letters')}>See dead letters</a>` : 'in the dead-letter queue'} />
     </dl>
-    ${overview.retry && html`<p class="retrying" role="status"><${Icon} name=${overview.retry.error ? 'bad' : overview.retry.done ? 'good' : 'running'} /><span>${overview.retry.error ? `The retry stopped: ${overview.retry.error}`
+    ${overview.retry && html`<p class="retrying" role="status"><${Icon} name=${overview.retry.error ? 'bad' : overview.retry.done ? 'good' : 'running'} /><span>${overview.retry.error ? html`The retry stopped: <${Data}>${overview.retry.error}<//>`
     : overview.retry.done ? `The retry is done, after ${plural(overview.retry.runs, 'run')}.` : `Retrying: run ${count(overview.retry.runs)}.`}</span></p>`}
     <div class="two">
       <${History} history=${overview.history || []} />
       <${Section} id="recent" title=${overview.running?.length ? `${plural(overview.running.length, 'run')} now` : 'Recent runs'} tools=${html`<a class="button" href=${link(stack, 'runs')}>All runs</a>`}>
-        ${recent.error ? html`<${Empty}>${recent.error.message}<//>` : recent.rows && !recent.rows.length ? html`<${Empty}>No run yet. Start one.<//>` : html`<${RunTable} stack=${stack} rows=${(recent.rows || []).slice(0, 8)} short />`}<//>
+        ${recent.error ? html`<${Problem}>${recent.error.message}<//>` : recent.rows && !recent.rows.length ? html`<${Empty}>No run yet. Start one.<//>` : html`<${RunTable} stack=${stack} rows=${(recent.rows || []).slice(0, 8)} short />`}<//>
     </div>
     ${dialog === 'start' && html`<${StartDialog} stack=${stack} overview=${overview} file=${file} onClose=${() => setDialog('')} />`}
     ${dialog === 'retry' && html`<${RetryDialog} stack=${stack} overview=${overview} onClose=${() => setDialog('')} />`}

@@ -93,7 +93,7 @@ function Head({ doc, linkTo, actions }) {
   return html`<header class="run-head">
     <div class="run-title"><div>${run.of && html`<p class="note">${kind} of ${linkTo ? html`<a href=${linkTo(run.of)}><${Data} mono>${nameOf(run.of)}<//></a>` : html`<${Data} mono>${nameOf(run.of)}<//>`}</p>`}
       <h1><span class="hidden">${kind} </span><bdi>${run.name}</bdi></h1></div>${actions && html`<div class="tools">${actions}</div>`}</div>
-    <p class="sentence sentence-small"><${Status} name=${run.status} /> <span role="status">${outcome.sentence.replace(/^Running(: |$)/, '')}</span></p>
+    <p class="sentence sentence-small"><${Status} name=${run.status} /> <span role="status"><${Data}>${outcome.sentence.replace(/^Running(: |$)/, '')}<//></span></p>
     ${(run.error || run.cause) && html`<div class="run-error"><span class="data mono"><bdi>${run.error}</bdi></span>${run.cause && html`<${LongText} text=${causeText(run.cause)} label="Cause" />`}</div>`}
     <dl class="facts facts-wide">
       <div><dt>Input</dt><dd><${Data}>${run.input.text}<//></dd></div>
@@ -105,7 +105,7 @@ function Head({ doc, linkTo, actions }) {
       ${run.redrives > 0 && html`<div><dt>Redriven</dt><dd>${plural(run.redrives, 'time')}${run.redriven && html`, last <${Time} at=${run.redriven} as=${ago} />`}</dd></div>`}
       <div><dt>Stack</dt><dd><${Data}>${stack.name}<//> <span class="note">${stack.map_mode === 'DISTRIBUTED' ? 'distributed' : 'inline'}, ${stack.region}</span></dd></div>
     </dl>
-    ${doc.partial.length > 0 && html`<div class="partial" role="note"><h2><${Icon} name="unknown" />Not everything could be read</h2><ul>${doc.partial.map((g) => html`<li><b>${g.what}</b>: ${g.why}</li>`)}</ul></div>`}
+    ${doc.partial.length > 0 && html`<div class="partial" role="note"><h2><${Icon} name="unknown" />Not everything could be read</h2><ul>${doc.partial.map((g) => html`<li><b><${Data}>${g.what}<//></b>: <${Data}>${g.why}<//></li>`)}</ul></div>`}
     <details class="more"><summary>Address and input</summary><p class="data mono"><bdi>${run.arn}</bdi></p>
       ${run.raw_input !== undefined ? html`<${Json} title="Input of the run" value=${run.raw_input} />` : ''}${run.raw_output !== undefined ? html`<${Json} title="Output of the run" value=${run.raw_output} />` : ''}
       <p class="note">Read on ${dateTime(doc.read_at)}.</p></details>

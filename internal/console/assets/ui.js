@@ -43,7 +43,7 @@ export function Search({ label, value, onInput }) {
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
 /** What went wrong, where it went wrong. */
-export const Problem = ({ children }) => html`<p class="problem" role="alert"><${Icon} name="bad" /><span>${children}</span></p>`;
+export const Problem = ({ children }) => html`<p class="problem" role="alert"><${Icon} name="bad" /><bdi>${children}</bdi></p>`;
 
 /** Whether the window is narrow, as style.css has it. */
 export function useNarrow() {

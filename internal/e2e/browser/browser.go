@@ -41,6 +41,34 @@ type Browser struct {
 	ctx      context.Context
 	close    func()
 	pictures string
+
+	mu   sync.Mutex
+	idle []*tab
+}
+
+// tab is a tab with cookies and storage of its own. The pages of one test after another use it, because a new one costs more than a
+// second of a processor.
+type tab struct {
+	ctx    context.Context
+	cancel func()
+
+	mu   sync.Mutex
+	page *Page // that uses it now
+}
+
+func (t *tab) use(p *Page) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.page = p
+}
+
+// listen hands an event to the page. It runs between the messages of the browser, and must not wait for one.
+func (t *tab) listen(ev any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.page != nil {
+		t.page.listen(ev)
+	}
 }
 
 // Start starts the browser of this path. A page of a test that fails leaves a picture in the folder.
@@ -53,6 +81,8 @@ func Start(path, pictures string) (*Browser, error) {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("in-process-gpu", true),
+		// Each process of the browser costs the time of a processor: none in advance.
+		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,SpareRendererForSitePerProcess"),
 		chromedp.Flag("enable-blink-features", "ComputedAccessibilityInfo"), // computedRole and computedName of elements
 		chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("hide-scrollbars", false), // a scrollbar takes width from the page, as it does for most people
@@ -78,7 +108,7 @@ func Start(path, pictures string) (*Browser, error) {
 // Close ends the browser and removes its files.
 func (b *Browser) Close() { b.close() }
 
-// Page is a tab with cookies and storage of its own, until the test ends. Its methods fail the test.
+// Page is a tab that a test has to itself until it ends. Its methods fail the test.
 type Page struct {
 	t        testing.TB
 	ctx      context.Context
@@ -106,23 +136,59 @@ var script string
 func (b *Browser) Open(t testing.TB) *Page {
 	t.Helper()
 	p := &Page{t: t, pictures: b.pictures, urls: map[network.RequestID]string{}, answers: map[string]func() (int, []byte){}}
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.listen))
-	p.ctx = ctx
+	free := b.take(p)
+	p.ctx = free.ctx
 	t.Cleanup(func() {
 		p.end()
-		cancel()
+		b.giveBack(free, p)
 	})
-	if err := chromedp.Do(ctx); err != nil { // without a deadline: the tab ends with the context of its first call
-		t.Fatal(err)
+	p.Look(Look{})
+	return p
+}
+
+// take finds a tab that no page uses, or makes one.
+func (b *Browser) take(p *Page) *tab {
+	p.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.idle); n > 0 {
+		free := b.idle[n-1]
+		b.idle = b.idle[:n-1]
+		free.use(p)
+		return free
 	}
+	fresh := &tab{page: p}
+	fresh.ctx, fresh.cancel = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(fresh.listen))
+	if err := chromedp.Do(fresh.ctx); err != nil { // without a deadline: the tab ends with the context of its first call
+		fresh.cancel()
+		p.t.Fatal(err)
+	}
+	p.ctx = fresh.ctx
 	call(p, network.Enable, network.EnableParams{})
 	call(p, log.Enable, cdp.Empty{})
 	// Otherwise each question for a role or a name would build the accessibility tree of the page anew.
 	call(p, accessibility.Enable, cdp.Empty{})
 	call(p, runtime.AddBinding, runtime.AddBindingParams{Name: "reportToTest"})
 	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
-	p.Look(Look{})
-	return p
+	return fresh
+}
+
+// giveBack empties the tab for the next page. After a failure, nobody knows how it is, so it goes.
+func (b *Browser) giveBack(used *tab, p *Page) {
+	p.t.Helper()
+	if p.t.Failed() || b.ctx.Err() != nil {
+		used.use(nil)
+		used.cancel()
+		return
+	}
+	if len(p.answers) > 0 {
+		call(p, fetch.Disable, cdp.Empty{})
+	}
+	p.Goto("about:blank")
+	used.use(nil)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle = append(b.idle, used)
 }
 
 // call makes a call of the DevTools protocol.
@@ -166,7 +232,7 @@ func (p *Page) end() {
 	}
 }
 
-// listen records events. It runs between the messages of the browser, and must not wait for one.
+// listen records events. See tab.listen.
 func (p *Page) listen(ev any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

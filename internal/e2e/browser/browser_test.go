@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
@@ -35,21 +36,39 @@ func site(t *testing.T, pages map[string]string) string {
 	return server.URL
 }
 
+// shared is the browser of all tests. A browser takes seconds of a processor to start, and each test has pages of its own.
+var shared struct {
+	once    sync.Once
+	browser *Browser
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.browser != nil {
+		shared.browser.Close()
+	}
+	os.Exit(code)
+}
+
 func start(t testing.TB) *Browser {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a browser, and this is go test -short")
 	}
-	path, err := exec.Command("../../../scripts/browser").Output()
-	if err != nil {
+	shared.once.Do(func() {
+		path, err := exec.Command("../../../scripts/browser").Output()
+		if err == nil {
+			shared.browser, shared.err = Start(strings.TrimSpace(string(path)), "../../../build/browser")
+		}
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	if shared.browser == nil {
 		t.Skip("there is no Chromium and no Chrome")
 	}
-	b, err := Start(strings.TrimSpace(string(path)), "../../../build/browser")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	return b
+	return shared.browser
 }
 
 // witness is a test that a page can fail.

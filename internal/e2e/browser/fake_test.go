@@ -34,8 +34,10 @@ type fakeConsole struct {
 	documents map[string]any // by ARN
 	visits    []model.Visit
 	refuse    map[string]string // kind of error by path
-	posted    []string          // path and body of each change
-	changed   chan struct{}     // closed when something has changed
+	problem   string            // AWS cannot be read
+	texts     struct{ refused, plan, done string }
+	posted    []string      // path and body of each change
+	changed   chan struct{} // closed when something has changed
 }
 
 const token = "the-token"
@@ -44,6 +46,7 @@ func newFakeConsole(t testing.TB) *fakeConsole {
 	t.Helper()
 	now := time.Now().UTC()
 	f := &fakeConsole{t: t, documents: map[string]any{}, refuse: map[string]string{}, changed: make(chan struct{})}
+	f.texts.refused, f.texts.plan, f.texts.done = "refused on purpose", "Something happens to 7 events.", "This was done: "
 	f.stacks = console.Stacks{Region: "eu-central-2", Endpoint: "http://127.0.0.1:4566", Default: "carnation-devl",
 		Stacks: []console.StackRef{{Name: "carnation-devl", State: "CREATE_COMPLETE", MapMode: "INLINE"}, {Name: "other-devl", State: "CREATE_COMPLETE", MapMode: "DISTRIBUTED"}}}
 	f.overview = console.Overview{At: now, Stack: "carnation-devl", State: "CREATE_COMPLETE", MapMode: "INLINE", Rows: 12345, RowsAt: now,
@@ -57,6 +60,16 @@ func newFakeConsole(t testing.TB) *fakeConsole {
 	return f
 }
 
+// set changes what the console says, and tells the pages.
+func (f *fakeConsole) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// posts are the changes that the page has asked for since the last call.
 func (f *fakeConsole) posts() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +116,7 @@ func (f *fakeConsole) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if kind := f.refuse[call]; kind != "" {
 		w.WriteHeader(http.StatusBadGateway)
-		json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"message": "refused on purpose", "kind": kind}})
+		json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"message": f.texts.refused, "kind": kind}})
 		return
 	}
 	var answer any
@@ -123,7 +136,7 @@ func (f *fakeConsole) serve(w http.ResponseWriter, r *http.Request) {
 	case "dead-letters":
 		answer = f.letters
 	case "plan":
-		answer = operate.RunChange{Arn: r.URL.Query().Get("arn"), What: []string{"Something happens to 7 events."}}
+		answer = operate.RunChange{Arn: r.URL.Query().Get("arn"), What: []string{f.texts.plan}}
 	case "start", "start-file":
 		answer = console.Started{Arn: f.runs[0].Arn}
 	case "dead-letters/drop", "dead-letters/export":
@@ -131,7 +144,7 @@ func (f *fakeConsole) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, `{"a":"line"}`)
 		return
 	default:
-		answer = console.Done{Message: "This was done: " + call, Count: 1}
+		answer = console.Done{Message: f.texts.done + call, Count: 1}
 	}
 	if answer == nil {
 		w.WriteHeader(http.StatusNotFound)
@@ -155,7 +168,11 @@ func (f *fakeConsole) stream(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		changed := f.changed
 		send("stacks", f.stacks)
-		send("overview", f.overview)
+		if f.problem == "" {
+			send("overview", f.overview)
+		} else {
+			send("problem", map[string]string{"message": f.problem, "kind": "aws"})
+		}
 		send("runs", map[string]any{"runs": f.runs[:min(len(f.runs), 8)]})
 		if arn := r.URL.Query().Get("run"); arn != "" {
 			send("run", map[string]string{"arn": arn})
@@ -222,4 +239,18 @@ func (f *fakeConsole) setVisits(visits ...model.Visit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.visits = visits
+}
+
+// clone is a copy of a document, whose lists can be changed.
+func clone(t testing.TB, doc *model.Document) *model.Document {
+	t.Helper()
+	text, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other model.Document
+	if err := json.Unmarshal(text, &other); err != nil {
+		t.Fatal(err)
+	}
+	return &other
 }

@@ -20,11 +20,7 @@ func TestPageReadsDeadLettersOnlyWhenItIsAsked(t *testing.T) {
 		return n
 	}
 	setDead := func(n int) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.overview.Queues.DeadLetter = n
-		close(f.changed)
-		f.changed = make(chan struct{})
+		f.set(func() { f.overview.Queues.DeadLetter = n })
 	}
 	p.Goto(f.address("dead-letters"))
 	p.WaitFor("button", "Reload")

@@ -121,4 +121,6 @@ func TestPage(t *testing.T) {
 	b := start(t)
 	t.Run("is readable at three widths, light and dark", func(t *testing.T) { testPageLooks(t, b) })
 	t.Run("changes nothing if it is read-only", func(t *testing.T) { testReadOnly(t, b) })
+	t.Run("needs no mouse", func(t *testing.T) { testKeyboard(t, b) })
+	t.Run("shows hostile content as text", func(t *testing.T) { testHostileContent(t, b) })
 }
