@@ -9,6 +9,12 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether what failed may succeed if it is tried again. */
+export const mayPass = (error) => error.name !== 'AbortError' && !['invalid', 'forbidden', 'read_only', 'not_found', 'no_stack'].includes(error.kind);
+
+/** Milliseconds until a view reads again what it could not read. */
+export const againAfter = 5000;
+
 let token = document.querySelector('meta[name="carnation-token"]')?.content || '';
 
 /** After a restart, the console has another token. The page that it serves has it. */

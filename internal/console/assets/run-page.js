@@ -1,6 +1,6 @@
 // The page of one run, shard or batch: its document, kept up to date, and what can be done with it.
 import { html, useCallback, useEffect, useRef, useState } from './lib.js';
-import { api } from './api.js';
+import { againAfter, api, mayPass } from './api.js';
 import { nameOf } from './format.js';
 import { useLive } from './live.js';
 import { link } from './route.js';
@@ -12,6 +12,7 @@ export function RunPage({ stack, arn }) {
   const { runChanges, catchUps, stacks, overview } = useLive();
   const [state, setState] = useState({});
   const [dialog, setDialog] = useState('');
+  const [tries, setTries] = useState(0);
   const reading = useRef(null);
   useEffect(() => {
     // A change during a read leads to one more read after it, however many changes there are.
@@ -27,6 +28,7 @@ export function RunPage({ stack, arn }) {
           if (reading.current === job) setState({ arn, doc });
         } catch (error) {
           if (reading.current === job) setState((old) => ({ ...(old.arn === arn ? old : { arn }), error }));
+          if (mayPass(error)) setTimeout(() => setTries((n) => n + 1), againAfter);
         }
       } while (job.again && reading.current === job);
       if (reading.current === job) reading.current = null;
@@ -34,7 +36,7 @@ export function RunPage({ stack, arn }) {
     const job = { arn, again: false };
     reading.current = job;
     read(job);
-  }, [stack, arn, runChanges, catchUps]);
+  }, [stack, arn, runChanges, catchUps, tries]);
   useEffect(() => () => { reading.current = null; }, []);
   const loadVisits = useCallback((path, index) => api.visits(stack, arn, path, index), [stack, arn]);
 

@@ -1,6 +1,6 @@
 // The list of runs.
 import { html, useEffect, useMemo, useRef, useState } from './lib.js';
-import { api } from './api.js';
+import { againAfter, api, mayPass } from './api.js';
 import { ago, clockOrDay, count, duration, money, nameOf, plural, shortName } from './format.js';
 import { useLive } from './live.js';
 import { link, replaceRoute } from './route.js';
@@ -16,14 +16,22 @@ const summaries = new Map(); // by ARN, of runs that have ended: they do not cha
 export function useRuns(stack, query, want = 0) {
   const { runs: changed, catchUps } = useLive();
   const [page, setPage] = useState({ rows: null, next: '', error: null });
+  const [tries, setTries] = useState(0);
   const key = JSON.stringify([stack, query]);
   useEffect(() => {
     const stop = new AbortController();
+    let timer = 0;
     api.runs(stack, query, { signal: stop.signal }).then(
       (runs) => setPage({ rows: runs.runs || [], next: runs.next || '', error: null, key }),
-      (error) => error.name !== 'AbortError' && setPage((old) => ({ ...old, error })));
-    return () => stop.abort();
-  }, [key, catchUps]);
+      (error) => {
+        if (error.name !== 'AbortError') setPage((old) => ({ ...old, error }));
+        if (mayPass(error)) timer = setTimeout(() => setTries((n) => n + 1), againAfter);
+      });
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
+  }, [key, catchUps, tries]);
   const more = async () => {
     try {
       const runs = await api.runs(stack, { ...query, next: page.next });
