@@ -39,6 +39,7 @@ var (
 	seeds     = flag.Int("seeds", 25, "how many scenarios of the fault campaign to play")
 	firstSeed = flag.Int64("seed", 1, "seed of the first of them")
 	workers   = flag.Int("workers", 4, "how many of them to play at a time")
+	looked    = flag.Int("looked", 1, "how many of them to look at in a browser, too, if there is one")
 )
 
 // The campaign cannot wait for the times of the templates. Only their order matters: a claim lasts longer than its run.
@@ -73,6 +74,9 @@ func TestChaos(t *testing.T) {
 					p, err := newPlayer(t, s.mode())
 					if err != nil {
 						t.Fatal(err)
+					}
+					if seed < *firstSeed+int64(*looked) {
+						p.look(t)
 					}
 					r, err := p.play(t.Context(), s)
 					if err != nil {
@@ -154,6 +158,7 @@ type player struct {
 	t    testing.TB
 	mode *mode
 	own  map[string]ownRecords // of the scenario's runs that have some, by the run's ARN
+	page *consolePage          // follows the scenario, if it is looked at in a browser
 }
 
 func newPlayer(t *testing.T, m *mode) (*player, error) {
@@ -172,7 +177,7 @@ func newPlayer(t *testing.T, m *mode) (*player, error) {
 	if err := c.put(key, []byte(changed)); err != nil {
 		return nil, err
 	}
-	p := &player{c.newStack(t, append(m.parameters, m.parameter+"="+key)...), t, m, map[string]ownRecords{}}
+	p := &player{c.newStack(t, append(m.parameters, m.parameter+"="+key)...), t, m, map[string]ownRecords{}, nil}
 	_, err = p.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
 		QueueUrl:   aws.String(p.outputs["RetryQueueUrl"]),
 		Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int(chaosVisibility / time.Second))},
@@ -420,6 +425,9 @@ func (p *player) play(ctx context.Context, s scenario) (report, error) {
 		}
 	}
 	if arns, err = p.drain(arns); err != nil {
+		return r, err
+	}
+	if err := p.page.judgePlaces(ctx, p); err != nil { // while there are dead letters
 		return r, err
 	}
 	dead := deadLetters{}
@@ -851,7 +859,12 @@ func (p *player) account(ctx context.Context, r *report, s scenario, arns []stri
 		}
 		r.wrong = append(r.wrong, p.judge(e, rows)...)
 		r.wrong = append(r.wrong, documents.judge(ctx, e, rows, dead)...)
+		r.wrong = append(r.wrong, p.page.judge(e, p.mode == inlineMode)...)
 	}
+	if err := p.page.judgePlaces(ctx, p); err != nil {
+		return err
+	}
+	r.wrong = append(r.wrong, p.page.judgeList(executions, p.mode == inlineMode)...)
 	for id, row := range rows {
 		if !known[id] {
 			r.duplicated = append(r.duplicated, fmt.Sprintf("no run has the event of the row %+v", row))

@@ -174,6 +174,29 @@ func (p *player) newDocuments(ctx context.Context) (*documents, error) {
 	return &documents{stack, map[event.Identity]bool{}, map[event.Identity]bool{}, p.mode == inlineMode}, err
 }
 
+// outcome is what became of the events of a run.
+type outcome struct{ generated, claimed, inserted, returned, dead int }
+
+// accounted tells whether a run has come to say what became of its events.
+func (e execution) accounted() bool {
+	return e.out.Status == sfntypes.ExecutionStatusSucceeded || aws.ToString(e.out.Error) == model.EventsFailed
+}
+
+// outcome is the account of a run that has come to one.
+func (e execution) outcome(inline bool) (o outcome) {
+	for _, item := range e.items {
+		if item.ReceiptHandle == "" {
+			o.generated++
+		}
+	}
+	o.claimed, o.dead, o.returned = len(e.items)-o.generated, e.buried+len(e.dead), e.returned
+	if inline {
+		o.returned = len(e.failed) - e.buried
+	}
+	o.inserted = len(e.items) - o.returned - o.dead
+	return o
+}
+
 // judge compares the document of a run with what its history, the table and the queues say.
 func (d *documents) judge(ctx context.Context, e execution, rows map[event.Identity]row, dead deadLetters) (wrong []string) {
 	name := *e.out.Name
@@ -191,23 +214,14 @@ func (d *documents) judge(ctx context.Context, e execution, rows map[event.Ident
 		}
 	}
 	o := document.Outcome
-	if e.out.Status == sfntypes.ExecutionStatusSucceeded || aws.ToString(e.out.Error) == model.EventsFailed {
-		generated := 0
-		for _, item := range e.items {
-			if item.ReceiptHandle == "" {
-				generated++
-			}
-		}
-		buried, returned := e.buried+len(e.dead), e.returned
-		if d.inline {
-			returned = len(e.failed) - e.buried
-		}
-		differ("generated events", o.Generated, generated)
-		differ("claimed events", o.Claimed, len(e.items)-generated)
-		differ("dead events", o.Dead, buried)
-		differ("returned events", o.Returned, returned)
-		differ("failed events", o.Failed, returned+buried)
-		differ("inserted events", o.Inserted, len(e.items)-returned-buried)
+	if e.accounted() {
+		want := e.outcome(d.inline)
+		differ("generated events", o.Generated, want.generated)
+		differ("claimed events", o.Claimed, want.claimed)
+		differ("dead events", o.Dead, want.dead)
+		differ("returned events", o.Returned, want.returned)
+		differ("failed events", o.Failed, want.returned+want.dead)
+		differ("inserted events", o.Inserted, want.inserted)
 		sum := 0
 		for _, g := range document.Items.Groups {
 			sum += g.Count
@@ -238,8 +252,7 @@ func (d *documents) judge(ctx context.Context, e execution, rows map[event.Ident
 		}
 		// If the answer to a successful insert is lost, nobody knows of it. The message of a claimed event is gone then, and does not come back; a
 		// run that was stopped is not redriven for an event that is in the table.
-		if ended := e.out.Status == sfntypes.ExecutionStatusSucceeded || aws.ToString(e.out.Error) == model.EventsFailed; item.Status == model.ItemReturning ||
-			item.Status != model.ItemInserted && !ended {
+		if item.Status == model.ItemReturning || item.Status != model.ItemInserted && !e.accounted() {
 			d.unknown[id] = true
 		}
 		if item.Status == model.ItemBuried && len(dead[id]) == 0 {
