@@ -148,13 +148,13 @@ test: check ## Check, then run all tests
 	@scripts/browser >/dev/null 2>&1 || echo "make test: the browser tests were skipped: there is neither Chromium nor Chrome on PATH"
 
 deploy-tests: tools ## Run the tests of make deploy and the like (AWS= another aws command, such as that of AWS CLI 2)
-	@scripts/python-tools go test -count=1 -timeout 20m -run 'Make|Failed(Creation|Update|Prereq)|Stuck|Destroy' ./internal/e2e -args -aws "$(AWS)"
+	@scripts/python-tools go test -count=1 -timeout 20m -run 'Make|Failed(Creation|Deployments)|Destroy' ./internal/e2e -args -aws "$(AWS)"
 
 chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one, BROWSER=1 also on the page)
 	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)" -looked "$(if $(BROWSER),$(or $(SEEDS),25),0)"
 
 load: tools ## Run the tests under load, which take minutes
-	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand' ./internal/e2e -args -load
+	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand|TestYourOwnEvents' ./internal/e2e -args -load
 
 # benchstat needs several runs: make bench COUNT=6
 bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot build/performance.svg (COUNT=1)

@@ -10,25 +10,24 @@ aws() {
   command aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@"
 }
 
-# ask COMMAND...: prints what aws answers: the last line, because warnings may come before it. If aws fails, it prints the whole
-# error, which can have several lines, and fails.
+# ask COMMAND...: sets answer to what aws answers: the last line, because warnings may come before it. If aws fails, it sets answer to
+# the whole error, which can have several lines, and fails.
 ask() {
-  local answer code=0
-  # Like the function above. Without exec, bash would start one more process.
-  answer=$(exec aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@" 2>&1) || code=1
-  if [ $code = 0 ]; then
-    printf '%s\n' "${answer##*$'\n'}"
-  else
-    without_empty_lines "$answer"
-  fi
-  return $code
+  ask_for_lines "$@" || return 1
+  answer=${answer##*$'\n'}
 }
 
-# without_empty_lines TEXT: prints a text without the empty lines at its beginning.
-without_empty_lines() {
-  local text=$1
-  while [[ $text == $'\n'* ]]; do text=${text#$'\n'}; done
-  printf '%s\n' "$text"
+# ask_for_lines COMMAND...: like ask, with all lines of the answer.
+ask_for_lines() {
+  # Like the function above. Without exec, bash would start one more process.
+  answer=$(exec aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@" 2>&1) && return
+  while [[ $answer == $'\n'* ]]; do answer=${answer#$'\n'}; done
+  return 1
+}
+
+# list COMMAND...: sets answer to all that aws prints, and leaves warnings and errors on standard error.
+list() {
+  answer=$(exec aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@")
 }
 
 aws_region() {

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -35,7 +36,7 @@ type project struct {
 
 // awsCLI is the aws that the deployment tests use. The tools of requirements.txt have version 1:
 //
-//	scripts/python-tools go test -run 'Make|Failed|Stuck|Destroy' ./internal/e2e -args -aws /usr/local/bin/aws
+//	scripts/python-tools go test -run 'Make|Failed(Creation|Deployments)|Destroy' ./internal/e2e -args -aws /usr/local/bin/aws
 var awsCLI = flag.String("aws", "", "the aws command that make uses in the deployment tests; the one on PATH if not set")
 
 // oldAWS stands before aws on the PATH of make, and does as a version that does not know AWS_ENDPOINT_URL: the one of Debian 12. Such a
@@ -148,7 +149,8 @@ func TestMakeDeployNeedsPrerequisitesOrNames(t *testing.T) {
 		"there is no terminal to ask")
 }
 
-func TestFailedPrerequisitesAreFixedByTheNextMakePrerequisites(t *testing.T) {
+// TestMakePrerequisites creates the stack where the first attempt failed, updates it, and deletes it, which keeps the key and the bucket.
+func TestMakePrerequisites(t *testing.T) {
 	t.Parallel()
 	p := newCloud(t).newProject(t, "PROJECT=rose")
 	p.run(t, "aws", "kms", "create-alias", "--alias-name", "alias/rose", "--target-key-id", p.keyID)
@@ -156,12 +158,6 @@ func TestFailedPrerequisitesAreFixedByTheNextMakePrerequisites(t *testing.T) {
 	expectCauses(t, out, "make: stack rose-prerequisites is ROLLBACK_COMPLETE: Alias CREATE_FAILED: ")
 	p.run(t, "aws", "kms", "delete-alias", "--alias-name", "alias/rose")
 	p.make(t, "prerequisites", 0, "it was never complete", "create-stack rose-prerequisites", "CREATE_COMPLETE", "BucketName", "KmsKeyId")
-}
-
-func TestMakePrerequisites(t *testing.T) {
-	t.Parallel()
-	p := newCloud(t).newProject(t, "PROJECT=rose")
-	p.make(t, "prerequisites", 0, "create-stack rose-prerequisites", "CREATE_COMPLETE", "BucketName", "KmsKeyId")
 	p.make(t, "prerequisites", 0, "stack rose-prerequisites is up to date", "BucketName", "KmsKeyId")
 	made := outputs(p.describe(t, "rose-prerequisites"))
 	key, name := made["KmsKeyId"], made["BucketName"]
@@ -254,7 +250,7 @@ func TestKeyPolicyNamesEachServiceWithItsActionsAndCondition(t *testing.T) {
 	}
 }
 
-func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
+func TestMakeDeployCreatesAndUpdatesAStackAndDestroyDeletesIt(t *testing.T) {
 	t.Parallel()
 	const role = "arn:aws:iam::123456789012:role/cloudformation"
 	p := newCloud(t).newProject(t, "PROJECT=green", "ENVIRONMENT=test", "SERVICE_ROLE_ARN="+role, "TAGS=team=blue cost=7")
@@ -279,19 +275,23 @@ func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
 	if want := map[string]string{"team": "blue", "cost": "7"}; !maps.Equal(tags, want) {
 		t.Errorf("the stack's tags are %v, want %v", tags, want)
 	}
+	deploying := users.next()
+	p.expectOnlyGivenParametersChange(t)
+	users.next()
 	updates := p.count("UpdateStack", "")
-	p.make(t, "deploy", 0, "stack green-test is up to date", "StateMachineArn")
+	p.make(t, "deploy", 0, "stack green-test is up to date", "StateMachineArn") // keeps the parameters that were given before
 	if got := p.count("UpdateStack", ""); got != updates {
 		t.Error("a deployment of nothing new asked CloudFormation for an update, which may update nested stacks")
 	}
-	deploying := users.next()
+	maps.Copy(deploying, users.next())
+	p.expectWhateverChangedIsDeployed(t)
 	p.make(t, "run START=1 END=4", 0, "3 inserted, 0 failed")
 	p.make(t, "status", 0, "3 rows")
 
 	p.run(t, "aws", "s3", "cp", "go.mod", "s3://"+made["BucketName"]+"/mine")
 	users.next()
 	p.make(t, "destroy", 2, "there is no terminal to ask whether to delete stack green-test: set YES=1")
-	if got := p.describe(t, "green-test").StackStatus; got != cfntypes.StackStatusCreateComplete {
+	if got := p.describe(t, "green-test").StackStatus; got != cfntypes.StackStatusUpdateComplete {
 		t.Errorf("after a refused destroy the stack is %s", got)
 	}
 	p.make(t, "destroy YES=1", 0, "DELETE_COMPLETE", "kept: the templates and the code", made["BucketName"]+"/carnation", "KMS key")
@@ -308,12 +308,15 @@ func TestMakeDeployCreatesAStackAndDestroyDeletesIt(t *testing.T) {
 	at.expectOptions(t, p.cloud)
 }
 
-func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {
-	t.Parallel()
-	p := newDeployment(t, "PROJECT=green", "ENVIRONMENT=test")
-	p.make(t, "deploy", 0, "create-stack green-test", "CREATE_COMPLETE")
+// expectOnlyGivenParametersChange deploys the stack green-test with other parameters.
+func (p project) expectOnlyGivenParametersChange(t *testing.T) {
+	t.Helper()
+	deploy := func(parameters string) result {
+		t.Helper()
+		return p.command(p.settings, "make", "--no-print-directory", "-C", p.dir, "deploy", "PARAMETERS="+parameters)
+	}
 	updates := p.count("UpdateStack", "")
-	out := p.command(p.settings, "make", "--no-print-directory", "-C", p.dir, "deploy", "PARAMETERS=RetrySchedule=rate(1 hour) LambdaMemorySize=512")
+	out := deploy("RetrySchedule=rate(1 hour) LambdaMemorySize=512")
 	if out.code != 0 {
 		t.Fatalf("make deploy with a space in a parameter: %s", out)
 	}
@@ -333,18 +336,16 @@ func TestMakeDeployChangesOnlyTheParametersThatAreGiven(t *testing.T) {
 			t.Errorf("%s has %d MB of memory, want 512", *f.FunctionName, *f.MemorySize)
 		}
 	}
-	p.make(t, "deploy", 0, "stack green-test is up to date") // keeps the 512 and the schedule
-	if out := p.command(p.settings, "make", "--no-print-directory", "-C", p.dir, "deploy", "PARAMETERS=RetrySchedule=rate(1 hour)"); !strings.Contains(out.stdout, "is up to date") {
+	if out := deploy("RetrySchedule=rate(1 hour)"); !strings.Contains(out.stdout, "is up to date") {
 		t.Errorf("make deploy with the schedule that the stack has: %s, want nothing to do", out)
 	}
 	p.make(t, "deploy PARAMETERS=LambdaMemorySize=9", 2, "LambdaMemorySize")
 }
 
-// A change of only a nested template, only a function or only a state machine is enough for an update.
-func TestMakeDeployDeploysWhateverChanged(t *testing.T) {
-	t.Parallel()
-	p := newDeployment(t, "PROJECT=green", "ENVIRONMENT=test")
-	p.make(t, "deploy", 0, "create-stack green-test", "CREATE_COMPLETE")
+// expectWhateverChangedIsDeployed changes only a nested template, only a state machine or only a function of the stack green-test, which is
+// enough for an update.
+func (p project) expectWhateverChangedIsDeployed(t *testing.T) {
+	t.Helper()
 	p.replace(t, "cft/nested-stacks/sqs-stack.yaml", "KmsDataKeyReusePeriodSeconds: 3600", "KmsDataKeyReusePeriodSeconds: 600")
 	p.make(t, "deploy", 0, "update-stack green-test", "SQSStack", "UPDATE_COMPLETE")
 	queue, err := sqs.NewFromConfig(p.config).GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
@@ -357,8 +358,6 @@ func TestMakeDeployDeploysWhateverChanged(t *testing.T) {
 	if reuse := queue.Attributes["KmsDataKeyReusePeriodSeconds"]; reuse != "600" {
 		t.Errorf("after the update the queue's data keys are reused for %s s, want 600", reuse)
 	}
-	p.replace(t, "cmd/insert-data/main.go", "package main", "// Changed.\n\npackage main")
-	p.make(t, "deploy", 0, "update-stack green-test", "InsertDataStack", "UPDATE_COMPLETE")
 	p.replace(t, "state-machine/carnation-state-machine.asl.json", `"failed": 0`, `"failed": 0, "new": true`)
 	p.make(t, "deploy", 0, "update-stack green-test", "StateMachine", "UPDATE_COMPLETE")
 	// Somebody else puts a file of the same size under the key of a zip, which is not deployed yet.
@@ -370,14 +369,16 @@ func TestMakeDeployDeploysWhateverChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.put(key, make([]byte, len(content))); err != nil {
+	_, err = s3.NewFromConfig(p.config, func(o *s3.Options) { o.UsePathStyle = true }).PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String(outputs(p.describe(t, "green-prerequisites-test"))["BucketName"]), Key: aws.String(key), Body: bytes.NewReader(make([]byte, len(content))),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	out := p.make(t, "deploy", 0, "update-stack green-test", "GenerateDataStack", "UPDATE_COMPLETE")
 	if want := key + " has other content: it is replaced"; !strings.Contains(out.stderr, want) {
 		t.Errorf("stderr is %s, want %s", out.stderr, want)
 	}
-	p.make(t, "run START=4 END=6", 0, "2 inserted, 0 failed")
 }
 
 // parameter is the value of one of a stack's parameters.
@@ -411,18 +412,6 @@ func expectCauses(t *testing.T, out result, wants ...string) {
 			t.Errorf("cause is %q, want %q", got[i], want)
 		}
 	}
-}
-
-func TestFailedCreationIsFixedByTheNextDeploy(t *testing.T) {
-	t.Parallel()
-	p := newDeployment(t, "PROJECT=red")
-	queue := p.createQueue(t, "red-retry-queue-devl-"+localaws.Region)
-	out := p.make(t, "deploy", 2, "create-stack red-devl")
-	expectCauses(t, out, "make: stack red-devl is ROLLBACK_COMPLETE: SQSStack/RetryQueue CREATE_FAILED: red-retry-queue-devl-"+localaws.Region+" already exists")
-	if _, err := sqs.NewFromConfig(p.config).DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: queue}); err != nil {
-		t.Fatal(err)
-	}
-	p.make(t, "deploy", 0, "it was never complete", "delete-stack red-devl", "create-stack red-devl", "CREATE_COMPLETE", "StateMachineArn")
 }
 
 // createQueue makes a queue by hand, so that a stack cannot.
@@ -502,34 +491,37 @@ const clash = `Resources:
     Properties: { LogGroupName: !Sub '/aws/vendedlogs/states/${ProjectName}-state-machine-${Environment}-${AWS::Region}' }
 `
 
-func TestFailedUpdateIsFixedByTheNextDeploy(t *testing.T) {
+// One stack after the other fails in each way that devl can, and the next deployment fixes it: its creation, an update, and an update whose
+// rollback cannot finish, because the functions' old code is gone.
+func TestFailedDeploymentsAreFixedByTheNextDeploy(t *testing.T) {
 	t.Parallel()
 	p := newDeployment(t, "PROJECT=gold")
-	p.make(t, "deploy", 0, "CREATE_COMPLETE")
+	name := "gold-retry-queue-devl-" + localaws.Region
+	queue := p.createQueue(t, name)
+	out := p.make(t, "deploy", 2, "create-stack gold-devl")
+	expectCauses(t, out, "make: stack gold-devl is ROLLBACK_COMPLETE: SQSStack/RetryQueue CREATE_FAILED: "+name+" already exists")
+	if _, err := sqs.NewFromConfig(p.config).DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: queue}); err != nil {
+		t.Fatal(err)
+	}
+	p.make(t, "deploy", 0, "it was never complete", "delete-stack gold-devl", "create-stack gold-devl", "CREATE_COMPLETE", "StateMachineArn")
+
 	restore := p.replace(t, "cft/nested-stacks/cloudwatch-stack.yaml", "Resources:\n", clash)
-	out := p.make(t, "deploy", 2, "update-stack gold-devl")
+	out = p.make(t, "deploy", 2, "update-stack gold-devl")
 	expectCauses(t, out, "make: stack gold-devl is UPDATE_ROLLBACK_COMPLETE: CloudWatchStack/Clash CREATE_FAILED: ")
 	restore()
 	p.make(t, "deploy PARAMETERS=LambdaMemorySize=512", 0, "update-stack gold-devl", "UPDATE_COMPLETE", "StateMachineArn")
-}
 
-// The rollback cannot finish, because the functions' old code is gone.
-func TestStuckRollbackIsContinuedByTheNextDeploy(t *testing.T) {
-	t.Parallel()
-	p := newDeployment(t, "PROJECT=gold")
-	p.make(t, "deploy", 0, "CREATE_COMPLETE")
 	key := parameter(p.describe(t, "gold-devl"), "GenerateDataS3Key")
 	saved, err := os.ReadFile(filepath.Join(p.dir, "build", arch(), "generate-data.zip"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	restore := p.replace(t, "cft/nested-stacks/cloudwatch-stack.yaml", "Resources:\n", clash)
+	restore = p.replace(t, "cft/nested-stacks/cloudwatch-stack.yaml", "Resources:\n", clash)
 	p.replace(t, "cmd/generate-data/main.go", "package main", "// Changed.\n\npackage main")
 	p.run(t, "aws", "s3", "rm", "s3://"+bucket+"/"+key)
-	out := p.make(t, "deploy", 2, "update-stack gold-devl")
+	out = p.make(t, "deploy", 2, "update-stack gold-devl")
 	expectCauses(t, out, "make: stack gold-devl is UPDATE_ROLLBACK_FAILED: CloudWatchStack/Clash CREATE_FAILED: ",
 		"make: stack gold-devl is UPDATE_ROLLBACK_FAILED: GenerateDataStack/Function UPDATE_FAILED: ")
-
 	restore()
 	out = p.make(t, "deploy", 2, "its rollback is continued first")
 	expectCauses(t, out, "make: stack gold-devl is UPDATE_ROLLBACK_FAILED: GenerateDataStack/Function UPDATE_FAILED: ")

@@ -195,22 +195,27 @@ func TestYourOwnEvents(t *testing.T) {
 	expectInOrder(t, string(rejected), `{"line":100,"position":100,"reason":"is not JSON`, `"text":"{\"order\":"}`, `{"line":500,`, `"record":["a list"]}`, `{"line":1000,`)
 
 	// With simulated failures, it ends complete.
-	some := writeOrders(t, in("some.csv"), 3000)
+	some := writeOrders(t, in("some.csv"), 2500)
 	failing := s.runEvents(t, 0, in("some.csv"), "--time", "1795416900", "--failure-rate", "0.05", "--until-empty")
-	expectInOrder(t, failing.stdout, "FAILED in", "3000 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
+	expectInOrder(t, failing.stdout, "FAILED in", "2500 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
 	want.add(t, sentTo.FindStringSubmatch(failing.stdout)[1], 1795416900, some)
 
-	// Ten thousand orders: every row is the parsed record.
-	orders := writeOrders(t, in("orders.csv"), 10_000)
+	// Thousands of orders: every row is the parsed record.
+	n := 2600
+	if *load {
+		n = 10_000
+	}
+	all := fmt.Sprintf("%d new and 0 claimed events, %d inserted, 0 failed", n, n)
+	orders := writeOrders(t, in("orders.csv"), n)
 	first := s.runEvents(t, 0, in("orders.csv"), "--time", "1795416800", "--name", "all-orders")
-	expectInOrder(t, first.stdout, in("orders.csv")+": 10000 records; sent to s3://", "all-orders SUCCEEDED in", "10000 new and 0 claimed events, 10000 inserted, 0 failed")
+	expectInOrder(t, first.stdout, fmt.Sprintf("%s: %d records; sent to s3://", in("orders.csv"), n), "all-orders SUCCEEDED in", all)
 	uri := sentTo.FindStringSubmatch(first.stdout)[1]
 	want.add(t, uri, 1795416800, orders)
 
 	// The same file and time are the same rows, as the comparison at the end shows, and the object is not sent again.
 	puts := c.count("PutObject", "") + c.count("CreateMultipartUpload", "")
 	again := s.runEvents(t, 0, in("orders.csv"), "--time", "1795416800")
-	expectInOrder(t, again.stdout, "10000 records; already at "+uri, "10000 inserted, 0 failed")
+	expectInOrder(t, again.stdout, fmt.Sprintf("%d records; already at %s", n, uri), all)
 	if n := c.count("PutObject", "") + c.count("CreateMultipartUpload", ""); n != puts || n == 0 {
 		t.Errorf("the file was sent %d times, and then %d times in all, want no more", puts, n)
 	}
@@ -219,7 +224,7 @@ func TestYourOwnEvents(t *testing.T) {
 	runs = s.executions(t)
 	repeated := s.runEvents(t, 0, in("orders.csv"), "--time", "1795416800", "--name", "all-orders")
 	expectInOrder(t, repeated.stderr, "execution all-orders with this input was started before, so nothing was started")
-	expectInOrder(t, repeated.stdout, "all-orders SUCCEEDED in", "10000 new and 0 claimed events, 10000 inserted, 0 failed")
+	expectInOrder(t, repeated.stdout, "all-orders SUCCEEDED in", all)
 	refused = s.runEvents(t, 2, in("orders.csv"), "--time", "1795416801", "--name", "all-orders")
 	expectInOrder(t, refused.stderr, "execution all-orders was started with another input at ", ": choose another name")
 	if n := s.executions(t); n != runs {

@@ -131,8 +131,10 @@ func TestMakeDestroyRemovesAProdThatWasNeverCreated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(tables.TableNames) != 0 {
-		t.Errorf("after make destroy there are the tables %v", tables.TableNames)
+	for _, table := range tables.TableNames { // other tests may have left those of their own projects
+		if strings.HasPrefix(table, "failed-") {
+			t.Errorf("after make destroy there is the table %s", table)
+		}
 	}
 }
 

@@ -348,14 +348,14 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 	}
 }
 
-var kills = flag.Int("kills", 1, "how often each tool is killed with each signal, at random moments")
+var kills = flag.Int("kills", 1, "how often each tool is killed with a signal that asks and with one that does not, at random moments")
 
-// killAtRandom kills a tool with each signal, each time at a random moment: when a random number of things, less than the given one,
-// have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
+// killAtRandom kills a tool with a signal that asks it to end, and with SIGKILL, each time at a random moment: when a random number of
+// things, less than the given one, have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
 func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
 	for range *kills {
-		asked := []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}[rand.IntN(2)]
-		for _, signal := range []syscall.Signal{syscall.SIGINT, asked, syscall.SIGKILL} {
+		asked := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[rand.IntN(3)]
+		for _, signal := range []syscall.Signal{asked, syscall.SIGKILL} {
 			moment := rand.IntN(things)
 			whom := rand.IntN(3)
 			t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {
