@@ -12,16 +12,15 @@ import (
 	"syscall"
 )
 
-// code returns the folder with the function's code. Versions of a function with the same code share it, because nothing may write
-// there. The zip files are large: to unpack them anew for each stack would take longer than to create it.
+// code returns the folder with the function's code. Functions with the same code share it, because nothing may write there. The
+// zip files are large: to unpack them anew for each stack would take longer than to create it.
 func (s *lambdaService) code(ctx context.Context, fn *function) (string, error) {
-	same := fn.name + " " + fn.codeSHA256
-	if dir, ok := s.codes[same]; ok && fn.codeSHA256 != "" {
+	if dir, ok := s.codes[fn.codeSHA256]; ok && fn.codeSHA256 != "" {
 		return dir, nil
 	}
 	dir, err := s.unpack(ctx, fn)
 	if err == nil {
-		s.codes[same] = dir
+		s.codes[fn.codeSHA256] = dir
 	}
 	return dir, err
 }
@@ -37,7 +36,7 @@ func (s *lambdaService) unpack(ctx context.Context, fn *function) (string, error
 		return "", fmt.Errorf("code of %s: %w", fn.name, err)
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
+	data, err := readAll(response.Body, response.ContentLength)
 	if err != nil {
 		return "", fmt.Errorf("code of %s: %w", fn.name, err)
 	}
@@ -76,7 +75,7 @@ func unpackFile(dir string, file *zip.File) error {
 		return err
 	}
 	defer in.Close()
-	data, err := io.ReadAll(in)
+	data, err := readAll(in, int64(file.UncompressedSize64))
 	if err != nil {
 		return err
 	}
@@ -85,4 +84,11 @@ func unpackFile(dir string, file *zip.File) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(path, data, file.Mode().Perm()|0o400)
+}
+
+// readAll is io.ReadAll with the expected size, which need not be true. Without it, large files are copied several times.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	data := bytes.NewBuffer(make([]byte, 0, max(0, min(size, 64<<20))+bytes.MinRead))
+	_, err := data.ReadFrom(r)
+	return data.Bytes(), err
 }

@@ -37,7 +37,7 @@ type lambdaService struct {
 	known     map[string]*function // by region and the name they were asked for, while nothing is changing
 	changing  int                  // calls that may change functions
 	deployed  map[string]*function // by ARN and version, as last seen
-	codes     map[string]string    // folders of unpacked code, by the name of the function and the hash of its zip
+	codes     map[string]string    // folders of unpacked code, by the hash of its zip
 	invoking  map[string]int       // by ARN: all versions together
 	instances map[*instance]bool   // that run
 	running   sync.WaitGroup       // of instances, and of what starts them

@@ -84,7 +84,6 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
     http = server.bind()
-    clients.OWN_URL = f"http://127.0.0.1:{http.server_port}"
     print(json.dumps({"port": http.server_port}), file=announce, flush=True)
     threading.Thread(target=warm_up, daemon=True).start()
     http.serve_forever()

@@ -1,4 +1,4 @@
-"""The account of the local AWS, the addresses of its two servers, and clients for them. CloudFormation calls moto itself. The
+"""The account of the local AWS, and the clients of its parts. CloudFormation calls moto within this process, without HTTP. The
 tasks of the Step Functions engine call the endpoint of `carnation local`, which runs the functions, and sign with a key
 of their own, which the endpoint records. moto's engine creates a client for every call, which takes 50 ms, with a
 connection pool of 10, which would hold back a wider Map.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
     from botocore.client import BaseClient
 
 ACCOUNT_ID = "123456789012"
@@ -27,7 +29,7 @@ os.environ["MOTO_PORT"] = ENDPOINT_PORT
 for profile_setting in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(profile_setting, None)
 
-OWN_URL = None  # set when the server has its port
+OWN_URL = "http://127.0.0.1"  # nothing connects to it
 CLIENTS = {}
 CLIENTS_LOCK = threading.Lock()
 SESSION = boto3.session.Session()
@@ -44,6 +46,7 @@ def client_for(service: str, region: str, endpoint_url: str, access_key: str) ->
                 aws_access_key_id=access_key,
                 aws_secret_access_key="carnation",
                 config=Config(
+                    user_agent="carnation",  # botocore would make a long one for each call
                     parameter_validation=False,
                     retries={"total_max_attempts": 1},  # the state machine retries, visibly
                     connect_timeout=5,
@@ -53,6 +56,11 @@ def client_for(service: str, region: str, endpoint_url: str, access_key: str) ->
                 ),
             )
         return CLIENTS[key]
+
+
+def answer_own_calls(answer: Callable[[AWSPreparedRequest], AWSResponse]) -> None:
+    """Has a function answer the calls of own clients."""
+    SESSION.events.register("before-send", lambda request, **_: answer(request) if request.url.startswith(OWN_URL + "/") else None)
 
 
 def own_client(service: str, region: str) -> BaseClient:

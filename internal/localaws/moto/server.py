@@ -12,14 +12,19 @@ import http.server
 import io
 import json
 import logging
+import sys
 import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import moto.core.responses
 import moto.core.utils
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from moto.core.botocore_stubber import MockRawResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+import clients
 from awslambda.functions import CODE_PATH, function_code
 from cloudwatch import cbor
 from dynamodb.update_item import TARGET, answer_update
@@ -157,6 +162,27 @@ def answer_to(app: WSGIApplication, environ: dict[str, Any]) -> tuple[str, list[
         return failure(environ, "500 Internal Server Error", "InternalFailure", f"{type(error).__name__}: {error}")
 
 
+def answer_within(app: WSGIApplication, request: AWSPreparedRequest) -> AWSResponse:
+    """Answers a request of a client in this process."""
+    url = urllib.parse.urlsplit(request.url)
+    target = url.path + ("?" + url.query if url.query else "")
+    body = request.body or b""
+    if not isinstance(body, bytes):
+        body = body.encode() if isinstance(body, str) else body.read()
+    environ = {
+        "REQUEST_METHOD": request.method, "SCRIPT_NAME": "", "PATH_INFO": urllib.parse.unquote_to_bytes(url.path).decode("latin-1"),
+        "QUERY_STRING": url.query, "REQUEST_URI": target, "RAW_URI": target, "REMOTE_ADDR": "127.0.0.1", "SERVER_NAME": url.hostname,
+        "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": url.netloc, "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
+    }
+    for name, value in request.headers.items():
+        name = name.upper().replace("-", "_")
+        environ[name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + name] = value.decode() if isinstance(value, bytes) else value
+    status, headers, answer = answer_in_its_protocol(app, environ, body)
+    return AWSResponse(request.url, int(status.split()[0]), dict(headers), MockRawResponse(b"" if request.method == "HEAD" else answer))
+
+
 def action_of(environ: dict[str, Any]) -> str:
     return environ.get("HTTP_X_AMZ_TARGET") or f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO', '')}"
 
@@ -202,11 +228,14 @@ def bind() -> BaseWSGIServer:
     """Returns a server of moto's services on a free port of the loopback interface."""
     # moto lists all of botocore's services for each service that it serves.
     moto.core.utils.create_loader = functools.cache(moto.core.utils.create_loader)
+    # moto lists the methods of a service for each request.
+    moto.core.responses.method_names_from_class = functools.cache(moto.core.responses.method_names_from_class)
     # moto reads its own source folder twice, under a lock, to route a request.
     find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
     DomainDispatcherApplication.get_backend_for_host = find_backend
     http.client.parse_headers = parse_headers
     application = DomainDispatcherApplication(create_backend_app)
+    clients.answer_own_calls(functools.partial(answer_within, application))
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True
     return server

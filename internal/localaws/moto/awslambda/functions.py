@@ -7,6 +7,7 @@ moto accepts environment variables that Lambda reserves, and settings that local
 from __future__ import annotations
 
 import urllib.parse
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from moto.awslambda import models as lambda_models
@@ -18,6 +19,7 @@ from clients import ACCOUNT_ID, ENDPOINT_URL
 
 if TYPE_CHECKING:
     from moto.awslambda.models import LambdaBackend, LambdaFunction
+    from moto.s3.models import FakeKey
 
 CODE_PATH = "/_carnation/function-code/"
 
@@ -64,6 +66,7 @@ def fill_functions() -> None:
     function = lambda_models.LambdaFunction
     initialise, configuration, configure = function.__init__, function.get_configuration, function.update_configuration
     code_answer, update_code = function.get_code, function.update_function_code
+    read_content, contents = lambda_models._s3_content, weakref.WeakKeyDictionary()
     backend = lambda_models.LambdaBackend
     create = backend.create_function
 
@@ -129,6 +132,13 @@ def fill_functions() -> None:
         check_settings(spec)
         return create(self, spec)
 
+    def content(key: FakeKey) -> tuple[bytes, int, str, str]:
+        """Returns what moto wants to know of a zip, which it would read twice for each function. All functions share the bytes."""
+        if key not in contents:
+            contents[key] = read_content(key)
+        return contents[key]
+
+    lambda_models._s3_content = content
     for method in (__init__, get_configuration, update_configuration, update_function_code, get_code):
         setattr(function, method.__name__, method)
     backend.create_function = create_function

@@ -12,6 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from antlr4 import CommonTokenStream, InputStream, Token
+from antlr4.atn.PredictionMode import PredictionMode
 from moto.stepfunctions.parser import models as engine_models
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.json_manipulation.json_to_string import JsonToString
@@ -21,7 +22,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.item
 )
 from moto.stepfunctions.parser.asl.antlr.runtime.ASLIntrinsicLexer import ASLIntrinsicLexer
 from moto.stepfunctions.parser.asl.antlr.runtime.ASLIntrinsicParser import ASLIntrinsicParser
-from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, SyntaxErrorListener
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException, SyntaxErrorListener
 from moto.stepfunctions.parser.asl.parse.intrinsic import preprocessor as intrinsic_preprocessor
 from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
 
@@ -51,6 +53,14 @@ def copy_json(value: Any, memo: Any = None) -> Any:
     if kind in (str, int, float, bool, type(None), ExactNumber):
         return value
     return copy.deepcopy(value, memo)
+
+
+class FastParser(ASLParser):
+    """Looks at less of a definition to decide what a part of it is. ANTLR's full parser reads what this one accepts in the same way."""
+
+    def __init__(self, tokens: CommonTokenStream) -> None:
+        super().__init__(tokens)
+        self._interp.predictionMode = PredictionMode.SLL
 
 
 def parse_intrinsic(text: str) -> tuple[Any, Any]:
@@ -84,6 +94,7 @@ def fill_engine() -> None:
     replace_in_engine("to_json_str", to_json)
     job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
     parse = AmazonStateLanguageParser.parse
+    parse_fast = types.FunctionType(parse.__code__, {**parse.__globals__, "ASLParser": FastParser})
     IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
     @functools.lru_cache(maxsize=20)  # takes 50 ms; errors are not kept
@@ -98,7 +109,11 @@ def fill_engine() -> None:
 
     @functools.lru_cache(maxsize=20)
     def parse_definition(definition: str) -> tuple[Any, Any]:
-        return parse(json.dumps(for_grammar(json.loads(definition)), ensure_ascii=False))
+        text = json.dumps(for_grammar(json.loads(definition)), ensure_ascii=False)
+        try:
+            return parse_fast(text)
+        except ASLParserException:
+            return parse(text)
 
     AmazonStateLanguageParser.parse = staticmethod(parse_definition)
 

@@ -21,7 +21,6 @@ REGION = clients.USUAL_REGION
 def port() -> int:
     gaps.fill_gaps()
     http = server.bind()
-    clients.OWN_URL = f"http://127.0.0.1:{http.server_port}"
     threading.Thread(target=http.serve_forever, daemon=True).start()
     return http.server_port
 
