@@ -67,6 +67,11 @@ function App() {
     return () => clearTimeout(timer);
   }, [live.notice]);
 
+  const closeNotice = () => {
+    setLive({ notice: null });
+    document.getElementById('main').focus({ preventScroll: true }); // its button goes
+  };
+
   const there = ref || (overview && overview.stack === stack) || (!stacks && route.stack); // until it is known, the address is believed
   return html`<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById('main').focus(); }}>Skip to the content</a>
     <header class="top"><a class="brand" href=${link(stack)}><${Flower} />Carnation</a>
@@ -78,7 +83,7 @@ function App() {
         <span class=${`link-state link-${live.problem ? 'lost' : live.link}`} role="status">${live.problem ? 'Not up to date' : live.link === 'live' ? 'Live' : 'Connecting'}</span></div></header>
     <div class="banners"><div role="alert">${live.problem && html`<p class="banner"><${Icon} name="bad" /><span><b>${problemTitle(live.problem.kind)}</b> <${Data}>${live.problem.message}<//></span></p>`}</div>
       <div role="status">${live.notice && html`<p class=${`banner banner-notice tone-${live.notice.tone}`}><${Icon} name=${live.notice.tone === 'good' ? 'good' : 'unknown'} /><span><${Data}>${live.notice.text}<//></span>
-        <button type="button" class="icon-button" aria-label="Close message" onClick=${() => setLive({ notice: null })}><${Icon} name="close" /></button></p>`}</div></div>
+        <button type="button" class="icon-button" aria-label="Close message" onClick=${closeNotice}><${Icon} name="close" /></button></p>`}</div></div>
     <main id="main" class="page" tabindex="-1"><${Guard} key=${route.page + route.arg}>${there && !(ref && incomplete.test(ref.state)) ? html`<${Page} route=${route} stack=${stack} />` : html`<${NoStack} stacks=${stacks} stack=${stack} page=${ref} />`}<//></main>
     <footer class="foot">${stacks && html`${stacks.region}${stacks.endpoint && html` · <${Data}>${stacks.endpoint}<//>`}`}</footer>`;
 }

@@ -153,10 +153,18 @@ function DropLetters({ stack, n, choice, chosen, onClose, onDone }) {
 function Letter({ stack, letter, readOnly, onClose, onDone }) {
   const [edited, setEdited] = useState(null);
   const [confirming, setConfirming] = useState(false);
+  const field = useRef(null);
+  const edits = useRef(false);
+  const editing = edited !== null;
+  useEffect(() => {
+    if (editing) field.current.focus();
+    else if (edits.current) document.querySelector('.drawer .edit')?.focus();
+    edits.current = editing;
+  }, [editing]);
   const payload = letter.event?.payload;
   const name = letter.event ? letter.event.sequence_no : letter.message_id;
   let problem = '';
-  if (edited !== null) {
+  if (editing) {
     try {
       const value = JSON.parse(edited);
       if (value === null || typeof value !== 'object' || Array.isArray(value)) problem = 'The payload must be a JSON object.';
@@ -170,9 +178,9 @@ function Letter({ stack, letter, readOnly, onClose, onDone }) {
       <div><dt>Dead since</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Looked at</dt><dd>${plural(letter.receives, 'time')}</dd></div>
       ${letter.replays > 0 && html`<div><dt>Redriven</dt><dd>${plural(letter.replays, 'time')}</dd></div>`}</dl>
     ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: <${Data}>${letter.bad_payload}<//>.</span></p>`}
-    ${payload !== undefined && edited === null && html`<${Json} title="Payload" value=${payload} />
-      ${exactNumbers ? html`<${ActionButton} readOnly=${readOnly} onClick=${() => setEdited(pretty(payload))}>Edit<//>` : html`<p class="note">This browser rounds long numbers. Edit this payload with <code>carnation dlq show --edit</code>.</p>`}`}
-    ${edited !== null && html`<label class="field">Payload<textarea class="mono" rows="14" spellcheck="false" value=${edited} onInput=${(e) => setEdited(e.currentTarget.value)}></textarea></label>
+    ${payload !== undefined && !editing && html`<${Json} title="Payload" value=${payload} />
+      ${exactNumbers ? html`<${ActionButton} className="edit" readOnly=${readOnly} onClick=${() => setEdited(pretty(payload))}>Edit<//>` : html`<p class="note">This browser rounds long numbers. Edit this payload with <code>carnation dlq show --edit</code>.</p>`}`}
+    ${editing && html`<label class="field">Payload<textarea class="mono" rows="14" spellcheck="false" ref=${field} value=${edited} onInput=${(e) => setEdited(e.currentTarget.value)}></textarea></label>
       ${problem && html`<${Problem}>${problem}<//>`}
       <div class="dialog-actions"><button type="button" onClick=${() => setEdited(null)}>Cancel</button><button type="button" class="primary" disabled=${!!problem} onClick=${() => setConfirming(true)}>Save and send</button></div>`}
     ${letter.event ? html`<${Json} title="Event" value=${Object.fromEntries(Object.entries(letter.event).filter(([k]) => k !== 'payload'))} />` : html`<h3>Message</h3><${LongText} text=${letter.body || ''} label="Message" />`}

@@ -1,6 +1,6 @@
 // A question before something changes.
 import { html, useEffect, useRef, useState } from './lib.js';
-import { Problem } from './ui.js';
+import { Problem, giveBack } from './ui.js';
 
 /**
  * @param {object} props
@@ -12,6 +12,7 @@ import { Problem } from './ui.js';
  */
 export function Confirm({ title, action, danger, disabled, onConfirm, onClose, children, wide }) {
   const dialog = useRef(null);
+  const gone = useRef(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState('');
   useEffect(() => {
@@ -19,8 +20,9 @@ export function Confirm({ title, action, danger, disabled, onConfirm, onClose, c
     const opened = dialog.current;
     opened.showModal();
     return () => {
+      gone.current = true;
       opened.close(); // until then, everything outside of it is inert and cannot have the focus
-      if (back && back.isConnected) back.focus();
+      giveBack(back, opened);
     };
   }, []);
   const confirm = async (e) => {
@@ -36,7 +38,9 @@ export function Confirm({ title, action, danger, disabled, onConfirm, onClose, c
       setBusy(false);
     }
   };
-  return html`<dialog class=${`dialog ${wide ? 'dialog-wide' : ''}`} ref=${dialog} aria-labelledby="dialog-title" onCancel=${(e) => { e.preventDefault(); if (!busy) onClose(); }}>
+  // A browser asks only once whether Escape may close it. The second Escape closes it at once.
+  return html`<dialog class=${`dialog ${wide ? 'dialog-wide' : ''}`} ref=${dialog} aria-labelledby="dialog-title" onCancel=${(e) => { e.preventDefault(); if (!busy) onClose(); }}
+      onClose=${() => gone.current || onClose()}>
     <form onSubmit=${confirm} noValidate><h2 id="dialog-title">${title}</h2>
       <div class="dialog-body">${children}</div>
       ${error && html`<${Problem}>${error}<//>`}

@@ -59,7 +59,7 @@ export function RunView({ doc: raw, loadVisits, linkTo, actions }) {
 
   return html`<div class="run">
     <${Head} doc=${doc} linkTo=${linkTo} actions=${actions} />
-    <nav class="jump" aria-label="Parts of this run"><a href="#graph" onClick=${jump}>Graph</a><a href="#timeline" onClick=${jump}>Timeline</a><a href="#items" onClick=${jump}>Events</a>
+    <nav class="jump" aria-label="Parts of this run"><a href="#graph" onClick=${jump}>Graph</a><a href="#timeline" onClick=${jump}>Timeline</a><a href="#items" onClick=${jump} aria-label="Events of this run">Events</a>
       ${doc.shards && html`<a href="#shards" onClick=${jump}>Shards</a>`}<a href="#logs" onClick=${jump}>Log lines</a><a href="#cost" onClick=${jump}>Cost</a></nav>
     <div class="run-parts">
       <${Section} id="graph" title="State machine" note="Choose a state to see what went in and out." className=${wide ? 'wide' : ''}

@@ -64,12 +64,21 @@ function statusOfSpan(span, items) {
   return span.status === 'succeeded' && item && item.status !== 'inserted' && item.status !== 'unknown' ? item.status : span.status;
 }
 
+const failures = ['failed', 'timed_out', 'parked', 'released', 'returning', 'buried'];
 const filters = {
-  all: () => true,
-  failed: (s, items) => !['succeeded', 'running'].includes(statusOfSpan(s, items)),
-  retried: (s) => s.retries > 0,
+  failed: (s, items) => failures.includes(statusOfSpan(s, items)),
+  stopped: (s, items) => statusOfSpan(s, items) === 'aborted',
   running: (s) => s.status === 'running',
+  retried: (s) => s.retries > 0,
 };
+
+/** What the filters are about: the shards of a run or its events, because people look for these. A run that has none yet has states. */
+function unitOf(doc) {
+  const map = pathKey(mapOfItems(doc));
+  if (doc.timeline.spans.some((s) => s.shard)) return { unit: 'shards', isUnit: (s) => !!s.shard };
+  const isUnit = (s) => s.index !== undefined && pathKey(s.path) === map;
+  return doc.timeline.spans.some(isUnit) ? { unit: 'events', isUnit } : { unit: 'states', isUnit: () => true };
+}
 
 /** The events of the iterations, by span. */
 function itemsOfSpans(doc) {
@@ -91,6 +100,7 @@ export function Timeline({ doc, onSelect }) {
   const [window_, setWindow] = useState(null);
   const groups = useMemo(() => groupSpans(doc.timeline.spans), [doc]);
   const items = useMemo(() => itemsOfSpans(doc), [doc]);
+  const { unit, isUnit } = useMemo(() => unitOf(doc), [doc]);
   const end = Math.max(doc.run.milliseconds, 1, doc.timeline.spans.reduce((most, s) => Math.max(most, s.end), 0));
   const [from, to] = window_ || [0, end];
   const span = to - from;
@@ -98,14 +108,15 @@ export function Timeline({ doc, onSelect }) {
   const rows = useMemo(() => {
     const out = [];
     groups.forEach((g, i) => {
-      const children = g.children.filter((s) => filters[filter](s, items));
-      if (filter !== 'all' && !children.length && !filters[filter](g.span, items)) return;
+      const passes = (s) => filter === 'all' || (isUnit(s) && filters[filter](s, items));
+      const children = g.children.filter(passes);
+      if (!children.length && !passes(g.span)) return;
       if (order === 'longest') children.sort((a, b) => length(b, end) - length(a, end));
       out.push({ span: g.span, group: i, children: g.children.length, shown: children.length });
       if (!closed[i]) for (const child of children) out.push({ span: child, child: true });
     });
     return out;
-  }, [groups, items, filter, order, closed]);
+  }, [groups, items, isUnit, filter, order, closed]);
 
   const zoom = (factor, shift = 0) => {
     const width = Math.min(end, Math.max(10, span * factor));
@@ -121,7 +132,10 @@ export function Timeline({ doc, onSelect }) {
     zoom(...action);
   };
 
-  const counts = useMemo(() => Object.fromEntries(Object.keys(filters).map((k) => [k, doc.timeline.spans.filter((s) => filters[k](s, items)).length])), [doc]);
+  const counts = useMemo(() => Object.fromEntries(Object.keys(filters).map((k) => [k, doc.timeline.spans.filter((s) => isUnit(s) && filters[k](s, items)).length])), [doc]);
+  const options = [
+    ['failed', `Failed ${unit}`], ['stopped', `Stopped ${unit}`], ['running', `Running ${unit}`], ['retried', 'With retries'],
+  ].filter(([key]) => key === 'failed' || key === filter || counts[key]).map(([key, label]) => ({ key, label, count: count(counts[key]) }));
   const axis = marks(from, to, narrow ? 3 : 8);
   const at = (ms) => ((Math.min(to, Math.max(from, ms)) - from) / span) * 100;
   const ruler = html`<div class="rows-row timeline-axis" aria-hidden="true"><div></div><div class="timeline-bars">${axis.map((t) => html`
@@ -142,7 +156,7 @@ export function Timeline({ doc, onSelect }) {
     return {
       className: r.child ? 'timeline-child' : 'timeline-state',
       cells: [
-        html`<span class="timeline-name">${r.children > 0 && html`<button type="button" class="toggle" tabindex="-1" aria-expanded=${String(!closed[r.group])} aria-label=${`${closed[r.group] ? 'Show' : 'Hide'} what is inside ${name}`}
+        html`<span class="timeline-name">${r.children > 0 && html`<button type="button" class="toggle" aria-expanded=${String(!closed[r.group])} aria-label=${`${closed[r.group] ? 'Show' : 'Hide'} what is inside ${name}`}
             onClick=${() => setClosed({ ...closed, [r.group]: !closed[r.group] })}><${Icon} name=${closed[r.group] ? 'open' : 'opened'} /></button>`}
           <button type="button" class="link" aria-label=${words} title=${words} onClick=${() => onSelect(s)}><span class=${`tone-${status.tone}`}><${Icon} name=${status.icon} /></span><bdi>${name}</bdi></button>
           ${r.children > 0 && html`<span class="note">${count(r.shown)}</span>`}</span>`,
@@ -154,19 +168,19 @@ export function Timeline({ doc, onSelect }) {
   };
 
   const series = html`<div class="map-series">${doc.timeline.maps.map((m) => html`<${MapSeries} key=${pathKey(m.path) + m.start} map=${m} shards=${!!doc.shards} />`)}</div>`;
-  return html`<${Section} id="timeline" title="Timeline" className="wide" note=${doc.timeline.omitted > 0 ? `${count(doc.timeline.omitted)} more spans are not shown one by one. The plots count them all.` : ''}
-      tools=${html`<${Choose} label="Which spans" value=${filter} onChange=${setFilter} options=${[
-    { key: 'all', label: 'All' }, { key: 'failed', label: 'Failed or returned', count: count(counts.failed) }, { key: 'retried', label: 'Retried', count: count(counts.retried) },
-    ...(counts.running ? [{ key: 'running', label: 'Running', count: count(counts.running) }] : [])]} />
+  return html`<${Section} id="timeline" title="Timeline" className="wide" note=${doc.timeline.omitted > 0 ? `${count(doc.timeline.omitted)} more ${doc.shards ? 'shards' : 'events'} are not shown one by one. The plots count them all.` : ''}
+      tools=${html`<${Choose} label="What is shown" value=${filter} onChange=${setFilter} options=${[{ key: 'all', label: 'All' }, ...options]} />
         <label class="pick">Order <select value=${order} onChange=${(e) => setOrder(e.currentTarget.value)}><option value="start">first started first</option><option value="longest">longest first</option></select></label>
-        <span class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom in" onClick=${() => zoom(0.5)}>+</button><button type="button" aria-label="Zoom out" disabled=${!window_} onClick=${() => zoom(2)}>−</button>
-          <button type="button" aria-label="Earlier" disabled=${!window_ || from <= 0} onClick=${() => zoom(1, -0.25)}>◂</button><button type="button" aria-label="Later" disabled=${!window_ || to >= end} onClick=${() => zoom(1, 0.25)}>▸</button>
-          <button type="button" disabled=${!window_} onClick=${() => setWindow(null)}>Fit</button></span>`}>
+        <span class="zoom" role="group" aria-label="Zoom">${zoomButton('Zoom in', '+', true, () => zoom(0.5))}${zoomButton('Zoom out', '−', window_, () => zoom(2))}
+          ${zoomButton('Earlier', '◂', window_ && from > 0, () => zoom(1, -0.25))}${zoomButton('Later', '▸', window_ && to < end, () => zoom(1, 0.25))}${zoomButton('Fit', 'Fit', window_, () => setWindow(null))}</span>`}>
     ${doc.timeline.maps.length > 0 && (narrow ? html`<details class="more"><summary>Details of the Map states</summary>${series}</details>` : series)}
     ${rows.length ? html`<div onKeyDown=${onKeyDown}><${VirtualRows} label="Timeline" className="timeline" head=${['State', 'When', 'Duration']} count=${rows.length} height=${narrow ? 46 : 28} row=${row} top=${ruler} behind=${lines} /></div>`
-    : html`<${Empty}>No span is like this.<//>`}
+    : html`<${Empty}>${filter === 'all' ? 'No state was entered yet.' : `None of the ${unit} is like this.`}<//>`}
   <//>`;
 }
+
+/** A button that cannot be used keeps the focus: otherwise the focus would be lost when a zoom comes to its end. */
+const zoomButton = (name, text, on, onClick) => html`<button type="button" aria-label=${name} aria-disabled=${String(!on)} onClick=${() => on && onClick()}>${text}</button>`;
 
 const length = (span, end) => (span.end < 0 ? end : span.end) - span.start;
 

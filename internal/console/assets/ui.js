@@ -45,6 +45,13 @@ export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 /** What went wrong, where it went wrong. */
 export const Problem = ({ children }) => html`<p class="problem" role="alert"><${Icon} name="bad" /><bdi>${children}</bdi></p>`;
 
+/** Gives the focus back to the element that had it before closing was opened. If that has gone, the content gets it, so that it is not lost. */
+export function giveBack(element, closing) {
+  const now = document.activeElement;
+  if (element && element.isConnected) element.focus();
+  else if (!now || now === document.body || closing.contains(now)) document.getElementById('main')?.focus({ preventScroll: true });
+}
+
 /** Whether the window is narrow, as style.css has it. */
 export function useNarrow() {
   const query = '(max-width: 700px)';

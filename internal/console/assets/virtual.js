@@ -10,7 +10,7 @@ const spare = 5; // rows above and below the visible ones
  * @param {any[]} props.head titles of the columns
  * @param {number} props.count
  * @param {number} props.height of a row, in pixels
- * @param {(i: number) => {cells: any[], className?: string}} props.row cells with one focusable element at most
+ * @param {(i: number) => {cells: any[], className?: string}} props.row one link or button in the cells opens the row: the arrow keys go there
  * @param {any} [props.top] stays above the rows, such as an axis
  * @param {any} [props.behind] is behind all rows, such as the lines of an axis
  */
@@ -46,7 +46,8 @@ export function VirtualRows({ label, className = '', head, count, height, row, t
     if (at + height > el.scrollTop + space) el.scrollTop = at + height - space;
     look();
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      const target = el.querySelector(`[data-row="${i}"] button, [data-row="${i}"] a`);
+      const row = el.querySelector(`[data-row="${i}"]`);
+      const target = row && (row.querySelector('.link, a') || row.querySelector('button, input'));
       if (target) target.focus({ preventScroll: true });
     }));
   };

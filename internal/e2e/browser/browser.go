@@ -527,14 +527,17 @@ func (p *Page) Focused() string {
 	return Eval[string](p, "forTest.focused()")
 }
 
-// TabTo presses Tab until the element of this role and name has the focus. Every element on the way must be visible, and must show
-// that it has the focus.
+// TabTo presses Tab, or Shift and Tab, until the element of this role and name has the focus. Every element on the way must be visible,
+// and must show that it has the focus.
 func (p *Page) TabTo(role, name string) {
 	p.t.Helper()
 	p.WaitFor(role, name)
+	tab := chromedp.KeyEvent(kb.Tab)
+	if Eval[bool](p, fmt.Sprintf("forTest.isAbove(%s, %s)", quote(role), quote(name))) {
+		tab = chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift))
+	}
 	var way []string
 	for range 400 {
-		p.Press(kb.Tab)
 		var stop struct {
 			Found bool
 			Name  string
@@ -543,15 +546,16 @@ func (p *Page) TabTo(role, name string) {
 		if err := json.Unmarshal([]byte(Eval[string](p, fmt.Sprintf("JSON.stringify(forTest.stop(%s, %s))", quote(role), quote(name)))), &stop); err != nil {
 			p.t.Fatal(err)
 		}
-		if stop.Wrong != "" {
+		if stop.Wrong != "" && len(way) > 0 {
 			p.t.Errorf("Tab goes to %s, which %s", stop.Name, stop.Wrong)
 		}
 		if stop.Found {
 			return
 		}
 		way = append(way, stop.Name)
+		p.do("press Tab", tab)
 	}
-	p.t.Fatalf("Tab never goes to %s %q, but to %q", role, name, slices.Compact(way[:40]))
+	p.t.Fatalf("Tab never goes to %s %q, but to %q", role, name, slices.Compact(way[:min(40, len(way))]))
 }
 
 // Contrast is the texts whose contrast is less than WCAG 2.1 AA asks for: 4.5, or 3 if they are large.

@@ -66,6 +66,13 @@ window.forTest = (() => {
   const describe = (e) => `${e.computedRole || e.tagName.toLowerCase()} "${squeeze(e.computedName || e.textContent).slice(0, 60)}"`;
   const focused = () => describe(document.activeElement);
 
+  // Whether an element is before the one that has the focus.
+  const isAbove = (role, name) => {
+    const e = document.activeElement;
+    const to = find(role, name);
+    return !!e && e !== document.body && !!to && !!(e.compareDocumentPosition(to) & Node.DOCUMENT_POSITION_PRECEDING) && !to.contains(e);
+  };
+
   // Where Tab has stopped.
   const stop = (role, name) => {
     const e = document.activeElement;
@@ -234,5 +241,5 @@ window.forTest = (() => {
   // The innermost elements whose own text has these characters.
   const containing = (part) => [...document.querySelectorAll("#app *")].filter((e) => visible(e) && [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.includes(part)));
 
-  return { text, containing, find, middle, point, focused, stop, contrast, layout, timeTo, scroll, longTasks };
+  return { text, containing, find, middle, point, focused, isAbove, stop, contrast, layout, timeTo, scroll, longTasks };
 })();
