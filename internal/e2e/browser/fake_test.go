@@ -199,17 +199,23 @@ func (f *fakeConsole) address(view ...string) string {
 // recorded is the document of a recorded run, as JSON has it.
 func recorded(t testing.TB, name string) *model.Document {
 	t.Helper()
-	r, err := recording.Open(filepath.Join("../../operate/model/testdata", name+".json.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stack := &operate.Stack{Name: r.Name, State: "CREATE_COMPLETE", Config: r.Player().Config(), Outputs: r.Outputs, Parameters: r.Parameters,
-		StateMachineArn: r.StateMachineArn, Distributed: r.Outputs["MapMode"] == "DISTRIBUTED"}
-	doc, err := model.Read(t.Context(), stack, r.Arn, model.Options{})
+	stack, arn := recordedStack(t, name)
+	doc, err := model.Read(t.Context(), stack, arn, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return doc
+}
+
+// recordedStack plays the recording of a run.
+func recordedStack(t testing.TB, name string) (stack *operate.Stack, arn string) {
+	t.Helper()
+	r, err := recording.Open(filepath.Join("../../operate/model/testdata", name+".json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &operate.Stack{Name: r.Name, State: "CREATE_COMPLETE", Config: r.Player().Config(), Outputs: r.Outputs, Parameters: r.Parameters,
+		StateMachineArn: r.StateMachineArn, Distributed: r.Outputs["MapMode"] == "DISTRIBUTED"}, r.Arn
 }
 
 // add lists the run of a document.

@@ -69,6 +69,30 @@ func hostileLetters(run string) console.DeadLetters {
 	}
 }
 
+// expectText looks for hostile content that became more than text, in windows of these widths.
+func expectText(t *testing.T, p *Page, where string, widths ...int) {
+	t.Helper()
+	p.Settle()
+	if n := p.Count(".pwned, #app img, #app script, #app iframe, [onerror]"); n > 0 {
+		t.Errorf("%s: hostile content became %d elements", where, n)
+	}
+	if title := Eval[string](p, "document.title"); title == "pwned" {
+		t.Errorf("%s: hostile content ran as a script", where)
+	}
+	for _, width := range widths {
+		p.Look(Look{Width: width})
+		p.Settle()
+		for _, wrong := range p.Layout() {
+			t.Errorf("%s, %d pixels wide: %s", where, width, wrong)
+		}
+	}
+	p.Look(Look{})
+	// What changes the direction of text must not change that around it.
+	if loose := Eval[[]string](p, `forTest.containing("\u202e").filter((e) => !["bdi", "[dir=auto]", "textarea", "title", "select"].some((s) => e.closest(s))).map((e) => e.outerHTML.slice(0, 200))`); len(loose) > 0 {
+		t.Errorf("%s: the direction of a text can change that of the page: %q", where, loose)
+	}
+}
+
 // testHostileContent shows hostile texts in every view.
 func testHostileContent(t *testing.T, b *Browser) {
 	f, failed := usual(t)
@@ -92,25 +116,7 @@ func testHostileContent(t *testing.T, b *Browser) {
 	squeezed := strings.Join(strings.Fields(markup), " ")
 	expect := func(where string) {
 		t.Helper()
-		p.Settle()
-		if n := p.Count(".pwned, #app img, #app markup, #app iframe, [onerror]"); n > 0 {
-			t.Errorf("%s: hostile content became %d elements", where, n)
-		}
-		if title := Eval[string](p, "document.title"); title == "pwned" {
-			t.Errorf("%s: hostile content ran as a script", where)
-		}
-		for _, width := range []int{1280, 360} {
-			p.Look(Look{Width: width})
-			p.Settle()
-			for _, wrong := range p.Layout() {
-				t.Errorf("%s, %d pixels wide: %s", where, width, wrong)
-			}
-		}
-		p.Look(Look{})
-		// What changes the direction of text must not change that around it.
-		if loose := Eval[[]string](p, `forTest.containing("\u202e").filter((e) => !["bdi", "[dir=auto]", "textarea", "title", "select"].some((s) => e.closest(s))).map((e) => e.outerHTML.slice(0, 200))`); len(loose) > 0 {
-			t.Errorf("%s: the direction of a text can change that of the page: %q", where, loose)
-		}
+		expectText(t, p, where, 1280, 360)
 	}
 	p.Goto(f.address())
 	p.WaitText(squeezed)
