@@ -339,6 +339,8 @@ const (
 	logsLate = 15 * time.Second
 	// shardsEvery is the time between two counts of shards. AWS allows one ListMapRuns and one DescribeMapRun a second.
 	shardsEvery = 3 * time.Second
+	// longAgo is more than the time that a page takes to read a run, and more than the clocks of AWS and of this machine differ.
+	longAgo = 10 * time.Minute
 )
 
 // lookAtWatched finds out which of the runs that pages show have changed.
@@ -352,7 +354,7 @@ func (p *poller) lookAtWatched(ctx context.Context, found *stack) error {
 	for arn, state := range p.watched {
 		row := p.rows[arn]
 		// The list says whether a run that has ended was redriven.
-		if row == nil || state.at == 0 || row.row.Status != string(state.seen.status) || int32(row.row.Redrives) != state.seen.redrive || state.seen.status == types.ExecutionStatusRunning {
+		if row == nil || row.row.Status != string(state.seen.status) || int32(row.row.Redrives) != state.seen.redrive || state.seen.status == types.ExecutionStatusRunning {
 			due := found.Distributed && time.Since(state.counted) >= shardsEvery
 			if due {
 				state.counted = time.Now()
@@ -375,11 +377,16 @@ func (p *poller) lookAtWatched(ctx context.Context, found *stack) error {
 			return err
 		}
 		p.mu.Lock()
-		if state := p.watched[arn]; state != nil && (state.seen != now || state.at == 0) {
+		if state := p.watched[arn]; state != nil && state.seen != now {
 			if state.at > 0 && state.seen.status == types.ExecutionStatusRunning && now.status != types.ExecutionStatusRunning {
 				state.logsAt = time.Now().Add(logsLate)
 			}
-			state.seen, state.at = now, p.next()
+			// The page has read the run by itself. If that ended long ago, nothing can have changed since.
+			news := state.seen != fingerprint{} || now.stopped == 0 || time.Since(time.UnixMilli(now.stopped)) < longAgo
+			state.seen = now
+			if news {
+				state.at = p.next()
+			}
 		}
 		p.mu.Unlock()
 	}

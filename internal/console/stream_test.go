@@ -385,6 +385,33 @@ func TestThePageOfARunIsToldWhenItChanges(t *testing.T) {
 	until(p, "run", anything[map[string]string])
 }
 
+func TestThePageOfAnOldRunReadsItOnlyOnce(t *testing.T) {
+	t.Parallel()
+	f := newFakeAWS(t)
+	old := execution("two", "FAILED", 0)
+	old["startDate"], old["stopDate"] = 1.7e9, 1.7e9+5
+	f.setRuns(old)
+	f.set("DescribeExecution", func(map[string]any) (any, error) { return old, nil })
+	p := openPage(t, startConsole(t, f), "carnation-devl", machineRun+":two")
+	until(p, "overview", anything[Overview])
+	for deadline := time.Now().Add(time.Minute); f.count("DescribeExecution") == 0 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.setRuns(execution("two", "FAILED", 1)) // redriven
+	f.set("DescribeExecution", func(map[string]any) (any, error) { return execution("two", "FAILED", 1), nil })
+	redriven := false
+	for told := false; !told; {
+		switch e := p.next(); e.event {
+		case "runs":
+			redriven = redriven || strings.Contains(e.data, `"redrives":1`)
+		case "run":
+			if told = true; !redriven {
+				t.Error("the page is told to read the run again, which has not changed")
+			}
+		}
+	}
+}
+
 func TestAStreamSaysThatItIsStillThereAndEndsWithTheConsole(t *testing.T) {
 	t.Parallel()
 	f := newFakeAWS(t)

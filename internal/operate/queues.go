@@ -28,11 +28,12 @@ func (s *Stack) Queues(ctx context.Context) (Queues, error) {
 	if err != nil {
 		return Queues{}, err
 	}
-	deadLetter, err := s.countMessages(ctx, s.DeadLetterQueueURL, waiting)
+	// Nobody but people takes dead letters. Those that somebody looks at are not visible for a moment, and are dead letters all the same.
+	deadLetter, err := s.countMessages(ctx, s.DeadLetterQueueURL, waiting, inFlight)
 	if err != nil {
 		return Queues{}, err
 	}
-	return Queues{Retry: retry[0], InFlight: retry[1], DeadLetter: deadLetter[0]}, nil
+	return Queues{Retry: retry[0], InFlight: retry[1], DeadLetter: deadLetter[0] + deadLetter[1]}, nil
 }
 
 // countMessages reads these attributes of a queue, in this order.

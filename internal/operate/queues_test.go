@@ -13,8 +13,10 @@ func (f *fakeAWS) holding(list ...Queues) {
 		attributes := map[string]string{}
 		for _, name := range input["AttributeNames"].([]any) {
 			switch {
-			case input["QueueUrl"] == "https://sqs/dead":
-				attributes[name.(string)] = fmt.Sprint(now.DeadLetter)
+			case input["QueueUrl"] == "https://sqs/dead" && name == "ApproximateNumberOfMessages":
+				attributes[name.(string)] = fmt.Sprint(now.DeadLetter / 2)
+			case input["QueueUrl"] == "https://sqs/dead": // somebody looks at the others
+				attributes[name.(string)] = fmt.Sprint(now.DeadLetter - now.DeadLetter/2)
 			case name == "ApproximateNumberOfMessages":
 				attributes[name.(string)] = fmt.Sprint(now.Retry)
 			default:

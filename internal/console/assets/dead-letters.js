@@ -118,7 +118,7 @@ export function DeadLetters({ stack, query }) {
           <${ActionButton} readOnly=${readOnly} disabled=${!n} why="Select dead letters first." onClick=${() => setDialog('redrive')}>Redrive<//>
           <${ActionButton} disabled=${!n} why="Select dead letters first." onClick=${save}>Export<//>
           <${ActionButton} className="danger" readOnly=${readOnly} disabled=${!n} why="Select dead letters first." onClick=${() => setDialog('drop')}>Drop<//></div>
-        ${letters.length ? html`<${VirtualRows} label="Dead letters" className="letters" head=${[html`<span class="hidden">Selected</span>`, 'Event', 'Error', 'Run', 'Dead since', 'Replays']} count=${letters.length} height=${narrow ? 64 : 36} row=${row} />` : html`<${Empty}>No dead letter is like this.<//>`}<//>`}
+        ${letters.length ? html`<${VirtualRows} label="Dead letters" className="letters" head=${[html`<span class="hidden">Selected</span>`, 'Event', 'Error', 'Run', 'Sent', 'Replays']} count=${letters.length} height=${narrow ? 64 : 36} row=${row} />` : html`<${Empty}>No dead letter is like this.<//>`}<//>`}
     ${letter && html`<${Letter} key=${letter.message_id} stack=${stack} letter=${letter} readOnly=${readOnly} onClose=${() => setOpen('')} onDone=${done} />`}
     ${dialog === 'redrive' && html`<${RedriveLetters} stack=${stack} n=${n} choice=${choice} chosen=${chosen} onClose=${() => setDialog('')} onDone=${done} />`}
     ${dialog === 'drop' && html`<${DropLetters} stack=${stack} n=${n} choice=${choice} chosen=${everything ? [] : chosen} onClose=${() => setDialog('')} onDone=${done} />`}`;
@@ -175,7 +175,7 @@ function Letter({ stack, letter, readOnly, onClose, onDone }) {
   return html`<${Drawer} title=${nameOfLetter(letter)} name=${`Dead letter ${name}`} about=${letter.message_id} onClose=${onClose}>
     <dl class="facts"><div><dt>Error</dt><dd><${Data} mono>${letter.error || '–'}<//>${letter.permanent && html` <span class="note">no retry can cure it</span>`}</dd></div>
       <div><dt>Run</dt><dd>${letter.execution_arn ? html`<a href=${link(stack, 'run', letter.execution_arn)}><${Data} mono>${nameOf(letter.execution_arn)}<//></a>` : '–'}</dd></div>
-      <div><dt>Dead since</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Looked at</dt><dd>${plural(letter.receives, 'time')}</dd></div>
+      <div><dt>Sent</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Looked at</dt><dd>${plural(letter.receives, 'time')}</dd></div>
       ${letter.replays > 0 && html`<div><dt>Redriven</dt><dd>${plural(letter.replays, 'time')}</dd></div>`}</dl>
     ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: <${Data}>${letter.bad_payload}<//>.</span></p>`}
     ${payload !== undefined && !editing && html`<${Json} title="Payload" value=${payload} />

@@ -7,7 +7,7 @@ import { useLive } from './live.js';
 import { Plot } from './plot.js';
 import { link } from './route.js';
 import { RunTable, useRuns } from './runs.js';
-import { Data, Empty, Problem, Section, Time } from './ui.js';
+import { Data, Empty, Problem, Section, Time, useWindowWidth } from './ui.js';
 
 const tones = { good: { tone: 'good', icon: 'good' }, waiting: { tone: 'wait', icon: 'waiting' }, bad: { tone: 'bad', icon: 'bad' }, busy: { tone: 'busy', icon: 'running' } };
 
@@ -15,7 +15,8 @@ export function Overview({ stack }) {
   const { overview, stacks } = useLive();
   const [dialog, setDialog] = useState('');
   const [file, setFile] = useState(null);
-  const recent = useRuns(stack, { max: 8 }, 8);
+  const [most] = useState(() => (innerWidth > 1100 && innerHeight > 1200 ? 14 : 8));
+  const recent = useRuns(stack, { max: most }, most);
   const readOnly = stacks?.read_only;
   if (!overview) return html`<div class="page-head"><h1>Where the events are</h1></div><${Empty}>Counting…<//>`;
   const tone = tones[overview.tone] || tones.good;
@@ -46,7 +47,7 @@ export function Overview({ stack }) {
     <div class="two">
       <${History} history=${overview.history || []} />
       <${Section} id="recent" title=${overview.running?.length ? `${plural(overview.running.length, 'run')} now` : 'Recent runs'} tools=${html`<a class="button" href=${link(stack, 'runs')}>All runs</a>`}>
-        ${recent.error ? html`<${Problem}>${recent.error.message}<//>` : recent.rows && !recent.rows.length ? html`<${Empty}>No run yet. Start one.<//>` : html`<${RunTable} stack=${stack} rows=${(recent.rows || []).slice(0, 8)} short />`}<//>
+        ${recent.error ? html`<${Problem}>${recent.error.message}<//>` : recent.rows && !recent.rows.length ? html`<${Empty}>No run yet. Start one.<//>` : html`<${RunTable} stack=${stack} rows=${(recent.rows || []).slice(0, most)} short />`}<//>
     </div>
     ${dialog === 'start' && html`<${StartDialog} stack=${stack} overview=${overview} file=${file} onClose=${() => setDialog('')} />`}
     ${dialog === 'retry' && html`<${RetryDialog} stack=${stack} overview=${overview} onClose=${() => setDialog('')} />`}
@@ -67,10 +68,12 @@ function History({ history }) {
     ],
   }), [history]);
   const text = (s) => clock(s * 1000);
+  useWindowWidth(); // draws again when it changes
+  const height = innerWidth > 1100 ? Math.min(300, Math.max(140, (innerHeight - 760) / 2)) : 140; // a tall window has place for more
   const newest = history[history.length - 1];
   return html`<${Section} id="history" title="History" note="Since the console was started.">
     ${history.length < 2 ? html`<${Empty}>The history begins with the first change.<//>` : html`
-      <${Plot} label=${`Events in the table over time. Now ${count(newest[1])}.`} x=${x} lines=${rows} xText=${text} time height=${140} />
-      <${Plot} label=${`Events in the queues over time. Now ${count(newest[2])} are waiting, ${count(newest[3])} are in flight, ${count(newest[4])} are dead.`} x=${x} lines=${queues} xText=${text} time height=${140} />`}
+      <${Plot} label=${`Events in the table over time. Now ${count(newest[1])}.`} x=${x} lines=${rows} xText=${text} time height=${height} />
+      <${Plot} label=${`Events in the queues over time. Now ${count(newest[2])} are waiting, ${count(newest[3])} are in flight, ${count(newest[4])} are dead.`} x=${x} lines=${queues} xText=${text} time height=${height} />`}
   <//>`;
 }

@@ -26,8 +26,9 @@ export function Plot({ label, x, lines, xText, time = false, height = 150 }) {
   useEffect(() => {
     if (!width) return undefined;
     const el = box.current;
+    const zoom = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // as the text of the page
     const axis = {
-      stroke: color(el, '--muted'), font: `12px ${getComputedStyle(el).fontFamily}`, grid: { stroke: color(el, '--line'), width: 1 }, ticks: { show: false },
+      stroke: color(el, '--muted'), font: `${12 * zoom}px ${getComputedStyle(el).fontFamily}`, grid: { stroke: color(el, '--line'), width: 1 }, ticks: { show: false },
     };
     plot.current = new uPlot({
       width,
@@ -37,8 +38,8 @@ export function Plot({ label, x, lines, xText, time = false, height = 150 }) {
       hooks: { setCursor: [(u) => setAt(u.cursor.idx === undefined ? null : u.cursor.idx)] },
       scales: { x: { time }, y: { range: (u, low, high) => [0, Math.max(1, high * 1.15)] } },
       axes: [
-        { ...axis, size: 28, grid: { show: false }, space: 70, values: (u, ticks, i, space, step) => ticks.map((t) => xText(t, step)) },
-        { ...axis, size: 52, space: 36, values: (u, ticks) => ticks.map((v) => (Number.isInteger(v) ? count(v) : '')) },
+        { ...axis, size: 28 * zoom, grid: { show: false }, space: 70 * zoom, values: (u, ticks, i, space, step) => ticks.map((t) => xText(t, step)) },
+        { ...axis, size: 52 * zoom, space: 36 * zoom, values: (u, ticks) => ticks.map((v) => (Number.isInteger(v) ? count(v) : '')) },
       ],
       series: [{}, ...lines.map((l) => ({
         stroke: color(el, l.color), width: 2, dash: l.dash, points: { show: x.length === 1 },

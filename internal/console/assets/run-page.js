@@ -56,7 +56,7 @@ export function RunPage({ stack, arn }) {
     ${!running && doc.run.can_redrive && !failed && !doc.run.of && html`<${ActionButton} readOnly=${readOnly} onClick=${() => setDialog('redrive')}>Redrive<//>`}`;
   return html`${back}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
     ${readOnly && !doc.run.of && doc.run.status !== 'SUCCEEDED' && html`<${ReadOnlyNote} />`}
-    <${RunView} key=${arn} doc=${doc} loadVisits=${loadVisits} linkTo=${(other) => link(stack, 'run', other)} actions=${actions} />
+    <${RunView} key=${arn} doc=${doc} loadVisits=${loadVisits} linkTo=${(other) => link(stack, 'run', other)} actions=${actions} live />
     ${dialog === 'stop' && html`<${StopDialog} stack=${stack} run=${doc.run} onClose=${() => setDialog('')} />`}
     ${dialog === 'retry' && html`<${RetryDialog} stack=${stack} overview=${overview} onClose=${() => setDialog('')} />`}
     ${dialog === 'redrive' && html`<${RedriveDialog} stack=${stack} run=${doc.run} onClose=${() => setDialog('')} />`}`;

@@ -1,5 +1,5 @@
 // The view of one run. It needs no server: the page and the report show the same.
-import { html, useState } from './lib.js';
+import { html, useEffect, useMemo, useReducer, useState } from './lib.js';
 import { ago, count, dateTime, duration, money, nameOf, pathKey, plural } from './format.js';
 import { Icon } from './icons.js';
 import { Data, Json, LongText, Section, Status, Time, useWindowWidth } from './ui.js';
@@ -41,8 +41,9 @@ export function complete(doc) {
  * @param {LoadVisits} [props.loadVisits]
  * @param {(arn: string) => string} [props.linkTo] the page of another execution
  * @param {any} [props.actions] buttons
+ * @param {boolean} [props.live] the document is kept up to date; a report is as it was
  */
-export function RunView({ doc: raw, loadVisits, linkTo, actions }) {
+export function RunView({ doc: raw, loadVisits, linkTo, actions, live = false }) {
   const doc = complete(raw);
   const [what, setWhat] = useState(null);
   const selectState = (path) => setWhat({ path });
@@ -55,10 +56,11 @@ export function RunView({ doc: raw, loadVisits, linkTo, actions }) {
   const [every, setEvery] = useState(false);
   const layout = useLayout(doc, every || running);
   const windowWidth = useWindowWidth();
-  const wide = layout.w > 0.65 * Math.min(1760, windowWidth); // too wide for its column
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const wide = layout.w * (rem / 16) > 0.65 * Math.min(97 * rem, windowWidth); // too wide for its column
 
   return html`<div class="run">
-    <${Head} doc=${doc} linkTo=${linkTo} actions=${actions} />
+    <${Head} doc=${doc} linkTo=${linkTo} actions=${actions} live=${live && running} />
     <nav class="jump" aria-label="Parts of this run"><a href="#graph" onClick=${jump}>Graph</a><a href="#timeline" onClick=${jump}>Timeline</a><a href="#items" onClick=${jump} aria-label="Events of this run">Events</a>
       ${doc.shards && html`<a href="#shards" onClick=${jump}>Shards</a>`}<a href="#logs" onClick=${jump}>Log lines</a><a href="#cost" onClick=${jump}>Cost</a></nav>
     <div class="run-parts">
@@ -87,7 +89,19 @@ function jump(e) {
 
 const outcomes = [['generated', 'New events'], ['claimed', 'From the retry queue'], ['inserted', 'Inserted'], ['returned', 'Returned to the retry queue'], ['dead', 'Sent to the dead-letter queue']];
 
-function Head({ doc, linkTo, actions }) {
+/** How long a run takes. While it is running, that goes on, although the document is read again only when something changes. */
+function Took({ doc, live }) {
+  const [, tick] = useReducer((n) => n + 1, 0);
+  const read = useMemo(() => performance.now(), [doc.read_at]);
+  useEffect(() => {
+    if (!live) return undefined;
+    const timer = setInterval(tick, 1000);
+    return () => clearInterval(timer);
+  }, [live]);
+  return duration(doc.run.milliseconds + (live ? performance.now() - read : 0));
+}
+
+function Head({ doc, linkTo, actions, live }) {
   const { run, outcome, stack } = doc;
   const kind = run.of ? (run.input.kind === 'batch' ? 'Batch' : 'Shard') : 'Run';
   return html`<header class="run-head">
@@ -98,7 +112,7 @@ function Head({ doc, linkTo, actions }) {
     <dl class="facts facts-wide">
       <div><dt>Input</dt><dd><${Data}>${run.input.text}<//></dd></div>
       ${outcomes.filter(([key]) => outcome[key] !== null && outcome[key] !== undefined).map(([key, label]) => html`<div><dt>${label}</dt><dd class="big">${count(outcome[key])}</dd></div>`)}
-      <div><dt>${run.stopped ? 'Took' : 'Runs for'}</dt><dd class="big">${duration(run.milliseconds)}</dd></div>
+      <div><dt>${run.stopped ? 'Took' : 'Runs for'}</dt><dd class="big"><${Took} doc=${doc} live=${live} /></dd></div>
       <div><dt>Cost</dt><dd class="big">${doc.cost.lines.length ? money(doc.cost.usd) : '–'}</dd></div>
       <div><dt>Started</dt><dd><${Time} at=${run.started} /></dd></div>
       ${run.input.failure_rate > 0 && html`<div><dt>Fails on purpose</dt><dd>${(run.input.failure_rate * 100).toFixed(run.input.failure_rate < 0.1 ? 1 : 0)} % of the inserts</dd></div>`}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"carnation/internal/operate/model"
+
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -43,5 +45,22 @@ func TestPageReadsDeadLettersOnlyWhenItIsAsked(t *testing.T) {
 	p.Wait("no dialog", "!document.querySelector('dialog')")
 	if got := p.Focused(); !strings.Contains(got, "Drop") {
 		t.Errorf("after Escape the focus is on %s, want the button Drop", got)
+	}
+}
+
+// Nothing tells the page that time goes on, and it need not ask.
+func TestPageOfARunningRunGoesOnWithoutARequest(t *testing.T) {
+	f, _ := usual(t)
+	running := f.runs[1].Arn // recorded while it was running
+	f.documents[running].(*model.Document).Run.Milliseconds = 4200
+	p := start(t).Open(t)
+	p.Goto(f.address("run", running))
+	p.WaitText("Runs for")
+	const took = `[...document.querySelectorAll("dt")].find((e) => e.textContent === "Runs for").nextSibling.textContent`
+	p.Settle()
+	before, requests := Eval[string](p, took), len(p.Requests())
+	p.Wait("the time to go on", took+" !== "+quote(before))
+	if now := p.Requests(); len(now) != requests {
+		t.Errorf("meanwhile the page asked for %q", now[requests:])
 	}
 }
