@@ -144,7 +144,7 @@ demo: build/carnation ## Deploy everything on local AWS and show a run that fail
 	@CONSOLE="$(CONSOLE)" scripts/python-tools scripts/demo $(or $(MODE),inline)
 
 test: check ## Check, then run all tests
-	scripts/python-tools go test -count=1 -timeout 30m ./...
+	scripts/python-tools go test -count=1 -vet=off -timeout 30m ./...
 	@scripts/browser >/dev/null 2>&1 || echo "make test: the browser tests were skipped: there is neither Chromium nor Chrome on PATH"
 
 deploy-tests: tools ## Run the tests of make deploy and the like (AWS= another aws command, such as that of AWS CLI 2)

@@ -195,13 +195,13 @@ func TestYourOwnEvents(t *testing.T) {
 	expectInOrder(t, string(rejected), `{"line":100,"position":100,"reason":"is not JSON`, `"text":"{\"order\":"}`, `{"line":500,`, `"record":["a list"]}`, `{"line":1000,`)
 
 	// With simulated failures, it ends complete.
-	some := writeOrders(t, in("some.csv"), 2500)
+	some := writeOrders(t, in("some.csv"), 3000)
 	failing := s.runEvents(t, 0, in("some.csv"), "--time", "1795416900", "--failure-rate", "0.05", "--until-empty")
-	expectInOrder(t, failing.stdout, "FAILED in", "2500 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
+	expectInOrder(t, failing.stdout, "FAILED in", "3000 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
 	want.add(t, sentTo.FindStringSubmatch(failing.stdout)[1], 1795416900, some)
 
 	// Thousands of orders: every row is the parsed record.
-	n := 2600
+	n := 3100
 	if *load {
 		n = 10_000
 	}
