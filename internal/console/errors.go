@@ -163,6 +163,14 @@ func isUnreachable(err error) bool {
 	return network || errors.Is(err, context.DeadlineExceeded)
 }
 
+// withStatus says the status of an answer, if it is known.
+func withStatus(err error) string {
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return fmt.Sprintf(" with status %d", response.HTTPStatusCode())
+	}
+	return ""
+}
+
 // said is an error without what only a programmer needs: request ids, and how often the SDK has tried.
 func said(err error) string {
 	answer, isAnswer := errors.AsType[smithy.APIError](err)
@@ -172,6 +180,9 @@ func said(err error) string {
 	}
 	if isAnswer {
 		return fmt.Sprintf("%s %s: %s: %s", operation.ServiceID, operation.OperationName, answer.ErrorCode(), strings.TrimSpace(answer.ErrorMessage()))
+	}
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return fmt.Sprintf("%s %s: the endpoint answers%s, and not as AWS does: it may lack this call", operation.ServiceID, operation.OperationName, withStatus(err))
 	}
 	cause := operation.Err
 	for {

@@ -30,6 +30,7 @@ func TestErrorsOfAWSHaveTheirKind(t *testing.T) {
 		{failure{status: 400, code: "InvalidToken", message: "of a page: Invalid Token"}, 400, KindInvalid, "next"},
 		{failure{status: 500, code: "InternalFailure", message: "a fault"}, 502, KindAWS, "a fault"},
 		{failure{status: 503, code: "ServiceUnavailable", message: "later"}, 503, KindUnreachable, "later"},
+		{failure{status: 501, page: true}, 502, KindAWS, "SFN ListExecutions: the endpoint answers with status 501, and not as AWS does: it may lack this call"},
 		{failure{hangUp: true}, 503, KindUnreachable, "AWS does not answer: SFN ListExecutions: "},
 	} {
 		f.fail(func(operation string) *failure {

@@ -37,6 +37,7 @@ type failure struct {
 	code    string
 	message string
 	hangUp  bool
+	page    bool // the answer is HTML, as of an endpoint that does not know the call
 }
 
 func (f *failure) Error() string { return f.code }
@@ -158,6 +159,10 @@ func (f *fakeAWS) refuse(w http.ResponseWriter, form bool, failed *failure) {
 		panic(http.ErrAbortHandler)
 	}
 	w.WriteHeader(failed.status)
+	if failed.page {
+		fmt.Fprint(w, "<!doctype html><title>Not Implemented</title>")
+		return
+	}
 	if form {
 		fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, failed.code, failed.message)
 		return

@@ -64,13 +64,13 @@ func closeBrowser() {
 
 var addressOfConsole = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// console runs carnation console until the test ends, and is its address.
-func (c *cloud) console(t testing.TB, env []string, args ...string) string {
+// startConsole runs carnation console until the test ends, and is its address.
+func startConsole(t testing.TB, env []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, carnation, append([]string{"console"}, args...)...)
 	cmd.Dir = t.TempDir() // where it keeps what is dropped
-	cmd.Env = c.environment(env...)
+	cmd.Env = env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	stdout, err := cmd.StdoutPipe()
@@ -183,7 +183,7 @@ func TestConsole(t *testing.T) {
 	b := needBrowser(t)
 	s := newStack(t)
 	credentials := s.expiring(t)
-	address := s.console(t, []string{"AWS_ENDPOINT_URL=" + credentials.url}, "--stack-name", s.name)
+	address := startConsole(t, s.environment("AWS_ENDPOINT_URL="+credentials.url), "--stack-name", s.name)
 	p := b.Open(t) // it ends before the console does
 	p.Goto(address)
 	p.WaitText("There are no events yet")

@@ -69,6 +69,9 @@ func OpenWith(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 		}
 		return nil, err
 	}
+	if len(out.Stacks) == 0 {
+		return nil, &NoStackError{Name: name, err: fmt.Errorf("find stack %s in %s: the answer has no stack", name, cfg.Region)}
+	}
 	s := &Stack{
 		Name:       name,
 		Config:     cfg,

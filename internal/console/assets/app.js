@@ -81,7 +81,7 @@ function App() {
           ${!ref && html`<option value=${stack}>${stack}</option>`}${stacks.stacks.map((s) => html`<option value=${s.name}>${s.name}</option>`)}</select></label>` : stack && html`<span class="stack-name"><${Data}>${stack}<//></span>`}
         ${stacks?.read_only && html`<span class="pill"><${Icon} name="lock" />Read-only</span>`}
         <span class=${`link-state link-${live.problem ? 'lost' : live.link}`} role="status">${live.problem ? 'Not up to date' : live.link === 'live' ? 'Live' : 'Connecting'}</span></div></header>
-    <div class="banners"><div role="alert">${live.problem && html`<p class="banner"><${Icon} name="bad" /><span><b>${problemTitle(live.problem.kind)}</b> <${Data}>${live.problem.message}<//></span></p>`}</div>
+    <div class="banners"><div role="alert">${live.problem && html`<p class="banner"><${Icon} name="bad" /><span><b>${problemTitle(live.problem.kind)}</b> <${Data}>${live.problem.message.replace(/^AWS does not answer: /, '')}<//></span></p>`}</div>
       <div role="status">${live.notice && html`<p class=${`banner banner-notice tone-${live.notice.tone}`}><${Icon} name=${live.notice.tone === 'good' ? 'good' : 'unknown'} /><span><${Data}>${live.notice.text}<//></span>
         <button type="button" class="icon-button" aria-label="Close message" onClick=${closeNotice}><${Icon} name="close" /></button></p>`}</div></div>
     <main id="main" class="page" tabindex="-1"><${Guard} key=${route.page + route.arg}>${there && !(ref && incomplete.test(ref.state)) ? html`<${Page} route=${route} stack=${stack} />` : html`<${NoStack} stacks=${stacks} stack=${stack} page=${ref} />`}<//></main>

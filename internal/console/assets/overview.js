@@ -47,7 +47,7 @@ export function Overview({ stack }) {
     <div class="two">
       <${History} history=${overview.history || []} />
       <${Section} id="recent" title=${overview.running?.length ? `${plural(overview.running.length, 'run')} now` : 'Recent runs'} tools=${html`<a class="button" href=${link(stack, 'runs')}>All runs</a>`}>
-        ${recent.error ? html`<${Problem}>${recent.error.message}<//>` : recent.rows && !recent.rows.length ? html`<${Empty}>No run yet. Start one.<//>` : html`<${RunTable} stack=${stack} rows=${(recent.rows || []).slice(0, most)} short />`}<//>
+        ${recent.error && !recent.rows ? html`<${Problem}>${recent.error.message}<//>` : recent.rows && !recent.rows.length ? html`<${Empty}>No run yet. Start one.<//>` : html`<${RunTable} stack=${stack} rows=${(recent.rows || []).slice(0, most)} short />`}<//>
     </div>
     ${dialog === 'start' && html`<${StartDialog} stack=${stack} overview=${overview} file=${file} onClose=${() => setDialog('')} />`}
     ${dialog === 'retry' && html`<${RetryDialog} stack=${stack} overview=${overview} onClose=${() => setDialog('')} />`}
