@@ -69,6 +69,9 @@ const (
 // awsCommands runs the aws commands.
 var awsCommands awsServer
 
+// preloaded starts the local AWSs of the tests.
+var preloaded *localaws.Preloaded
+
 // carnation is the path of the built command.
 var carnation = absolute("build/carnation")
 
@@ -88,7 +91,11 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	closeBrowser()
-	if err := errors.Join(clouds.close(), awsCommands.stop()); err != nil {
+	err := errors.Join(clouds.close(), awsCommands.stop())
+	if preloaded != nil {
+		err = errors.Join(err, preloaded.Close())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1
 	}
@@ -119,6 +126,17 @@ func prepare() error {
 		if err := os.Setenv(name, value); err != nil {
 			return err
 		}
+	}
+	var files []string
+	for _, pattern := range []string{"cft/*.yaml", "cft/nested-stacks/*.yaml", "state-machine/*.asl.json"} {
+		found, err := filepath.Glob(absolute(pattern))
+		if err != nil {
+			return err
+		}
+		files = append(files, found...)
+	}
+	if preloaded, err = localaws.Preload(moto.Python(root), files); err != nil {
+		return err
 	}
 	first, err := startCloud() // before the build, which takes longer
 	if err != nil {
@@ -220,7 +238,7 @@ func startCloud() (_ *cloud, err error) {
 	c := &cloud{calls: map[localaws.Call]int{}}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c.endpoint, err = localaws.Start(ctx, localaws.Options{Python: moto.Python(root), OnCall: func(call localaws.Call) {
+	c.endpoint, err = localaws.Start(ctx, localaws.Options{Preloaded: preloaded, OnCall: func(call localaws.Call) {
 		call.Status, call.Duration = 0, 0
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -1,9 +1,10 @@
 """Runs moto as the AWS services behind the endpoint of `carnation local`, and fills its gaps. moto 5.2.1 keeps S3, SQS,
 DynamoDB and the other services in memory, and has a Step Functions engine. Each file here fills one gap, and says what
 moto does and what AWS does. `carnation local` runs this folder. It sets MOTO_PORT to the port of its endpoint, where the
-engine's tasks call and where moto's URLs point. The program prints one JSON line, {"port": n}, when it serves on
+engine's tasks call and where moto's URLs point. The program prints one JSON line, {"port": n, "pid": n}, when it serves on
 127.0.0.1:n. It ends when its standard input closes, which happens when its parent ends. If the Python installation cannot
-run it, it prints one line on stderr that says why, and exits with code 3.
+run it, it prints one line on stderr that says why, and exits with code 3. With the argument "copies", it starts servers for
+the tests: see copies.py. More arguments are files with templates and state machines that they will meet.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ try:
 except ImportError as missing:
     refuse(f"no Python module {missing.name} ({sys.executable})")
 
+import contextlib
 import gc
 import json
 import logging
@@ -48,8 +50,11 @@ import threading
 import clients
 import patching
 
+import copies
 import gaps
 import server
+from cloudformation import templates
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from stepfunctions import jsonpath
 
 
@@ -58,6 +63,24 @@ def exit_with_parent() -> None:
     while sys.stdin.buffer.read(4096):
         pass
     os._exit(0)
+
+
+# A call of each service that CloudFormation uses, which changes nothing.
+READS = {
+    "cloudformation": "list_stacks", "cloudwatch": "describe_alarms", "dynamodb": "list_tables", "iam": "list_roles", "kms": "list_keys",
+    "lambda": "list_functions", "logs": "describe_log_groups", "s3": "list_buckets", "scheduler": "list_schedules", "sns": "list_topics",
+    "sqs": "list_queues", "stepfunctions": "list_state_machines",
+}
+
+
+def load_everything(files: list[str]) -> None:
+    """Does what each copy of this process would have to do for its first calls. ANTLR learns from what it parses."""
+    warm_up()
+    for service, read in READS.items():
+        getattr(clients.own_client(service, clients.USUAL_REGION), read)()
+    for file in files:
+        with open(file, encoding="utf-8") as opened, contextlib.suppress(Exception):  # a state machine without its substitutions can be wrong
+            (templates.parse_template if file.endswith(".yaml") else AmazonStateLanguageParser.parse)(opened.read())
 
 
 def warm_up() -> None:
@@ -74,17 +97,25 @@ def main() -> None:
     announce = sys.stdout
     sys.stdout = sys.stderr  # moto prints, and standard output is for the one line
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops this process
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    has_copies = sys.argv[1:2] == ["copies"]
+    if not has_copies:
+        threading.Thread(target=exit_with_parent, daemon=True).start()
 
     # Each state of a run starts threads. The C library keeps the stacks of ended threads for the next ones, but only 40 MB of them,
     # and with the usual 8 MB for each it would give most back to the system at once.
     threading.stack_size(2 << 20)
     gaps.fill_gaps()
+    application = server.application()
+    if has_copies:
+        load_everything(sys.argv[2:])
     # The contents of tables and histories stay, so the collector would search them again and again for nothing.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
-    http = server.bind()
-    print(json.dumps({"port": http.server_port}), file=announce, flush=True)
+    if has_copies:
+        copies.become_a_copy()
+        threading.Thread(target=exit_with_parent, daemon=True).start()
+    http = server.bind(application)
+    print(json.dumps({"port": http.server_port, "pid": os.getpid()}), file=announce, flush=True)
     threading.Thread(target=warm_up, daemon=True).start()
     http.serve_forever()
 

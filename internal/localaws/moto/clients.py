@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 ACCOUNT_ID = "123456789012"
 USUAL_REGION = "eu-central-2"  # the region that `carnation local` tells its clients
-ENDPOINT_PORT = os.environ.get("MOTO_PORT", "5000")
-ENDPOINT_URL = "http://127.0.0.1:" + ENDPOINT_PORT
+ENDPOINT_URL = ""  # of `carnation local`
 
 # moto reads these when it is imported. Every access key belongs to the one account: a laptop has no IAM users.
 os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT_ID
-os.environ["MOTO_PORT"] = ENDPOINT_PORT
 for profile_setting in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(profile_setting, None)
 
@@ -33,6 +31,15 @@ OWN_URL = "http://127.0.0.1"  # nothing connects to it
 CLIENTS = {}
 CLIENTS_LOCK = threading.Lock()
 SESSION = boto3.session.Session()
+
+
+def set_endpoint_port(port: str) -> None:
+    global ENDPOINT_URL
+    os.environ["MOTO_PORT"] = port  # moto reads it
+    ENDPOINT_URL = "http://127.0.0.1:" + port
+
+
+set_endpoint_port(os.environ.get("MOTO_PORT", "5000"))
 
 
 def client_for(service: str, region: str, endpoint_url: str, access_key: str) -> BaseClient:

@@ -5,6 +5,7 @@ package moto
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -37,7 +38,7 @@ type Server struct {
 	Port   int
 	Exited <-chan struct{} // closed when the process has ended
 
-	cmd   *exec.Cmd
+	pid   int
 	stdin io.Closer
 }
 
@@ -60,12 +61,9 @@ func Start(ctx context.Context, python, dir string, environment []string, stderr
 	if err := os.CopyFS(dir, program); err != nil {
 		return nil, fmt.Errorf("write the moto server: %w", err)
 	}
-	cmd := exec.Command(python, "-u", dir)
-	cmd.Dir = dir
-	cmd.Env = environment
+	cmd := command(python, dir, environment)
 	log := &startLog{to: stderr}
 	cmd.Stderr = log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process, which stops its children itself
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start moto: %w", err)
@@ -77,23 +75,42 @@ func Start(ctx context.Context, python, dir string, environment []string, stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start moto with %s: %w; run: make tools", python, err)
 	}
+	s := &Server{pid: cmd.Process.Pid, stdin: stdin}
+	if err := s.await(ctx, stdout, log, func() { _ = cmd.Wait() }); err != nil { // stderr says how it ended
+		return nil, fmt.Errorf("start moto with %s: %w", python, err)
+	}
+	return s, nil
+}
+
+// command is the program in a folder, run by a Python.
+func command(python, dir string, environment []string, arguments ...string) *exec.Cmd {
+	cmd := exec.Command(python, append([]string{"-u", dir}, arguments...)...)
+	cmd.Dir = dir
+	cmd.Env = environment
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process, which stops its children itself
+	return cmd
+}
+
+// await waits until the server serves. Its error is what the process said, and then the process has ended.
+func (s *Server) await(ctx context.Context, stdout io.Reader, log *startLog, wait func()) error {
 	exited := make(chan struct{})
-	s := &Server{cmd: cmd, stdin: stdin, Exited: exited}
-	ready := make(chan error, 1)
+	s.Exited = exited
+	type line struct{ Port, PID int }
+	ready := make(chan line, 1)
 	go func() {
-		var line struct{ Port int }
-		if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(&line); err != nil {
-			ready <- errors.New("it ended before it served")
-		} else {
-			s.Port = line.Port
-			ready <- nil
-		}
+		var printed line
+		_ = json.NewDecoder(bufio.NewReader(stdout)).Decode(&printed) // without a port, it has ended before it served
+		ready <- printed
 		_, _ = io.Copy(io.Discard, stdout) // it prints nothing else
-		_ = cmd.Wait()                     // stderr says how it ended
+		wait()
 		close(exited)
 	}()
+	var err error
 	select {
-	case err = <-ready:
+	case printed := <-ready:
+		if s.Port, s.pid = printed.Port, cmp.Or(printed.PID, s.pid); s.Port == 0 {
+			err = errors.New("it ended before it served")
+		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-time.After(startLimit):
@@ -102,15 +119,15 @@ func Start(ctx context.Context, python, dir string, environment []string, stderr
 	if err != nil {
 		s.Stop()
 		if said := log.pass(); said != "" {
-			err = errors.New(said)
+			return errors.New(said)
 		}
-		return nil, fmt.Errorf("start moto with %s: %w", python, err)
+		return err
 	}
-	if _, err := io.WriteString(stderr, log.pass()); err != nil {
+	if _, err := io.WriteString(log.to, log.pass()); err != nil {
 		s.Stop()
-		return nil, fmt.Errorf("write what moto said at its start: %w", err)
+		return fmt.Errorf("write what it said at its start: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // Stop ends the server and waits for it.
@@ -119,7 +136,10 @@ func (s *Server) Stop() {
 	select {
 	case <-s.Exited:
 	case <-time.After(stopLimit):
-		_ = s.cmd.Process.Kill() // it may have ended by now
+		if s.pid == 0 {
+			return // of a copy that has not begun
+		}
+		_ = syscall.Kill(s.pid, syscall.SIGKILL) // it may have ended by now
 		<-s.Exited
 	}
 }

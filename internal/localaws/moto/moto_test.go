@@ -1,9 +1,11 @@
 package moto
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -40,5 +42,24 @@ func TestEveryFolderIsEmbedded(t *testing.T) {
 	}
 	if _, err := fs.Stat(program, "tests"); err == nil {
 		t.Error("the unit tests are embedded")
+	}
+}
+
+// What keeps a preloaded process from loading is in the error of whoever starts a server, and nobody waits.
+func TestPreloadedProcessThatEnds(t *testing.T) {
+	t.Parallel()
+	python := filepath.Join(t.TempDir(), "python3")
+	if err := os.WriteFile(python, []byte("#!/bin/sh\necho no Python module moto >&2\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Preload(python, t.TempDir(), nil, os.Environ(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Start(t.Context(), nil, io.Discard); err == nil || !strings.Contains(err.Error(), "no Python module moto") {
+		t.Errorf("start: %v, want what the process said", err)
+	}
+	if err := p.Close(); err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("close: %v, want its exit status", err)
 	}
 }

@@ -224,8 +224,8 @@ def parse_headers(
     raise http.client.HTTPException("got more than 200 headers")
 
 
-def bind() -> BaseWSGIServer:
-    """Returns a server of moto's services on a free port of the loopback interface."""
+def application() -> DomainDispatcherApplication:
+    """Returns moto's services, to which CloudFormation's calls go from now on."""
     # moto lists all of botocore's services for each service that it serves.
     moto.core.utils.create_loader = functools.cache(moto.core.utils.create_loader)
     # moto lists the methods of a service for each request.
@@ -233,9 +233,14 @@ def bind() -> BaseWSGIServer:
     # moto reads its own source folder twice, under a lock, to route a request.
     find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
     DomainDispatcherApplication.get_backend_for_host = find_backend
+    services = DomainDispatcherApplication(create_backend_app)
+    clients.answer_own_calls(functools.partial(answer_within, services))
+    return services
+
+
+def bind(application: DomainDispatcherApplication) -> BaseWSGIServer:
+    """Returns a server of moto's services on a free port of the loopback interface."""
     http.client.parse_headers = parse_headers
-    application = DomainDispatcherApplication(create_backend_app)
-    clients.answer_own_calls(functools.partial(answer_within, application))
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True
     return server

@@ -14,8 +14,9 @@ from moto.awslambda import models as lambda_models
 from moto.awslambda.exceptions import InvalidParameterValueException, LambdaClientError
 from moto.s3.exceptions import S3ClientError
 
+import clients
 from awslambda.versions import not_done
-from clients import ACCOUNT_ID, ENDPOINT_URL
+from clients import ACCOUNT_ID
 
 if TYPE_CHECKING:
     from moto.awslambda.models import LambdaBackend, LambdaFunction
@@ -116,7 +117,7 @@ def fill_functions() -> None:
         answer = code_answer(self)
         answer["Code"] = {
             "RepositoryType": "S3",
-            "Location": f"{ENDPOINT_URL}{CODE_PATH}{self.region}/{self.function_name}:{self.version}",
+            "Location": f"{clients.ENDPOINT_URL}{CODE_PATH}{self.region}/{self.function_name}:{self.version}",
         }
         answer.pop("Concurrency", None)
         reserved = lambda_models.lambda_backends[ACCOUNT_ID][self.region].reserved_concurrency(self.function_name)  # of all versions

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from moto.sqs import models as sqs_models
 from moto.sqs.exceptions import InvalidAttributeValue, InvalidParameterValue, ReceiptHandleIsInvalid, SQSException
 
-from clients import ENDPOINT_URL
+import clients
 from locks import serialise
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ RANGES = {
     "VisibilityTimeout": (0, 43_200),
 }
 
-# How long a deleted queue's name is refused: 60 seconds on AWS. Nobody wants to wait here, unless that is what is to be tried.
-NAME_DELAY = float(os.environ.get("CARNATION_QUEUE_NAME_DELAY") or 0)
 REFUSED_UNTIL = {}  # (region, name) -> when it can be used again
+
+
+def name_delay() -> float:
+    """Returns how long a deleted queue's name is refused: 60 seconds on AWS. Nobody wants to wait here, unless that is what is to be tried."""
+    return float(os.environ.get("CARNATION_QUEUE_NAME_DELAY") or 0)
 
 
 def fill_queues() -> None:
@@ -45,7 +48,7 @@ def fill_queues() -> None:
     queue.BASE_ATTRIBUTES = queue.BASE_ATTRIBUTES + ["RedriveAllowPolicy"]
     queue.redrive_allow_policy = None
     # A queue's URL has the endpoint's address, wherever the request came from.
-    queue.url = lambda self, request_url: f"{ENDPOINT_URL}/{self.account_id}/{self.name}"
+    queue.url = lambda self, request_url: f"{clients.ENDPOINT_URL}/{self.account_id}/{self.name}"
     # moto counts all messages at every send and for every message received, and reads the clock for each of them. In a queue
     # of a thousand messages, the hundredth took a second.
     moment = threading.local()
@@ -155,7 +158,7 @@ def fill_queues() -> None:
 
     def delete_queue(self: SQSBackend, queue_name: str) -> None:
         remove(self, queue_name)
-        REFUSED_UNTIL[(self.region_name, queue_name)] = time.monotonic() + NAME_DELAY
+        REFUSED_UNTIL[(self.region_name, queue_name)] = time.monotonic() + name_delay()
 
     backend.create_queue, backend.delete_queue = create_queue, delete_queue
     queue._set_attributes, queue.delete_message = _set_attributes, delete_message

@@ -22,12 +22,13 @@ SHARED = 200  # characters of a text that is kept once, however often a history 
 
 class Archive:
     def __init__(self) -> None:
-        self.file, self.end, self.lock = tempfile.TemporaryFile(), 0, threading.Lock()
+        self.file, self.end, self.lock = None, 0, threading.Lock()
 
     def add(self, value: Any) -> tuple[int, int]:
         """Returns the place of a value."""
         data = zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), 1)
         with self.lock:
+            self.file = self.file or tempfile.TemporaryFile()  # not earlier: copies of this process would share it
             start, self.end = self.end, self.end + len(data)
         view = memoryview(data)
         while view:

@@ -20,7 +20,7 @@ REGION = clients.USUAL_REGION
 @functools.cache
 def port() -> int:
     gaps.fill_gaps()
-    http = server.bind()
+    http = server.bind(server.application())
     threading.Thread(target=http.serve_forever, daemon=True).start()
     return http.server_port
 

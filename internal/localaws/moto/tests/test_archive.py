@@ -68,6 +68,6 @@ class TestArchive(unittest.TestCase):
 
     def test_places(self) -> None:
         kept = archive.Archive()
-        self.addCleanup(kept.file.close)
         places = [kept.add({"n": n, "text": "x" * n}) for n in range(50)]
+        self.addCleanup(kept.file.close)
         self.assertEqual([kept.get(place)["n"] for place in places], list(range(50)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import unittest
 from typing import Any
@@ -158,7 +159,7 @@ class TestNames(QueueTest):
     def test_the_name_of_a_deleted_queue_is_refused_if_asked_for(self) -> None:
         self.sqs.delete_queue(QueueUrl=self.url)
         self.sqs.create_queue(QueueName=self.name)  # without the setting: at once
-        with mock.patch.object(queues, "NAME_DELAY", 60.0):
+        with mock.patch.dict(os.environ, CARNATION_QUEUE_NAME_DELAY="60"):
             self.sqs.delete_queue(QueueUrl=self.url)
             self.assertIn("QueueDeletedRecently", refusal(self.sqs.create_queue, QueueName=self.name)[0])
             self.sqs.create_queue(QueueName=self.name + "-other")
