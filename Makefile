@@ -33,7 +33,9 @@
 # An update of a stack keeps every template parameter that is not set here, except LambdaArchitecture, which ARCH sets.
 STACK_NAME     ?= $(or $(PROJECT),carnation)-$(or $(ENVIRONMENT),devl)
 PREFIX         ?= carnation
-ARCH           ?= $(if $(AWS_ENDPOINT_URL),$(subst aarch64,arm64,$(shell uname -m)),arm64)
+ifeq ($(origin ARCH),undefined)
+ARCH           := $(if $(AWS_ENDPOINT_URL),$(subst aarch64,arm64,$(shell uname -m)),arm64)
+endif
 DEPLOY_TIMEOUT ?= 30
 REGION         := $(or $(REGION),$(AWS_REGION),$(AWS_DEFAULT_REGION))
 export STACK_NAME PREFIX ARCH DEPLOY_TIMEOUT
@@ -69,7 +71,7 @@ go_settings = CGO_ENABLED=0 GO111MODULE=on GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off
               GOFLAGS='-trimpath $(filter -p=%,$(GOFLAGS))'
 go_build    = $(go_settings) go build
 # What runs on this machine is built for it.
-for_here    = GOOS="$$(go env GOHOSTOS)" GOARCH="$$(go env GOHOSTARCH)"
+for_here    = set -- $$(go env GOHOSTOS GOHOSTARCH) && GOOS=$$1 GOARCH=$$2
 # carnation version shows the commit. go build would fail if git refuses to read the checkout.
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
