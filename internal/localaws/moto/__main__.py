@@ -9,11 +9,13 @@ the tests: see copies.py. More arguments are files with templates and state mach
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
 MOTO_VERSION = "5.2.1"
 PYTHON_VERSION = (3, 10)
+AT_START = {name for name in os.listdir("/dev/fd") if os.path.exists("/dev/fd/" + name)}  # open files: a shell or make can leave some to its children
 
 
 def refuse(found: str) -> NoReturn:
@@ -42,7 +44,6 @@ import contextlib
 import gc
 import json
 import logging
-import os
 import signal
 import threading
 
@@ -112,7 +113,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
     if has_copies:
-        copies.become_a_copy()
+        copies.become_a_copy(AT_START)
         threading.Thread(target=exit_with_parent, daemon=True).start()
     http = server.bind(application)
     print(json.dumps({"port": http.server_port, "pid": os.getpid()}), file=announce, flush=True)

@@ -14,16 +14,17 @@ import clients
 from moto.moto_api._internal import mock_random
 
 
-def check_alone() -> None:
-    """Fails if there is something that a copy would share with the others, or would not have."""
-    shared = [name for name in os.listdir("/dev/fd") if int(name) > 3 and os.path.exists("/dev/fd/" + name)]
+def check_alone(at_start: set[str]) -> None:
+    """Fails if this process has opened something that a copy would share with the others, or would not have."""
+    shared = [name for name in os.listdir("/dev/fd") if name not in at_start and os.path.exists("/dev/fd/" + name)]
     if shared or threading.active_count() > 1:
         raise RuntimeError(f"open files {shared}, {threading.active_count()} threads: must be none and one")
 
 
-def become_a_copy() -> None:
-    """Returns in each of the copies. Ends this process once the socket is closed and the copies have ended."""
-    check_alone()
+def become_a_copy(at_start: set[str]) -> None:
+    """Returns in each of the copies. Ends this process once the socket is closed and the copies have ended. at_start has the open
+    files that this process got from its parent."""
+    check_alone(at_start)
     orders = socket.socket(fileno=3)
     while True:
         order, files, _, _ = socket.recv_fds(orders, 1 << 16, 3)
