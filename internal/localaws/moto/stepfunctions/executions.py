@@ -170,7 +170,7 @@ def stop_now(execution: Execution, error: str | None, cause: str | None) -> None
         end_execution(execution, ExecutionStatus.ABORTED, error=error, cause=cause)
     env.set_stop(stop_date=execution.stop_date, error=error, cause=cause)
     for map_run in execution.journey.map_runs:
-        map_run.stop()
+        map_run.abort()
 
 
 def wait_for_environment(execution: Execution) -> Environment:

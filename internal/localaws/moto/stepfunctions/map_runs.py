@@ -24,6 +24,7 @@ from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEventException
 from moto.stepfunctions.parser.asl.component.state.exec.state_map import state_map
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import distributed_iteration_component
+from moto.stepfunctions.parser.asl.eval import program_state
 
 from stepfunctions.definition import find_state
 from stepfunctions.executions import new_execution, stop_now
@@ -153,6 +154,12 @@ class MapRun:
                 self.changed.wait(0.2)
             return self.all_started and not self.running and may_go_on()
 
+    def abort(self) -> None:
+        """Ends the Map Run because its execution was stopped. A redrive may follow at once."""
+        if self.status == "RUNNING":
+            self.status, self.stop_date = "ABORTED", now()
+        self.stop()
+
     def stop(self) -> None:
         with self.changed:
             self.stopped = True
@@ -212,11 +219,17 @@ def run_distributed_map(self: state_map.StateMap, env: Environment) -> None:
         env.event_manager.add_event(env.event_history_context, HistoryEventType.MapRunFailed,
                                     {"mapRunFailedEventDetails": {"error": error, "cause": cause}})
         raise
-    run.status, run.stop_date = "SUCCEEDED" if env.is_running() else "ABORTED", now()
+    if not was_stopped(env):
+        run.status, run.stop_date = "SUCCEEDED" if env.is_running() else "ABORTED", now()
     ended = HistoryEventType.MapRunSucceeded if env.is_running() else HistoryEventType.MapRunAborted
     env.event_manager.add_event(env.event_history_context, ended)
     env.stack.append(output)
     env.event_manager.add_event(env.event_history_context, HistoryEventType.MapStateSucceeded, update_source_event_id=False)
+
+
+def was_stopped(env: Environment) -> bool:
+    """Says whether somebody has stopped the execution. That has ended its Map Runs too, and a redrive may run them by now."""
+    return isinstance(env.program_state(), program_state.ProgramStopped)
 
 
 def finish_map_run(env: Environment, run: MapRun, declared: dict[str, Any], given: Any, listed: list[Any] | None) -> Any:
@@ -238,6 +251,8 @@ def finish_map_run(env: Environment, run: MapRun, declared: dict[str, Any], give
     work = run.to_run(inputs)
     try:
         succeeded = run.execute(env.is_running, work)
+        if was_stopped(env):
+            return None
         run.stop()
         if not env.is_running():
             return None

@@ -14,13 +14,14 @@ import types
 import unittest
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import botocore.exceptions
 import clients
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from patching import replace_in_engine
-from stepfunctions import archive, executions, integrations, item_reader, redrive
+from stepfunctions import archive, executions, integrations, item_reader, map_runs, redrive
 from tests import service
 
 FOLDER = pathlib.Path(__file__).resolve().parents[4] / "state-machine"
@@ -383,6 +384,33 @@ class TestDistributed(unittest.TestCase):
         run = Run("distributed", distributed(Insert=until_stopped), {"start_seq": 1, "end_seq": 6})
         self.assertEqual(run.error, "States.ExceedToleratedFailureThreshold")
         run.redrive(distributed(Insert=slowly))
+        self.assertEqual((run.output, run.error), ({"inserted": 8, "failed": 0}, None))
+
+    def test_a_stopped_run_that_notices_it_late_does_not_stop_its_redrive(self) -> None:
+        execute, stopped, redriven, noticed = map_runs.MapRun.execute, threading.Event(), threading.Event(), threading.Event()
+
+        def late(self: map_runs.MapRun, goes_on: Callable[[], bool], work: Any) -> bool:
+            done = execute(self, goes_on, work)
+            if not self.redrives:
+                redriven.wait(10)
+                threading.Timer(0.3, noticed.set).start()  # meanwhile this run ends
+            return done
+
+        def stop(request: dict[str, Any]) -> Any:
+            execution, = [e for machine in run_backend().state_machines for e in machine.executions if e.exec_status.value == "RUNNING" and not e.map_run]
+            executions.stop_now(execution, None, None)
+            stopped.set()
+            return CRASHED
+
+        def slowly(request: dict[str, Any]) -> Any:
+            redriven.set()
+            noticed.wait(10)
+            return insert_all(request)
+        with mock.patch.object(map_runs.MapRun, "execute", late):
+            run = Run("distributed", distributed(Insert=stop), {"start_seq": 1, "end_seq": 6})
+            self.assertEqual(run.execution.exec_status.value, "ABORTED")
+            self.assertTrue(stopped.wait(10))
+            run.redrive(distributed(Insert=slowly))
         self.assertEqual((run.output, run.error), ({"inserted": 8, "failed": 0}, None))
 
     def test_claims_of_failed_invocations_are_buried_or_come_back(self) -> None:
