@@ -89,20 +89,23 @@ func Start(path, pictures string) (*Browser, error) {
 	)...)
 	ctx, cancel := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
 	b := &Browser{ctx: ctx, pictures: pictures, close: func() { cancel(); end() }}
-	// Not with a deadline of its own: the browser ends with the context of the first call.
-	started := make(chan error, 1)
-	go func() { started <- chromedp.Do(ctx) }()
-	select {
-	case err := <-started:
-		if err != nil {
-			b.close()
-			return nil, fmt.Errorf("start %s: %w", path, err)
-		}
-	case <-time.After(patience):
+	if err := first(ctx); err != nil {
 		b.close()
-		return nil, fmt.Errorf("start %s: not within %s", path, patience)
+		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	return b, nil
+}
+
+// first makes the first call with a context. The browser, or the tab, ends with this context, so it cannot have a deadline.
+func first(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- chromedp.Do(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return fmt.Errorf("not within %s", patience)
+	}
 }
 
 // Close ends the browser and removes its files.
@@ -159,9 +162,9 @@ func (b *Browser) take(p *Page) *tab {
 	}
 	fresh := &tab{page: p}
 	fresh.ctx, fresh.cancel = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(fresh.listen))
-	if err := chromedp.Do(fresh.ctx); err != nil { // without a deadline: the tab ends with the context of its first call
+	if err := first(fresh.ctx); err != nil {
 		fresh.cancel()
-		p.t.Fatal(err)
+		p.t.Fatalf("open a tab: %v", err)
 	}
 	p.ctx = fresh.ctx
 	call(p, network.Enable, network.EnableParams{})
