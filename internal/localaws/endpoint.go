@@ -188,8 +188,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := &statusWriter{ResponseWriter: w}
-	rule := e.faults.pick(call, r)
-	serveFaulty(answer, r, call, rule, e.route)
+	rule, other := e.faults.pick(call, r)
+	serveFaulty(answer, r, call, rule, other, e.route)
 	call.Status, call.Fault, call.Duration = answer.status, rule.Fault, time.Since(start)
 	if e.options.OnCall != nil {
 		e.options.OnCall(call)

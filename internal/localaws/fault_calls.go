@@ -16,8 +16,8 @@ import (
 // server serves a call. It gives an invocation to its process through the invoker.
 type server func(http.ResponseWriter, *http.Request, Call, invoker)
 
-// serveFaulty serves a call as the rule says.
-func serveFaulty(w http.ResponseWriter, r *http.Request, call Call, rule Rule, serve server) {
+// serveFaulty serves a call as the rule says, until other faults are set.
+func serveFaulty(w http.ResponseWriter, r *http.Request, call Call, rule Rule, other <-chan struct{}, serve server) {
 	switch rule.Fault {
 	case FaultThrottle:
 		writeError(w, r, call.Service, errorsOf(call.Service).throttled)
@@ -38,6 +38,7 @@ func serveFaulty(w http.ResponseWriter, r *http.Request, call Call, rule Rule, s
 		serve(answer, r.WithContext(context.WithoutCancel(r.Context())), call, plainInvoker)
 		select {
 		case <-r.Context().Done():
+		case <-other:
 		case <-time.After(time.Duration(rule.For)):
 		}
 		replay(w, answer)

@@ -19,6 +19,7 @@ type faultInjector struct {
 	tried  []int            // by rule: calls that matched
 	fired  []int            // by rule
 	outage time.Time
+	other  chan struct{}  // closed when other faults are set; nil before the first are
 	counts map[string]int // by kind, since the endpoint started
 }
 
@@ -26,6 +27,10 @@ func (f *faultInjector) set(faults Faults) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults, f.outage = faults, time.Time{}
+	if f.other != nil {
+		close(f.other)
+	}
+	f.other = make(chan struct{})
 	f.tried, f.fired = make([]int, len(faults.Rules)), make([]int, len(faults.Rules))
 	f.bodies = make([]*regexp.Regexp, len(faults.Rules))
 	for i, rule := range faults.Rules {
@@ -35,15 +40,16 @@ func (f *faultInjector) set(faults Faults) {
 	}
 }
 
-// pick returns the rule that fires for a call. Its Fault is "" if none does. The body of the request can still be read afterwards.
-func (f *faultInjector) pick(call Call, r *http.Request) Rule {
+// pick returns the rule that fires for a call, and what is closed when other faults are set. Its Fault is "" if none does. The body of the
+// request can still be read afterwards.
+func (f *faultInjector) pick(call Call, r *http.Request) (Rule, <-chan struct{}) {
 	body := f.bodyFor(call, r)
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Now().Before(f.outage) {
 		f.counts[FaultOutage]++
-		return Rule{Fault: FaultOutage}
+		return Rule{Fault: FaultOutage}, f.other
 	}
 	for i, rule := range f.faults.Rules {
 		if !rule.matches(call) || f.bodies[i] != nil && !f.bodies[i].Match(body) || rule.Times > 0 && f.fired[i] >= rule.Times {
@@ -58,9 +64,9 @@ func (f *faultInjector) pick(call Call, r *http.Request) Rule {
 		if rule.Fault == FaultOutage {
 			f.outage = time.Now().Add(time.Duration(rule.For))
 		}
-		return rule
+		return rule, f.other
 	}
-	return Rule{}
+	return Rule{}, f.other
 }
 
 // bodyFor returns the body of a request that a rule wants to see, or nil. That of a larger one, such as an upload, is not read.

@@ -64,7 +64,7 @@ const (
 	FaultUnavailable = "unavailable"  // 503
 	FaultResetBefore = "reset-before" // the connection breaks, and nothing is done
 	FaultResetAfter  = "reset-after"  // the call is done, and the connection breaks
-	FaultDelay       = "delay"        // the call is done at once and answered late
+	FaultDelay       = "delay"        // the call is done at once, and answered late or when other faults are set
 	FaultOutage      = "outage"       // nothing is served for some time
 	FaultBatch       = "batch"        // half of the entries of a batch fail
 	FaultReceive     = "receive"      // a receive gets fewer messages than there are

@@ -69,7 +69,7 @@ func TestPickFollowsTheRule(t *testing.T) {
 		f := &faultInjector{counts: map[string]int{}}
 		f.set(Faults{Seed: 1, Rules: rules})
 		for i := range calls {
-			if f.pick(call, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fmt.Sprintf(`{"call":%d}`, i+1)))).Fault != "" {
+			if rule, _ := f.pick(call, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fmt.Sprintf(`{"call":%d}`, i+1)))); rule.Fault != "" {
 				which = append(which, i+1)
 			}
 		}
@@ -198,6 +198,20 @@ func TestFaultsAsAClientSeesThem(t *testing.T) {
 		if _, err := client.PurgeQueue(context.WithoutCancel(t.Context()), &sqs.PurgeQueueInput{QueueUrl: created.QueueUrl}); err != nil {
 			t.Fatal(err)
 		}
+	}
+
+	with(Rule{Fault: FaultDelay, Operation: "SendMessage", For: Duration(time.Hour)})
+	delayed := make(chan error, 1)
+	go func() { delayed <- send(30 * time.Second) }()
+	for len(receive(1)) == 0 && len(delayed) == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	with(Rule{Fault: FaultError, Service: "none"})
+	if err := <-delayed; err != nil {
+		t.Errorf("%s: send gives %v, want its answer when other faults are set", FaultDelay, err)
+	}
+	if _, err := client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: created.QueueUrl}); err != nil {
+		t.Fatal(err)
 	}
 
 	for range 5 {
