@@ -23,6 +23,13 @@ export function ActionButton({ readOnly, disabled, why, onClick, children, class
 
 export const ReadOnlyNote = () => html`<p class="read-only"><${Icon} name="lock" />${whyReadOnly}</p>`;
 
+/** Whether and why a retry is of no use now: properties of its button. */
+export function retryButton(overview) {
+  if (overview?.retry && !overview.retry.done) return { disabled: true, why: 'A retry is under way.' };
+  const empty = overview?.queues && !overview.queues.retry_queue && !overview.queues.in_flight;
+  return { disabled: !!empty, why: 'No event is waiting in the retry queue.' };
+}
+
 const waiting = (overview) => overview?.queues?.retry_queue ?? null;
 const retried = (n) => (n === null ? 'Events that are waiting in the retry queue are tried again in the same run.'
   : n === 0 ? 'No event is waiting in the retry queue.' : `It also tries ${plural(n, 'event')} again that ${n === 1 ? 'is' : 'are'} waiting in the retry queue.`);

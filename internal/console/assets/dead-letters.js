@@ -175,7 +175,7 @@ function Letter({ stack, letter, readOnly, onClose, onDone }) {
   return html`<${Drawer} title=${nameOfLetter(letter)} name=${`Dead letter ${name}`} about=${letter.message_id} onClose=${onClose}>
     <dl class="facts"><div><dt>Error</dt><dd><${Data} mono>${letter.error || '–'}<//>${letter.permanent && html` <span class="note">no retry can cure it</span>`}</dd></div>
       <div><dt>Run</dt><dd>${letter.execution_arn ? html`<a href=${link(stack, 'run', letter.execution_arn)}><${Data} mono>${nameOf(letter.execution_arn)}<//></a>` : '–'}</dd></div>
-      <div><dt>Sent</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Looked at</dt><dd>${plural(letter.receives, 'time')}</dd></div>
+      <div><dt>Sent</dt><dd><${Time} at=${letter.sent} /></dd></div><div><dt>Receive count</dt><dd>${count(letter.receives)}</dd></div>
       ${letter.replays > 0 && html`<div><dt>Redriven</dt><dd>${plural(letter.replays, 'time')}</dd></div>`}</dl>
     ${letter.bad_payload && html`<p class="warn"><${Icon} name="bad" /><span>No run takes this payload: <${Data}>${letter.bad_payload}<//>.</span></p>`}
     ${payload !== undefined && !editing && html`<${Json} title="Payload" value=${payload} />

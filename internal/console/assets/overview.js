@@ -2,7 +2,7 @@
 import { html, useMemo, useState } from './lib.js';
 import { Icon } from './icons.js';
 import { ago, clock, count, plural } from './format.js';
-import { ActionButton, ReadOnlyNote, RetryDialog, StartDialog } from './actions.js';
+import { ActionButton, ReadOnlyNote, RetryDialog, StartDialog, retryButton } from './actions.js';
 import { useLive } from './live.js';
 import { Plot } from './plot.js';
 import { link } from './route.js';
@@ -33,7 +33,7 @@ export function Overview({ stack }) {
   return html`<div class="overview" onDragOver=${(e) => e.dataTransfer.types.includes('Files') && e.preventDefault()} onDrop=${drop}>
     <div class="page-head"><h1>Where the events are</h1><div class="tools">
       <${ActionButton} className="primary" readOnly=${readOnly} onClick=${start}>Start a run<//>
-      <${ActionButton} readOnly=${readOnly} disabled=${overview.retry && !overview.retry.done} why="A retry is under way." onClick=${() => setDialog('retry')}>Retry until empty<//></div></div>
+      <${ActionButton} readOnly=${readOnly} ...${retryButton(overview)} onClick=${() => setDialog('retry')}>Retry until empty<//></div></div>
     ${readOnly && html`<${ReadOnlyNote} />`}
     <p class=${`sentence tone-${tone.tone}`} role="status" aria-live="polite"><${Icon} name=${tone.icon} /><span><${Data}>${overview.sentence}<//></span></p>
     <dl class="tiles">

@@ -4,7 +4,7 @@ import { againAfter, api, mayPass } from './api.js';
 import { nameOf } from './format.js';
 import { useLive } from './live.js';
 import { link } from './route.js';
-import { ActionButton, ReadOnlyNote, RedriveDialog, RetryDialog, StopDialog } from './actions.js';
+import { ActionButton, ReadOnlyNote, RedriveDialog, RetryDialog, StopDialog, retryButton } from './actions.js';
 import { Empty, Problem } from './ui.js';
 import { RunView } from './run-view.js';
 
@@ -49,10 +49,9 @@ export function RunPage({ stack, arn }) {
   const running = doc.run.status === 'RUNNING';
   // Such a run has put its failed events into the queues, so a redrive is of no use.
   const failed = doc.run.error === 'Carnation.EventsFailed' && !doc.run.of;
-  const emptied = overview && !overview.queues.retry_queue && !overview.queues.in_flight;
-  const retrying = overview?.retry && !overview.retry.done;
+  const retry = retryButton(overview);
   const actions = html`${running && html`<${ActionButton} className="danger" readOnly=${readOnly} onClick=${() => setDialog('stop')}>Stop<//>`}
-    ${failed && html`<${ActionButton} className=${emptied ? '' : 'primary'} readOnly=${readOnly} disabled=${emptied || retrying} why=${retrying ? 'A retry is under way.' : 'No event is waiting in the retry queue.'} onClick=${() => setDialog('retry')}>Retry until empty<//>`}
+    ${failed && html`<${ActionButton} className=${retry.disabled ? '' : 'primary'} readOnly=${readOnly} ...${retry} onClick=${() => setDialog('retry')}>Retry until empty<//>`}
     ${!running && doc.run.can_redrive && !failed && !doc.run.of && html`<${ActionButton} readOnly=${readOnly} onClick=${() => setDialog('redrive')}>Redrive<//>`}`;
   return html`${back}${error && html`<${Problem}>This is what was read before. ${error.message}<//>`}
     ${readOnly && !doc.run.of && doc.run.status !== 'SUCCEEDED' && html`<${ReadOnlyNote} />`}

@@ -104,11 +104,13 @@ function Took({ doc, live }) {
 function Head({ doc, linkTo, actions, live }) {
   const { run, outcome, stack } = doc;
   const kind = run.of ? (run.input.kind === 'batch' ? 'Batch' : 'Shard') : 'Run';
+  // The cause of a run whose events failed has the same numbers, as they were when it ended.
+  const told = run.error === 'Carnation.EventsFailed' && typeof outcome.inserted === 'number';
   return html`<header class="run-head">
     <div class="run-title"><div>${run.of && html`<p class="note">${kind} of ${linkTo ? html`<a href=${linkTo(run.of)}><${Data} mono>${nameOf(run.of)}<//></a>` : html`<${Data} mono>${nameOf(run.of)}<//>`}</p>`}
       <h1><span class="hidden">${kind} </span><bdi>${run.name}</bdi></h1></div>${actions && html`<div class="tools">${actions}</div>`}</div>
     <p class="sentence sentence-small"><${Status} name=${run.status} /> <span role="status"><${Data}>${outcome.sentence.replace(/^Running(: |$)/, '')}<//></span></p>
-    ${(run.error || run.cause) && html`<div class="run-error"><span class="data mono"><bdi>${run.error}</bdi></span>${run.cause && html`<${LongText} text=${causeText(run.cause)} label="Cause" />`}</div>`}
+    ${(run.error || run.cause) && html`<div class="run-error"><span class="data mono"><bdi>${run.error}</bdi></span>${run.cause && !told && html`<${LongText} text=${causeText(run.cause)} label="Cause" />`}</div>`}
     <dl class="facts facts-wide">
       <div><dt>Input</dt><dd><${Data}>${run.input.text}<//></dd></div>
       ${outcomes.filter(([key]) => outcome[key] !== null && outcome[key] !== undefined).map(([key, label]) => html`<div><dt>${label}</dt><dd class="big">${count(outcome[key])}</dd></div>`)}

@@ -110,7 +110,7 @@ export function RunTable({ stack, rows, short, onSeen }) {
   useEffect(() => { if (onSeen) onSeen(Math.min(shown, rows.length)); }, [shown, rows.length]);
   return html`<table class=${`table runs ${short ? 'runs-short' : ''}`} role="table" aria-label="Runs" aria-rowcount=${rows.length + 1}><thead role="rowgroup"><tr role="row">
       <th role="columnheader" scope="col">Run</th><th role="columnheader" scope="col">Status</th>${!short && html`<th role="columnheader" scope="col">Input</th>`}
-      <th role="columnheader" scope="col">Outcome</th><th role="columnheader" scope="col" class="num">Duration</th>${!short && html`<th role="columnheader" scope="col" class="num">Cost</th>`}<th role="columnheader" scope="col" class="num">Started</th></tr></thead>
+      <th role="columnheader" scope="col">Outcome</th><th role="columnheader" scope="col" class="num">Duration</th>${!short && html`<th role="columnheader" scope="col" class="num">Estimated cost</th>`}<th role="columnheader" scope="col" class="num">Started</th></tr></thead>
     <tbody role="rowgroup">${rows.slice(0, shown).map((r) => html`<${RunRow} key=${r.arn} stack=${stack} run=${r} short=${short} />`)}</tbody></table>
     ${rows.length > shown && html`<div ref=${end} class="more-mark"></div>`}`;
 }
