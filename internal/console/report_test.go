@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"carnation/internal/operate"
 	"carnation/internal/operate/model"
 	"carnation/internal/operate/model/recording"
 )
@@ -34,10 +33,7 @@ func recorded(t *testing.T, name string, options model.Options) (*model.Document
 		t.Fatal(err)
 	}
 	p := r.Player()
-	stack := &operate.Stack{
-		Name: p.Name, State: "CREATE_COMPLETE", Config: p.Config(), Outputs: p.Outputs, Parameters: p.Parameters,
-		StateMachineArn: p.StateMachineArn, Distributed: p.Outputs["MapMode"] == "DISTRIBUTED",
-	}
+	stack := p.Stack()
 	doc, err := model.Read(t.Context(), stack, p.Arn, options)
 	if err != nil {
 		t.Fatal(err)

@@ -214,8 +214,7 @@ func recordedStack(t testing.TB, name string) (stack *operate.Stack, arn string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &operate.Stack{Name: r.Name, State: "CREATE_COMPLETE", Config: r.Player().Config(), Outputs: r.Outputs, Parameters: r.Parameters,
-		StateMachineArn: r.StateMachineArn, Distributed: r.Outputs["MapMode"] == "DISTRIBUTED"}, r.Arn
+	return r.Player().Stack(), r.Arn
 }
 
 // add lists the run of a document.

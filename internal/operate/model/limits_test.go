@@ -46,7 +46,7 @@ func TestTenThousandShardsTakeFewCallsLittleTimeAndLittleMemory(t *testing.T) {
 		t.Run(fmt.Sprintf("%d failed", failed), func(t *testing.T) {
 			player := large(t, 10_000, failed).Player()
 			synctest.Test(t, func(t *testing.T) {
-				stack := stackOf(player)
+				stack := player.Stack()
 				client := &slow{client: player, takes: 100 * time.Millisecond}
 				stack.Config.HTTPClient = client
 				r := newReader(stack, Options{})
@@ -89,7 +89,7 @@ func TestTenThousandShardsTakeFewCallsLittleTimeAndLittleMemory(t *testing.T) {
 func TestCallsKeepToTheRatesOfAWS(t *testing.T) {
 	p, _ := open(t, "distributed-claims")
 	synctest.Test(t, func(t *testing.T) {
-		stack := stackOf(p)
+		stack := p.Stack()
 		l := newLimits()
 		started := time.Now()
 		for range 40 {

@@ -107,7 +107,7 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 		t.Errorf("without a history, missing is %+v, and the outcome %v", d.Partial, d.Outcome.counts())
 	}
 	p.Refuse = map[string]string{describeExecution: "ThrottlingException"}
-	stack := stackOf(p)
+	stack := p.Stack()
 	if _, err := Read(t.Context(), stack, p.Arn, Options{}); err == nil || !strings.Contains(err.Error(), "ThrottlingException") {
 		t.Errorf("Read() of an execution that cannot be described: error = %v", err)
 	}

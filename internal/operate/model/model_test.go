@@ -22,14 +22,7 @@ func open(t testing.TB, name string) (*recording.Player, *operate.Stack) {
 		t.Fatal(err)
 	}
 	p := r.Player()
-	return p, stackOf(p)
-}
-
-func stackOf(p *recording.Player) *operate.Stack {
-	return &operate.Stack{
-		Name: p.Name, State: "CREATE_COMPLETE", Config: p.Config(), Outputs: p.Outputs, Parameters: p.Parameters,
-		StateMachineArn: p.StateMachineArn, Distributed: p.Outputs["MapMode"] == "DISTRIBUTED",
-	}
+	return p, p.Stack()
 }
 
 // document is what Read makes of a recording, at the time of the recording.
@@ -41,7 +34,7 @@ func document(t testing.TB, name string, options Options) *Document {
 
 func documentOf(t testing.TB, p *recording.Player, options Options) *Document {
 	t.Helper()
-	r := newReader(stackOf(p), options)
+	r := newReader(p.Stack(), options)
 	r.limits = newLimits()
 	r.now = p.At
 	d, err := r.read(t.Context(), p.Arn)

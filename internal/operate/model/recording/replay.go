@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"carnation/internal/operate"
 )
 
 // Player answers the calls of the AWS SDK from a recording, as AWS would. It is the HTTP client of a configuration.
@@ -37,6 +39,14 @@ func (p *Player) Config() aws.Config {
 	return aws.Config{
 		Region: p.Region, HTTPClient: p, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	}
+}
+
+// Stack is the stack of the recorded run, whose clients ask the player.
+func (p *Player) Stack() *operate.Stack {
+	return &operate.Stack{
+		Name: p.Name, State: "CREATE_COMPLETE", Config: p.Config(), Outputs: p.Outputs, Parameters: p.Parameters,
+		StateMachineArn: p.StateMachineArn, Distributed: p.Outputs["MapMode"] == "DISTRIBUTED",
 	}
 }
 
