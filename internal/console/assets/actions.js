@@ -23,12 +23,12 @@ export function ActionButton({ readOnly, disabled, why, onClick, children, class
 
 export const ReadOnlyNote = () => html`<p class="read-only"><${Icon} name="lock" />${whyReadOnly}</p>`;
 
+/** Whether there is nothing to retry. What is not known yet may be something. */
+const nothingWaits = (overview) => !!overview?.queues && !overview.queues.retry_queue && !overview.queues.in_flight;
+
 /** Whether and why a retry is of no use now: properties of its button. */
-export function retryButton(overview) {
-  if (overview?.retry && !overview.retry.done) return { disabled: true, why: 'A retry is under way.' };
-  const empty = overview?.queues && !overview.queues.retry_queue && !overview.queues.in_flight;
-  return { disabled: !!empty, why: 'No event is waiting in the retry queue.' };
-}
+export const retryButton = (overview) => (overview?.retry && !overview.retry.done ? { disabled: true, why: 'A retry is under way.' }
+  : { disabled: nothingWaits(overview), why: 'No event is waiting in the retry queue.' });
 
 const waiting = (overview) => overview?.queues?.retry_queue ?? null;
 const retried = (n) => (n === null ? 'Events that are waiting in the retry queue are tried again in the same run.'
@@ -104,7 +104,7 @@ export function StartDialog({ stack, overview, file: dropped, onClose }) {
 export function RetryDialog({ stack, overview, onClose }) {
   const n = waiting(overview);
   const flight = overview?.queues?.in_flight || 0;
-  const nothing = n === 0 && flight === 0;
+  const nothing = nothingWaits(overview);
   return html`<${Confirm} title="Retry until the queue is empty" action="Retry" disabled=${nothing} onConfirm=${async () => { await api.retry(stack); notice('The retry has started. This page shows how it goes on.'); }} onClose=${onClose}>
     <p class="will">${nothing ? 'There is nothing to retry: no event is waiting in the retry queue, and none is in flight.' : `${n === null ? '' : n === 0 ? 'No event is waiting in the retry queue now. ' : `${plural(n, 'event')} ${n === 1 ? 'is' : 'are'} waiting in the retry queue. `}The console starts runs, one after another, that make no new events, until none is waiting.`}</p>
     ${flight > 0 && html`<p>${plural(flight, 'event')} ${flight === 1 ? 'is' : 'are'} in flight. They are tried too when they come back.</p>`}

@@ -3,7 +3,7 @@ import { html, useMemo, useRef } from './lib.js';
 import { Icon, IconAt } from './icons.js';
 import { count, duration, pathKey, statusOf, statusOfState } from './format.js';
 import { curve, layoutMachine } from './graph-layout.js';
-import { useWidth } from './ui.js';
+import { textScale, useWidth } from './ui.js';
 
 const measure = () => {
   const context = document.createElement('canvas').getContext('2d');
@@ -72,8 +72,7 @@ export function Graph({ layout, states, selected, onSelect }) {
   const width = useWidth(box);
   const widthOf = widthOfName;
   const byKey = useMemo(() => new Map(states.map((s) => [pathKey(s.path), s])), [states]);
-  const most = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // the text grows with that of the page
-  const scale = width ? Math.min(most, Math.max(0.62, (width - 2) / layout.w)) : 1;
+  const scale = width ? Math.min(textScale(), Math.max(0.62, (width - 2) / layout.w)) : 1;
   const used = (path, to) => to && byKey.get(pathKey([...path, to]));
 
   const drawMachine = (machine, path, x, y) => html`<g transform=${`translate(${x} ${y})`}>

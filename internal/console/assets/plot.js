@@ -1,7 +1,7 @@
 // Lines over time, with uPlot. Each line has its own dashes, and the values under the pointer are also text.
 import { html, uPlot, useEffect, useRef, useState } from './lib.js';
 import { count } from './format.js';
-import { useScheme, useWidth } from './ui.js';
+import { textScale, useScheme, useWidth } from './ui.js';
 
 const color = (el, name) => getComputedStyle(el).getPropertyValue(name).trim();
 
@@ -26,7 +26,7 @@ export function Plot({ label, x, lines, xText, time = false, height = 150 }) {
   useEffect(() => {
     if (!width) return undefined;
     const el = box.current;
-    const zoom = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // as the text of the page
+    const zoom = textScale();
     const axis = {
       stroke: color(el, '--muted'), font: `${12 * zoom}px ${getComputedStyle(el).fontFamily}`, grid: { stroke: color(el, '--line'), width: 1 }, ticks: { show: false },
     };

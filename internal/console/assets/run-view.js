@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useReducer, useState } from './lib.js';
 import { ago, count, dateTime, duration, money, nameOf, pathKey, plural } from './format.js';
 import { Icon } from './icons.js';
-import { Data, Json, LongText, Section, Status, Time, useWindowWidth } from './ui.js';
+import { Data, Json, LongText, Section, Status, Time, textScale, useWindowWidth } from './ui.js';
 import { Graph, StatesTable, useLayout } from './graph.js';
 import { Timeline } from './timeline.js';
 import { Items } from './items.js';
@@ -56,8 +56,8 @@ export function RunView({ doc: raw, loadVisits, linkTo, actions, live = false })
   const [every, setEvery] = useState(false);
   const layout = useLayout(doc, every || running);
   const windowWidth = useWindowWidth();
-  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const wide = layout.w * (rem / 16) > 0.65 * Math.min(97 * rem, windowWidth); // too wide for its column
+  const scale = textScale();
+  const wide = layout.w * scale > 0.65 * Math.min(1552 * scale, windowWidth); // too wide for its column
 
   return html`<div class="run">
     <${Head} doc=${doc} linkTo=${linkTo} actions=${actions} live=${live && running} />

@@ -52,6 +52,9 @@ export function giveBack(element, closing) {
   else if (!now || now === document.body || closing.contains(now)) document.getElementById('main')?.focus({ preventScroll: true });
 }
 
+/** How many pixels of the screen a pixel of a drawing has, so that its text grows with that of the page. */
+export const textScale = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+
 /** Whether the window is narrow, as style.css has it. */
 export function useNarrow() {
   const query = '(max-width: 700px)';
