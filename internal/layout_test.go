@@ -1,9 +1,14 @@
-// Package internal has no code of its own. Its tests hold which package may import which, and that a function's main is short.
+// Package internal has no code of its own. Its tests hold which package may import which, whose tests run each time, and that a function's
+// main is short.
 package internal
 
 import (
+	"cmp"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,14 +46,57 @@ func folder(path string) string {
 	return ""
 }
 
-func TestPackagesImportOnlyWhatTheLayoutAllows(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}`, "carnation/...").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, out)
+// source is what the tests of the layout read of a package.
+type source struct {
+	imports     []string // of its files, without the tests
+	testImports []string
+	tests       string // the text of the test files
+}
+
+// sources are the packages of the project by their path from the root. They are parsed here, and not listed by the go command, so
+// that Go sees what this test reads.
+func sources(t *testing.T) map[string]*source {
+	t.Helper()
+	packages := map[string]*source{}
+	for _, top := range []string{"cft", "cmd", "docs", "internal", "state-machine"} {
+		err := filepath.WalkDir("../"+top, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() && entry.Name() == "testdata" {
+				return cmp.Or(err, fs.SkipDir)
+			}
+			if filepath.Ext(path) != ".go" {
+				return nil
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ImportsOnly)
+			if err != nil {
+				return err
+			}
+			name := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../")
+			if packages[name] == nil {
+				packages[name] = &source{}
+			}
+			to := &packages[name].imports
+			if strings.HasSuffix(path, "_test.go") {
+				to = &packages[name].testImports
+				packages[name].tests += string(text)
+			}
+			for _, spec := range file.Imports {
+				*to = append(*to, strings.Trim(spec.Path.Value, `"`))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	for line := range strings.Lines(string(out)) {
-		paths := strings.Fields(line)
-		importer := strings.TrimPrefix(paths[0], "carnation/")
+	return packages
+}
+
+func TestPackagesImportOnlyWhatTheLayoutAllows(t *testing.T) {
+	for importer, p := range sources(t) {
 		if importer == "internal" {
 			continue
 		}
@@ -56,11 +104,39 @@ func TestPackagesImportOnlyWhatTheLayoutAllows(t *testing.T) {
 		if from == "" {
 			t.Errorf("package %s is in no folder of the layout: add it to mayImport", importer)
 		}
-		for _, path := range paths[1:] {
+		for _, path := range slices.Concat(p.imports, p.testImports) {
 			imported, own := strings.CutPrefix(path, "carnation/")
 			if to := folder(imported); own && to != from && !slices.Contains(mayImport[from], to) {
 				t.Errorf("package %s imports %s, want only %v", importer, imported, mayImport[from])
 			}
+		}
+	}
+}
+
+// Go remembers the results of tests that passed, and takes them again until something has changed that the tests read. It does not see
+// what other programs read. So a package whose tests can start some has a test that reads a variable, to which make test gives another
+// value each time.
+func TestResultsThatDependOnOtherProgramsAreNotRemembered(t *testing.T) {
+	packages := sources(t)
+	known := map[string]bool{"os/exec": true} // whether a package can start other programs
+	var starts func(imports []string) bool
+	starts = func(imports []string) bool {
+		return slices.ContainsFunc(imports, func(path string) bool {
+			can, ok := known[path]
+			if imported, own := strings.CutPrefix(path, "carnation/"); own && !ok {
+				can = starts(packages[imported].imports)
+				known[path] = can
+			}
+			return can
+		})
+	}
+	for name, p := range packages {
+		if p.tests == "" || name == "internal" {
+			continue
+		}
+		canStart := starts(p.imports) || starts(p.testImports)
+		if reads := strings.Contains(p.tests, `os.Getenv("CARNATION_TEST_RUN")`); reads != canStart {
+			t.Errorf("the tests of package %s can start other programs: %t; they read CARNATION_TEST_RUN: %t", name, canStart, reads)
 		}
 	}
 }

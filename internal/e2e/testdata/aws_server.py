@@ -38,7 +38,10 @@ def receive(connection: socket.socket) -> tuple[dict, list[int]]:
     """Return a client's request and its file descriptors."""
     message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
     while len(message) < 4 or len(message) < 4 + int.from_bytes(message[:4], "big"):
-        message += connection.recv(1 << 20)
+        part = connection.recv(1 << 20)
+        if not part:
+            raise ConnectionError("the client was killed")
+        message += part
     return json.loads(message[4:]), descriptors
 
 
@@ -54,30 +57,38 @@ def run(arguments: list[str]) -> int:
         return 255
 
 
+def answer(connection: socket.socket, data_path: str, nothing: int) -> None:
+    """Run the command of a client."""
+    request, descriptors = receive(connection)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdin = open(0, closefd=False)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"], AWS_DATA_PATH=data_path)
+    code = run(request["arguments"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for number in range(3):  # the client's files end when nobody has them open any more
+        os.dup2(nothing, number)
+    connection.sendall(bytes([code & 255]))
+
+
 def work(listener: socket.socket) -> None:
     """Run the commands of clients for ever."""
     data_path = os.environ["AWS_DATA_PATH"]  # awscli has set it
     nothing = os.open(os.devnull, os.O_RDWR)
     while True:
         connection, _ = listener.accept()
-        request, descriptors = receive(connection)
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        sys.stdin = open(0, closefd=False)
-        os.chdir(request["folder"])
-        os.environ.clear()
-        os.environ.update(request["environment"], AWS_DATA_PATH=data_path)
-        code = run(request["arguments"])
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number in range(3):  # the client's files end when nobody has them open any more
-                os.dup2(nothing, number)
-            connection.sendall(bytes([code & 255]))
-        except BrokenPipeError:
-            pass  # the client was killed
-        connection.close()
+        with connection:
+            try:
+                answer(connection, data_path, nothing)
+            except OSError:  # the client was killed; perhaps even its folder is gone
+                for number in range(3):
+                    os.dup2(nothing, number)
+                sys.stdout.flush()  # what it did not read must not reach the next client
+                sys.stderr.flush()
 
 
 def main() -> None:

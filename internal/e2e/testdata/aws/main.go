@@ -46,8 +46,11 @@ func forward(arguments []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := connection.Write(message[sent:]); err != nil {
-		return 0, err
+	// Not a write of nothing: it fails if the command has ended already.
+	if sent < len(message) {
+		if _, err := connection.Write(message[sent:]); err != nil {
+			return 0, err
+		}
 	}
 	var code [1]byte
 	if _, err := connection.Read(code[:]); err != nil {
