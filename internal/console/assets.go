@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"path"
 
 	"carnation/internal/console/assets"
 )
@@ -24,39 +22,24 @@ const (
 	tokenPlace = "{{.Token}}"
 )
 
-// kinds are those of the files of the page. Others are text, such as licences. The Content-Types that the machine knows could be wrong, and
-// with nosniff a browser then refuses the file.
-var kinds = map[string]string{
-	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
-	".png": "image/png", ".ico": "image/x-icon", ".woff2": "font/woff2", ".json": "application/json", "": "text/plain; charset=utf-8",
-}
-
 // readAssets reads the files of the page, by their paths on the server.
 func readAssets() (map[string]asset, error) {
-	read := map[string]asset{}
-	err := fs.WalkDir(assets.Files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := assets.Files.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		kind, known := kinds[path.Ext(name)]
-		if !known {
-			kind = kinds[""]
-		}
-		read["/assets/"+name] = asset{content, kind, fmt.Sprintf(`"%x"`, sha256.Sum256(content))}
-		return nil
-	})
+	page, err := assets.Files.ReadFile("index.html")
 	if err != nil {
 		return nil, err
 	}
-	page := read["/assets/index.html"]
-	if !bytes.Contains(page.content, []byte(tokenPlace)) {
+	if !bytes.Contains(page, []byte(tokenPlace)) {
 		return nil, fmt.Errorf("index.html has no %s", tokenPlace)
 	}
-	read[index] = page
+	style, script := assets.Page()
+	read := map[string]asset{}
+	for name, file := range map[string]asset{
+		index: {content: page, kind: "text/html; charset=utf-8"}, "/assets/page.css": {content: []byte(style), kind: "text/css; charset=utf-8"},
+		"/assets/page.js": {content: []byte(script), kind: "text/javascript; charset=utf-8"},
+	} {
+		file.tag = fmt.Sprintf(`"%x"`, sha256.Sum256(file.content))
+		read[name] = file
+	}
 	return read, nil
 }
 

@@ -113,7 +113,7 @@ func TestNothingButThePageIsServed(t *testing.T) {
 	c := startConsole(t, newFakeAWS(t))
 	for _, path := range []string{
 		"/..", "/../../etc/passwd", "/assets/../server.go", "/assets/..%2f..%2fserver.go", "/assets/%2e%2e/server.go", `/assets/..\server.go`, "/assets//index.html",
-		"/assets", "/assets/", "/assets/assets.go", "/assets/vendor", "/assets/vendor/", "//evil.example", "/index.html", "/.git/config", "/api/", "/api/nothing", "/assets/index.html%00.js",
+		"/assets", "/assets/", "/assets/assets.go", "/assets/app.js", "/assets/report.html", "/assets/vendor", "/assets/vendor/", "//evil.example", "/index.html", "/.git/config", "/api/", "/api/nothing", "/assets/index.html%00.js",
 	} {
 		connection, err := net.Dial("tcp", strings.TrimPrefix(c.URL, "http://"))
 		if err != nil {

@@ -1,4 +1,5 @@
-// Package assets has the files of the console's page, and bundles the view of one run for the report.
+// Package assets has the files of the console's page, and bundles them: those of the whole page for the console, and those of the view of
+// one run for the report.
 package assets
 
 import (
@@ -7,8 +8,8 @@ import (
 	"strings"
 )
 
-// Files are index.html, the page's scripts and styles, and report.html, which is a text/template with the fields CSP, Title, Style,
-// Document, Visits and Script.
+// Files are the page's scripts and styles; index.html, whose style sheet is page.css and whose script is page.js; and report.html, which is
+// a text/template with the fields CSP, Title, Style, Document, Visits and Script.
 //
 //go:embed *.html *.css *.js vendor
 var Files embed.FS
@@ -18,17 +19,25 @@ var Files embed.FS
 // the same file of a newer npm package, and its licence.
 var libraries = []string{"vendor/htm/standalone.umd.js", "vendor/dagre/dagre.min.js", "vendor/uplot/uPlot.iife.min.js"}
 
+// Page returns page.css and page.js. A browser loads and starts one script much faster than a module for each of its parts.
+func Page() (style, script string) { return styles(), withModules("app.js") }
+
 // Report returns everything that the report needs of the page, as one style sheet and one classic script. The script shows the document
 // in the element carnation-document.
-func Report() (style, script string) {
+func Report() (style, script string) { return styles(), withModules("report.js") }
+
+func styles() string { return read("vendor/uplot/uPlot.min.css") + read("style.css") }
+
+// withModules is a classic script: the libraries, the modules that this one imports, and this one.
+func withModules(main string) string {
 	var b strings.Builder
 	for _, name := range libraries {
 		b.WriteString(read(name) + "\n")
 	}
 	b.WriteString("(() => {\n'use strict';\nconst modules = {};\n")
-	bundle(&b, "report.js", map[string]bool{})
+	bundle(&b, main, map[string]bool{})
 	b.WriteString("})();\n")
-	return read("vendor/uplot/uPlot.min.css") + read("style.css"), b.String()
+	return b.String()
 }
 
 func read(name string) string {

@@ -15,10 +15,11 @@ import (
 func TestThePageIsUnder150kBCompressed(t *testing.T) {
 	const most = 150_000
 	total := 0
-	for _, name := range loaded(t) {
+	style, script := Page()
+	for _, content := range []string{read("index.html"), style, script} {
 		var b bytes.Buffer
 		w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
-		w.Write([]byte(read(name)))
+		w.Write([]byte(content))
 		w.Close()
 		total += b.Len()
 	}
@@ -28,13 +29,10 @@ func TestThePageIsUnder150kBCompressed(t *testing.T) {
 	}
 }
 
-// loaded are the files that a browser loads: those that index.html names, and their imports.
-func loaded(t *testing.T) []string {
+// parts are the files of the page: index.html, and what its style sheet and its script are made of.
+func parts(t *testing.T) []string {
 	t.Helper()
-	names := []string{"index.html"}
-	for _, m := range regexp.MustCompile(`(?:href|src)="/assets/([^"]+)"`).FindAllStringSubmatch(read("index.html"), -1) {
-		names = append(names, m[1])
-	}
+	names := append([]string{"index.html", "style.css", "vendor/uplot/uPlot.min.css", "app.js"}, libraries...)
 	for i := 0; i < len(names); i++ {
 		if strings.HasPrefix(names[i], "vendor/") {
 			continue
@@ -49,7 +47,7 @@ func loaded(t *testing.T) []string {
 }
 
 func TestEveryFileIsUsed(t *testing.T) {
-	used := append(loaded(t), "report.html", "report.js")
+	used := append(parts(t), "report.html", "report.js")
 	fs.WalkDir(Files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			t.Error(err)
@@ -72,7 +70,7 @@ func TestEveryLibraryHasItsLicence(t *testing.T) {
 func TestThePageKeepsToItsPolicy(t *testing.T) {
 	forbidden := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|document\.write|\beval\(|new Function|setAttribute\('style'|https?://`)
 	inline := regexp.MustCompile(`(?i)<style|<script>|<script(?: defer)?>|\sstyle=["']|\son\w+=["']`)
-	for _, name := range append(loaded(t), "report.js") {
+	for _, name := range append(parts(t), "report.js") {
 		if strings.HasPrefix(name, "vendor/") {
 			continue
 		}
@@ -83,6 +81,19 @@ func TestThePageKeepsToItsPolicy(t *testing.T) {
 			t.Errorf("%s has %q", name, m)
 		}
 	}
+}
+
+func TestThePageHasEveryModuleOnce(t *testing.T) {
+	style, script := Page()
+	for _, name := range parts(t) {
+		if path.Ext(name) != ".js" || strings.HasPrefix(name, "vendor/") {
+			continue
+		}
+		if n := strings.Count(script, "modules['"+name+"'] = "); n != 1 {
+			t.Errorf("page.js has %s %d times, want once", name, n)
+		}
+	}
+	expectBundle(t, style, script)
 }
 
 func TestTheReportHasEveryModuleOnce(t *testing.T) {
@@ -97,29 +108,37 @@ func TestTheReportHasEveryModuleOnce(t *testing.T) {
 			t.Errorf("the report has %s, which needs a server", server)
 		}
 	}
+	expectBundle(t, style, script)
+}
+
+// expectBundle looks for what would have to be in a module, or would end the element that a report has the text in.
+func expectBundle(t *testing.T, style, script string) {
+	t.Helper()
 	for _, text := range []string{"\nimport ", "\nexport ", "</script", "<!--", "sourceMappingURL"} {
 		if strings.Contains(script, text) {
-			t.Errorf("the script of the report has %q", text)
+			t.Errorf("the script has %q", text)
 		}
 	}
 	if strings.Contains(style, "</style") {
-		t.Error("the style of the report ends its element")
+		t.Error("the style ends its element")
 	}
 }
 
-// Otherwise a browser would find the modules one after another, and show nothing before the last one.
-func TestThePageLoadsItsModulesAtOnce(t *testing.T) {
-	for _, name := range loaded(t) {
-		if strings.HasSuffix(name, ".js") && !strings.Contains(read("index.html"), `="/assets/`+name+`"`) {
-			t.Errorf("index.html does not preload %s", name)
-		}
+// A browser loads the page in three requests, and finds them all in the first answer.
+func TestThePageIsOneScriptAndOneStyleSheet(t *testing.T) {
+	var names []string
+	for _, m := range regexp.MustCompile(`(?:href|src)="(/[^"]*)"`).FindAllStringSubmatch(read("index.html"), -1) {
+		names = append(names, m[1])
+	}
+	if want := []string{"/assets/page.css", "/assets/page.js"}; !slices.Equal(names, want) {
+		t.Errorf("index.html loads %q, want %q", names, want)
 	}
 }
 
 // A merge can declare a name twice in a function, which stops the whole page. A browser says so, but only with a stack.
 func TestNoModuleDeclaresANameTwiceInARow(t *testing.T) {
 	declaration := regexp.MustCompile(`^(\s*)const (\w+) = `)
-	for _, name := range loaded(t) {
+	for _, name := range parts(t) {
 		if !strings.HasSuffix(name, ".js") || strings.HasPrefix(name, "vendor/") {
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -41,6 +40,12 @@ type fakeConsole struct {
 }
 
 const token = "the-token"
+
+// files are the style sheet and the script of the page, by path.
+var files = sync.OnceValue(func() map[string]string {
+	style, script := assets.Page()
+	return map[string]string{"/assets/page.css": style, "/assets/page.js": script}
+})
 
 func newFakeConsole(t testing.TB) *fakeConsole {
 	t.Helper()
@@ -90,9 +95,10 @@ func (f *fakeConsole) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, strings.ReplaceAll(string(page), "{{.Token}}", token))
 		return
 	}
-	if name, ok := strings.CutPrefix(r.URL.Path, "/assets/"); ok {
-		w.Header().Set("Content-Type", map[string]string{".js": "text/javascript", ".css": "text/css"}[path.Ext(name)])
-		http.ServeFileFS(w, r, assets.Files, name)
+	if content, ok := files()[r.URL.Path]; ok {
+		w.Header().Set("Cache-Control", "no-cache") // as in the console: a browser asks whether it has changed
+		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, len(content)))
+		http.ServeContent(w, r, r.URL.Path, time.Time{}, strings.NewReader(content))
 		return
 	}
 	call := strings.TrimPrefix(r.URL.Path, "/api/")
