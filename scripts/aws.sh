@@ -25,6 +25,23 @@ ask_for_lines() {
   return 1
 }
 
+# ask_meanwhile DESCRIPTOR COMMAND...: begins to ask aws, because each start of aws takes half a second. DESCRIPTOR is a free number from
+# 4 to 9, with which answered gets the answer.
+ask_meanwhile() {
+  local descriptor=$1
+  shift
+  eval "exec $descriptor< <(ask_for_lines \"\$@\" && printf '0 %s' \"\$answer\" || printf '1 %s' \"\$answer\")"
+}
+
+# answered DESCRIPTOR: waits for the answer, and is then like ask_for_lines.
+answered() {
+  IFS= read -r -d '' -u "$1" answer || true # to the end
+  eval "exec $1<&-"
+  local code=${answer%% *}
+  answer=${answer#* }
+  return "$code"
+}
+
 # list COMMAND...: sets answer to all that aws prints, and leaves warnings and errors on standard error.
 list() {
   answer=$(exec aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@")
