@@ -81,7 +81,15 @@ func (s awsServer) environment() []string {
 	if s.process == nil {
 		return nil
 	}
-	return []string{"PATH=" + s.dir + string(os.PathListSeparator) + os.Getenv("PATH"), awsSocket + "=" + s.dir + "/socket"}
+	return []string{"PATH=" + s.path(), awsSocket + "=" + s.dir + "/socket"}
+}
+
+// path is the PATH on which the aws is that uses the processes.
+func (s awsServer) path() string {
+	if s.process == nil {
+		return os.Getenv("PATH")
+	}
+	return s.dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 func (s awsServer) stop() error {
