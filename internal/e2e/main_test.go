@@ -9,11 +9,12 @@
 //		s.execute(t, `{"start_seq":1,"end_seq":5,"failure_rate":1}`)
 //		...
 //
-// A test that makes its own stacks takes the local AWS alone: newCloud(t). The tests build nothing that is in build/, and
+// A test that makes its own stacks takes the local AWS alone: newCloud(t). The tests build nothing that is in build/, except in build/e2e, and
 // none of them changes a file there; a test that runs make does so in a copy of the project: cloud.newProject(t).
 package e2e
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -161,6 +162,46 @@ func prepare() error {
 	}
 	clouds.free = append(clouds.free, first)
 	return nil
+}
+
+var building sync.Mutex
+
+// buildProgram builds a program of testdata, and returns its path. Go does not link it again if nothing has changed since the last time.
+func buildProgram(name string) (string, error) {
+	building.Lock()
+	defer building.Unlock()
+	path := absolute("build/e2e/" + name)
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path, "./testdata/"+name)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", build.Args, err, out)
+	}
+	return path, nil
+}
+
+// buildZip is the zip of a function of testdata.
+func buildZip(t testing.TB, name string) []byte {
+	t.Helper()
+	path, err := buildProgram(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content bytes.Buffer
+	writer := zip.NewWriter(&content)
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Store}
+	header.SetMode(0o755)
+	file, err := writer.CreateHeader(header)
+	if err == nil {
+		_, err = file.Write(program)
+	}
+	if err := errors.Join(err, writer.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return content.Bytes()
 }
 
 // hostEnvironment is in the environment of this process, in which the local AWS runs, as if a shell had set it. Functions must see

@@ -190,14 +190,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 // uploadReplacement puts the replacement of a function into the bucket, as other.zip.
 func (c *cloud) uploadReplacement(t *testing.T) {
 	t.Helper()
-	dir := t.TempDir()
-	c.run(t, "env", "CGO_ENABLED=0", "go", "build", "-o", dir+"/bootstrap", "./internal/e2e/testdata/replacement")
-	c.run(t, "go", "tool", "build-lambda-zip", "-o", dir+"/new.zip", dir+"/bootstrap")
-	zip, err := os.ReadFile(dir + "/new.zip")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.put("other.zip", zip); err != nil {
+	if err := c.put("other.zip", buildZip(t, "replacement")); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -60,7 +60,7 @@ func TestVerify(t *testing.T) {
 				}
 				mu.Lock()
 				if liar == nil {
-					liar = v.buildZip(t, "./internal/e2e/testdata/liar")
+					liar = buildZip(t, "liar")
 				}
 				mu.Unlock()
 				v.expectSabotageNamed(t, liar)
@@ -263,17 +263,4 @@ func (v verified) expectSabotageNamed(t *testing.T, liar []byte) {
 		_, err := cloudwatchlogs.NewFromConfig(v.config).DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: group})
 		must(err)
 	}, nothing) // CloudFormation deletes a stack without it
-}
-
-// buildZip builds a function for this machine.
-func (c *cloud) buildZip(t testing.TB, pkg string) []byte {
-	t.Helper()
-	dir := t.TempDir()
-	c.run(t, "env", "CGO_ENABLED=0", "go", "build", "-ldflags", "-s -w", "-o", dir+"/bootstrap", pkg)
-	c.run(t, "go", "tool", "build-lambda-zip", "-o", dir+"/function.zip", dir+"/bootstrap")
-	zip, err := os.ReadFile(dir + "/function.zip")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return zip
 }
