@@ -14,9 +14,11 @@ import json
 import logging
 import sys
 import urllib.parse
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import moto.core.errors
 import moto.core.responses
 import moto.core.utils
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -224,12 +226,22 @@ def parse_headers(
     raise http.client.HTTPException("got more than 200 headers")
 
 
+def add_request_id(headers: dict[str, str]) -> str:
+    """Replaces moto's, which draws 52 characters one by one."""
+    headers["x-amzn-requestid"] = str(uuid.uuid4())
+    return headers["x-amzn-requestid"]
+
+
 def application() -> DomainDispatcherApplication:
     """Returns moto's services, to which CloudFormation's calls go from now on."""
     # moto lists all of botocore's services for each service that it serves.
     moto.core.utils.create_loader = functools.cache(moto.core.utils.create_loader)
     # moto lists the methods of a service for each request.
     moto.core.responses.method_names_from_class = functools.cache(moto.core.responses.method_names_from_class)
+    # moto makes a session, and a table of all errors of a service, for each error that it answers with.
+    moto.core.utils.Session = functools.cache(moto.core.utils.Session)
+    moto.core.errors.ErrorLookupFactory = functools.cache(moto.core.errors.ErrorLookupFactory)
+    moto.core.responses.gen_amzn_requestid_long = add_request_id
     # moto reads its own source folder twice, under a lock, to route a request.
     find_backend = functools.lru_cache(maxsize=None)(DomainDispatcherApplication.get_backend_for_host)
     DomainDispatcherApplication.get_backend_for_host = find_backend

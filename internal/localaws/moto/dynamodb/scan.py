@@ -1,24 +1,30 @@
-"""DynamoDB's Scan with Select=COUNT. moto ignores Select and answers with every item, which takes it a second for 5,000 of
-them. AWS answers with the counts only.
+"""DynamoDB's Scan. With Select=COUNT, AWS answers with the counts only. moto ignores Select and answers with every item. It
+compares every value of an item with DynamoDB's model to write it, which takes half a millisecond for an item. The values already
+have the form of the answer.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from moto.dynamodb.responses import DynamoHandler
 
 if TYPE_CHECKING:
+    from moto.core.common_types import TYPE_RESPONSE
     from moto.core.responses import ActionResult
 
 
 def fill_scan() -> None:
     scan = DynamoHandler.scan
 
-    def scan_or_count(self: DynamoHandler) -> ActionResult:
+    def scan_or_count(self: DynamoHandler) -> ActionResult | TYPE_RESPONSE:
         answer = scan(self)
         if self.body.get("Select") == "COUNT":
             del answer.result["Items"]
-        return answer
+        try:
+            return 200, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(answer.result)
+        except TypeError:
+            return answer  # it has binary values
 
     DynamoHandler.scan = scan_or_count

@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import re
 import types
 from typing import TYPE_CHECKING, Any
 
 from antlr4 import CommonTokenStream, InputStream, Token
 from antlr4.atn.PredictionMode import PredictionMode
+from antlr4.ListTokenSource import ListTokenSource
+from antlr4.Token import CommonToken
 from moto.stepfunctions.parser import models as engine_models
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.json_manipulation.json_to_string import JsonToString
@@ -22,6 +25,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.item
 )
 from moto.stepfunctions.parser.asl.antlr.runtime.ASLIntrinsicLexer import ASLIntrinsicLexer
 from moto.stepfunctions.parser.asl.antlr.runtime.ASLIntrinsicParser import ASLIntrinsicParser
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLLexer import ASLLexer
 from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException, SyntaxErrorListener
 from moto.stepfunctions.parser.asl.parse.intrinsic import preprocessor as intrinsic_preprocessor
@@ -43,16 +47,42 @@ class Discarded(list):
         pass
 
 
+SCALARS = frozenset((str, int, float, bool, type(None), ExactNumber))
+
+
 def copy_json(value: Any, memo: Any = None) -> Any:
     """A deepcopy for the data of states, which is JSON. It leaves anything else to the real one."""
     kind = type(value)
     if kind is dict:
-        return {name: copy_json(one) for name, one in value.items()}
+        return {name: one if type(one) in SCALARS else copy_json(one) for name, one in value.items()}
     if kind is list:
-        return [copy_json(one) for one in value]
-    if kind in (str, int, float, bool, type(None), ExactNumber):
-        return value
-    return copy.deepcopy(value, memo)
+        return [one if type(one) in SCALARS else copy_json(one) for one in value]
+    return value if kind in SCALARS else copy.deepcopy(value, memo)
+
+
+PIECES = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"{}\[\]:,]+|[{}\[\]:,]')
+
+
+@functools.lru_cache(maxsize=5000)
+def token_type(piece: str) -> int:
+    """Returns the type of the token that a piece of a definition is."""
+    lexer = ASLLexer(InputStream(piece))
+    token, after = lexer.nextToken(), lexer.nextToken()
+    if after.type != Token.EOF:
+        raise ASLParserException(errors=[f"{piece} is not one token"])
+    return token.type
+
+
+class Tokens(ListTokenSource):
+    """Replaces ASLLexer, which reads character by character. Two definitions have most of their pieces in common."""
+
+    def __init__(self, text: InputStream) -> None:
+        tokens = []
+        for piece in PIECES.finditer(text.strdata):
+            token = CommonToken((None, text), token_type(piece.group()), start=piece.start(), stop=piece.end() - 1)
+            token.text, token.line, token.column = piece.group(), 1, piece.start()
+            tokens.append(token)
+        super().__init__(tokens)
 
 
 class FastParser(ASLParser):
@@ -94,7 +124,7 @@ def fill_engine() -> None:
     replace_in_engine("to_json_str", to_json)
     job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
     parse = AmazonStateLanguageParser.parse
-    parse_fast = types.FunctionType(parse.__code__, {**parse.__globals__, "ASLParser": FastParser})
+    parse_fast = types.FunctionType(parse.__code__, {**parse.__globals__, "ASLParser": FastParser, "ASLLexer": Tokens})
     IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
     @functools.lru_cache(maxsize=20)  # takes 50 ms; errors are not kept

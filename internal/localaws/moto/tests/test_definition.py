@@ -7,7 +7,9 @@ import pathlib
 import unittest
 from typing import Any
 
-from stepfunctions import definition
+from antlr4 import InputStream, Token
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLLexer import ASLLexer
+from stepfunctions import definition, engine
 
 PASS = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
 READER = {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {"Bucket": "b", "Key.$": "$.k"}, "ReaderConfig": {"InputType": "JSONL"}}
@@ -159,6 +161,17 @@ class TestDefinition(unittest.TestCase):
         self.assertEqual(state["ItemProcessor"]["ProcessorConfig"]["ExecutionType"], "STANDARD")
         kept = definition.for_grammar(RIGHT[2])["States"]["A"]["Parameters"]["Payload"]
         self.assertEqual(kept, {"Comment": "it is data"})
+
+    def test_tokens_are_those_of_the_lexer(self) -> None:
+        folder = pathlib.Path(__file__).parents[4] / "state-machine"
+        texts = [json.dumps(definition.for_grammar(json.loads(file.read_text()))) for file in sorted(folder.glob("*.asl.json"))]
+        texts.append(json.dumps({"Type": '"\\', "$.a": ["$", "$$.x", "{% $states.input %}", "States.Format('{}', 1)", "ü\n", ""], "Comment": [-1, 1.5e+7, True, False, None]}))
+        for text in texts:
+            tokens, lexer = engine.Tokens(InputStream(text)).tokens, ASLLexer(InputStream(text))
+            for token in tokens:
+                want = lexer.nextToken()
+                self.assertEqual((token.type, token.text, token.start, token.stop), (want.type, want.text, want.start, want.stop))
+            self.assertEqual(lexer.nextToken().type, Token.EOF)
 
     def test_find_state(self) -> None:
         inner = {"Type": "Parallel", "Branches": [PASS, {"StartAt": "Q", "States": {"Q": {"Type": "Succeed"}}}], "End": True}
