@@ -124,10 +124,14 @@ func matches(pattern, resource string) bool {
 		return true
 	}
 	parts := strings.Split(pattern, "*")
-	for i, part := range parts {
-		parts[i] = regexp.QuoteMeta(part)
+	last := len(parts) - 1
+	rest, ok := strings.CutPrefix(resource, parts[0])
+	for _, part := range parts[min(1, last):last] {
+		if ok {
+			_, rest, ok = strings.Cut(rest, part)
+		}
 	}
-	return regexp.MustCompile("^" + strings.Join(parts, ".*") + "$").MatchString(resource)
+	return ok && last > 0 && strings.HasSuffix(rest, parts[last])
 }
 
 // checkAccess reports what the policies of one user lack and what they have too much, one line each.

@@ -9,24 +9,37 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
-// code returns the folder with the function's code. Functions with the same code share it, because nothing may write there. The
+// codeStore has the unpacked code of functions. Functions with the same code share a folder, because nothing may write there. The
 // zip files are large: to unpack them anew for each stack would take longer than to create it.
-func (s *lambdaService) code(ctx context.Context, fn *function) (string, error) {
-	if dir, ok := s.codes[fn.codeSHA256]; ok && fn.codeSHA256 != "" {
-		return dir, nil
+type codeStore struct {
+	dir string
+
+	mu      sync.Mutex
+	folders map[string]string // by the hash of the zip
+}
+
+func newCodeStore(dir string) *codeStore { return &codeStore{dir: dir, folders: map[string]string{}} }
+
+// folder returns the folder with the function's code.
+func (c *codeStore) folder(ctx context.Context, fn *function) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if folder, ok := c.folders[fn.codeSHA256]; ok && fn.codeSHA256 != "" {
+		return folder, nil
 	}
-	dir, err := s.unpack(ctx, fn)
+	folder, err := c.unpack(ctx, fn)
 	if err == nil {
-		s.codes[fn.codeSHA256] = dir
+		c.folders[fn.codeSHA256] = folder
 	}
-	return dir, err
+	return folder, err
 }
 
 // unpack writes the function's code into a new folder, and returns it.
-func (s *lambdaService) unpack(ctx context.Context, fn *function) (string, error) {
+func (c *codeStore) unpack(ctx context.Context, fn *function) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fn.codeURL, nil)
 	if err != nil {
 		return "", fmt.Errorf("code of %s: %w", fn.name, err)
@@ -47,7 +60,7 @@ func (s *lambdaService) unpack(ctx context.Context, fn *function) (string, error
 	if err != nil {
 		return "", fmt.Errorf("code of %s: %w", fn.name, err)
 	}
-	dir, err := os.MkdirTemp(s.dir, fn.name+"-")
+	dir, err := os.MkdirTemp(c.dir, fn.name+"-")
 	if err != nil {
 		return "", err
 	}

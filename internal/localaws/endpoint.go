@@ -37,7 +37,7 @@ type Options struct {
 	OnCall func(Call) // called for every call once it is answered, from many goroutines; may be nil
 	// QueueNameDelay is how long the name of a deleted queue is refused: 60 seconds on AWS, and here not at all unless it is set.
 	QueueNameDelay time.Duration
-	// Preloaded starts the moto server, in a tenth of the time. If nil, Python runs it.
+	// Preloaded starts the moto server, in a tenth of the time, and must be closed after the endpoint. If nil, Python runs it.
 	Preloaded *Preloaded
 }
 
@@ -98,7 +98,11 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		return nil, err
 	}
 	backend := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", e.moto.Port)}
-	if e.lambda, err = newLambdaService(backend.String(), e.URL, e.dir, options.Stderr); err != nil {
+	codes := newCodeStore(e.dir)
+	if options.Preloaded != nil {
+		codes = options.Preloaded.codes
+	}
+	if e.lambda, err = newLambdaService(backend.String(), e.URL, e.dir, codes, options.Stderr); err != nil {
 		return nil, err
 	}
 	e.proxy = &httputil.ReverseProxy{
@@ -117,10 +121,11 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 	return e, nil
 }
 
-// Preloaded is a process from which many local AWSs start.
+// Preloaded is a process from which many local AWSs start, and the code of functions, which they share.
 type Preloaded struct {
-	moto *moto.Preloaded
-	dir  string
+	moto  *moto.Preloaded
+	codes *codeStore
+	dir   string
 }
 
 // Preload starts to load what local AWSs need, and reads the files of templates and state machines that they will meet. Close it
@@ -134,7 +139,7 @@ func Preload(python string, files []string) (*Preloaded, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &Preloaded{loaded, dir}, nil
+	return &Preloaded{loaded, newCodeStore(dir), dir}, nil
 }
 
 // Close ends the process, and removes its files.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -42,9 +43,11 @@ type function struct {
 	codeURL, codeDir    string
 	codeSHA256          string
 
-	mu      sync.Mutex
-	warm    []*instance // copies that wait for an invocation
-	retired bool        // something else is deployed in its place, or it has been deleted
+	mu       sync.Mutex
+	warm     []*instance // copies that wait for an invocation
+	starting int         // copies
+	changed  *sync.Cond  // warm or starting
+	retired  bool        // something else is deployed in its place, or it has been deleted
 }
 
 // find returns a version of a function as it is deployed now. The qualifier is a version, an alias, or empty for $LATEST.
@@ -63,7 +66,7 @@ func (s *lambdaService) find(ctx context.Context, region, name, qualifier string
 	if old != nil && old.fingerprint == fn.fingerprint {
 		old.reserved = fn.reserved
 	} else {
-		if fn.codeDir, err = s.code(ctx, fn); err != nil {
+		if fn.codeDir, err = s.codes.folder(ctx, fn); err != nil {
 			return nil, err
 		}
 		if old != nil {
@@ -118,6 +121,7 @@ func described(out *lambda.GetFunctionOutput, region string) (*function, error) 
 
 		codeSHA256: aws.ToString(c.CodeSha256),
 	}
+	fn.changed = sync.NewCond(&fn.mu)
 	before, after, _ := strings.Cut(aws.ToString(c.FunctionArn), ":function:")
 	unqualified, _, _ := strings.Cut(after, ":")
 	fn.arn = before + ":function:" + unqualified
@@ -147,18 +151,33 @@ func described(out *lambda.GetFunctionOutput, region string) (*function, error) 
 	return fn, nil
 }
 
-// take returns a warm copy of the function, or nil if there is none.
+// take returns a warm copy of the function, or nil if the caller is to start one, and to call endStart. More starts than processors
+// would only slow each other down. So their callers wait, and take what becomes warm until then.
 func (fn *function) take() *instance {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	for len(fn.warm) > 0 {
-		in := fn.warm[len(fn.warm)-1]
-		fn.warm = fn.warm[:len(fn.warm)-1]
-		if in.idle.Stop() && in.Alive() {
-			return in
+	for {
+		for len(fn.warm) > 0 {
+			in := fn.warm[len(fn.warm)-1]
+			fn.warm = fn.warm[:len(fn.warm)-1]
+			if in.idle.Stop() && in.Alive() {
+				return in
+			}
 		}
+		if fn.starting < runtime.GOMAXPROCS(0) {
+			fn.starting++
+			return nil
+		}
+		fn.changed.Wait()
 	}
-	return nil
+}
+
+// endStart says that a copy has started, or has failed to.
+func (fn *function) endStart() {
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	fn.starting--
+	fn.changed.Signal()
 }
 
 // give keeps a copy warm, unless it or its function has ended.
@@ -171,6 +190,7 @@ func (fn *function) give(in *instance) {
 	}
 	in.idle = time.AfterFunc(keepWarm, in.Kill)
 	fn.warm = append(fn.warm, in)
+	fn.changed.Signal()
 }
 
 // retire ends the warm copies. Those at work end after their invocation.

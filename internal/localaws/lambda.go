@@ -30,14 +30,14 @@ type lambdaService struct {
 	api      *lambda.Client // moto's, which keeps the functions
 	host     *runtimeapi.Host
 	logs     *logBook
-	dir      string // of unpacked code and output
+	codes    *codeStore
+	dir      string // of output and temporary files
 	endpoint string // where functions call AWS
 
 	mu        sync.Mutex
 	known     map[string]*function // by region and the name they were asked for, while nothing is changing
 	changing  int                  // calls that may change functions
 	deployed  map[string]*function // by ARN and version, as last seen
-	codes     map[string]string    // folders of unpacked code, by the hash of its zip
 	invoking  map[string]int       // by ARN: all versions together
 	instances map[*instance]bool   // that run
 	running   sync.WaitGroup       // of instances, and of what starts them
@@ -47,7 +47,7 @@ type lambdaService struct {
 // invoker gives an invocation to a process and returns its answer. Faults wrap it.
 type invoker func(*runtimeapi.Process, runtimeapi.Invocation) ([]byte, error)
 
-func newLambdaService(backend, endpoint, dir string, stderr io.Writer) (*lambdaService, error) {
+func newLambdaService(backend, endpoint, dir string, codes *codeStore, stderr io.Writer) (*lambdaService, error) {
 	keys := credentials.NewStaticCredentialsProvider("lambda", "local", "")
 	host, err := runtimeapi.NewHost()
 	if err != nil {
@@ -56,11 +56,11 @@ func newLambdaService(backend, endpoint, dir string, stderr io.Writer) (*lambdaS
 	return &lambdaService{
 		api:       lambda.New(lambda.Options{BaseEndpoint: aws.String(backend), Region: Region, Credentials: keys}),
 		host:      host,
+		codes:     codes,
 		dir:       dir,
 		endpoint:  endpoint,
 		known:     map[string]*function{},
 		deployed:  map[string]*function{},
-		codes:     map[string]string{},
 		invoking:  map[string]int{},
 		instances: map[*instance]bool{},
 		logs: &logBook{
@@ -241,6 +241,7 @@ func (s *lambdaService) acquire(fn *function) (*instance, error) {
 	if in := fn.take(); in != nil {
 		return in, nil
 	}
+	defer fn.endStart()
 	in, err := s.start(fn)
 	if err != nil {
 		return nil, &runtimeapi.Error{Type: "Runtime.InvalidEntrypoint", Message: err.Error()}

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -116,7 +117,7 @@ func newMisbehaving(t *testing.T) *misbehaving {
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
 	b.url = server.URL
-	h, err := newLambdaService(server.URL, "http://127.0.0.1:1", t.TempDir(), os.Stderr)
+	h, err := newLambdaService(server.URL, "http://127.0.0.1:1", t.TempDir(), newCodeStore(t.TempDir()), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,11 +397,22 @@ func TestMotoGetsNothingThatChangesIt(t *testing.T) { // not parallel, because i
 func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	h := newMisbehaving(t)
+	h.change(func(b *backend) { b.config["Timeout"] = 120 }) // a busy machine takes long to start them
 	const n = 12
+	enough := filepath.Join(t.TempDir(), "enough")
 	pids := make(chan any, n)
 	var group sync.WaitGroup
 	for range n {
-		group.Go(func() { pids <- h.call(t, `{"do":"nap"}`).payload["pid"] })
+		group.Go(func() { pids <- h.call(t, `{"do":"nap","until":"`+enough+`"}`).payload["pid"] })
+	}
+	for running := 0; running < n; {
+		time.Sleep(10 * time.Millisecond)
+		h.mu.Lock()
+		running = len(h.instances)
+		h.mu.Unlock()
+	}
+	if err := os.WriteFile(enough, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	group.Wait()
 	close(pids)
@@ -410,6 +422,41 @@ func TestOverlappingInvocationsRunInCopiesOfTheirOwn(t *testing.T) {
 	}
 	if len(seen) != n || seen[nil] {
 		t.Errorf("%d overlapping invocations ran in %d processes", n, len(seen))
+	}
+}
+
+// As many copies start at once as there are processors.
+func TestInvocationTakesACopyThatBecomesFreeBeforeOneCanStart(t *testing.T) {
+	t.Parallel()
+	h := newMisbehaving(t)
+	fn, err := h.find(t.Context(), "eu-west-1", "misbehave", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := h.acquire(fn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range runtime.GOMAXPROCS(0) {
+		if fn.take() != nil {
+			t.Fatal("a copy at work was taken")
+		}
+	}
+	taken, started := make(chan *instance), make(chan *instance)
+	go func() { taken <- fn.take() }()
+	select {
+	case <-taken:
+		t.Fatal("more copies start than there are processors")
+	case <-time.After(100 * time.Millisecond):
+	}
+	fn.give(free)
+	if in := <-taken; in != free {
+		t.Errorf("the invocation took %p, want the copy that became free, %p", in, free)
+	}
+	go func() { started <- fn.take() }()
+	fn.endStart()
+	if in := <-started; in != nil {
+		t.Errorf("once a start has ended, an invocation took %p, want it to start a copy", in)
 	}
 }
 

@@ -25,7 +25,8 @@ func main() {
 	}
 	invocations := 0
 	lambda.Start(func(ctx context.Context, input struct {
-		Do string `json:"do"`
+		Do    string `json:"do"`
+		Until string `json:"until"` // there is this file
 	}) (any, error) {
 		invocations++
 		fmt.Println("doing", input.Do)
@@ -41,7 +42,12 @@ func main() {
 		case "sleep":
 			time.Sleep(time.Minute)
 		case "nap":
-			time.Sleep(300 * time.Millisecond)
+			for {
+				if _, err := os.Stat(input.Until); err == nil {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
 		case "litter":
 			return os.CreateTemp("", "litter")
 		case "grow":
