@@ -202,7 +202,7 @@ func TestEveryCallNamesTheEndpointOfLocalAWS(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d scripts: %v", len(files), err)
 	}
-	uses := regexp.MustCompile(`(^|[(;&|!{] *|(if|do|then|exec) +|^ *)(aws|ask|ask_for_lines|list|command aws) [a-z0-9]`)
+	uses := regexp.MustCompile(`(^|[(;&|!{] *|(if|do|then|exec) +|^ *)(aws|ask|ask_for_lines|ask_meanwhile [4-9]|list|command aws) [a-z0-9]`)
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {

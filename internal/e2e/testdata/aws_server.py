@@ -18,13 +18,29 @@ import sys
 import traceback
 
 import awscli.clidriver
+import botocore.hooks
 import botocore.session
 
 SERVICES = ("cloudformation", "dynamodb", "kms", "s3", "sqs", "stepfunctions", "sts")
 
 
+def remember() -> None:
+    """Keep what each command would find out again about the hundreds of event handlers of awscli: half of its time."""
+    names: dict[str, str] = {}
+    find = botocore.hooks.EventAliaser._alias_event_name
+
+    def look(self: botocore.hooks.EventAliaser, name: str) -> str:
+        if name not in names:
+            names[name] = find(self, name)
+        return names[name]
+
+    botocore.hooks.EventAliaser._alias_event_name = look
+    botocore.hooks.accepts_kwargs = lambda handler: True  # they all do, or awscli would not start
+
+
 def load() -> None:
     """Load what most commands need, and have the commands share it."""
+    remember()
     session = awscli.clidriver.create_clidriver().session
     loader = session.get_component("data_loader")
     botocore.session.create_loader = lambda search_path_string=None: loader
