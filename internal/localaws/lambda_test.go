@@ -70,7 +70,8 @@ var buildFunction = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir+"/bootstrap", "./testdata/function").CombinedOutput(); err != nil {
+	// Each test writes the program to a file: it is smaller without symbols.
+	if out, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", dir+"/bootstrap", "./testdata/function").CombinedOutput(); err != nil {
 		return out, err
 	}
 	return os.ReadFile(dir + "/bootstrap")

@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,12 +35,37 @@ type laptop struct {
 	cfn    *cloudformation.Client
 }
 
+// laptops load moto once.
+var laptops struct {
+	sync.Mutex
+	preloaded *Preloaded // nil before the first
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if laptops.preloaded != nil {
+		if err := laptops.preloaded.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "localaws:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
 func startLaptop(t *testing.T) *laptop {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it starts moto")
 	}
-	e, err := Start(t.Context(), Options{Python: moto.Python("../..")})
+	laptops.Lock()
+	defer laptops.Unlock()
+	if laptops.preloaded == nil {
+		var err error
+		if laptops.preloaded, err = Preload(moto.Python("../.."), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := Start(t.Context(), Options{Preloaded: laptops.preloaded})
 	if err != nil {
 		t.Fatal(err)
 	}

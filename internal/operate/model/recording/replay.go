@@ -25,13 +25,14 @@ type Player struct {
 	mu    sync.Mutex
 	calls map[string]int
 	lines map[string][]json.RawMessage // by what a call of FilterLogEvents asks for
+	read  map[*byte]logEvent           // by the first byte of the line, so that each is read once
 	// Refuse makes an operation fail with a type of error, such as ThrottlingException.
 	Refuse map[string]string
 }
 
 // Player is one of the recording.
 func (r *Recording) Player() *Player {
-	return &Player{Recording: r, calls: map[string]int{}, lines: map[string][]json.RawMessage{}, Refuse: map[string]string{}}
+	return &Player{Recording: r, calls: map[string]int{}, lines: map[string][]json.RawMessage{}, read: map[*byte]logEvent{}, Refuse: map[string]string{}}
 }
 
 // Config is a configuration whose clients ask the player.
@@ -171,6 +172,12 @@ func cut(arn string) (before, name string, found bool) {
 	return arn[:max(i, 0)], arn[i+1:], i >= 0
 }
 
+// logEvent is what a call of FilterLogEvents chooses a line by.
+type logEvent struct {
+	Message   string
+	Timestamp int64
+}
+
 // filtered are the lines that a call asks for. They are the same for all pages.
 func (p *Player) filtered(lines []json.RawMessage, in request) []json.RawMessage {
 	p.mu.Lock()
@@ -181,11 +188,14 @@ func (p *Player) filtered(lines []json.RawMessage, in request) []json.RawMessage
 	}
 	wanted := []json.RawMessage{}
 	for _, line := range lines {
-		var event struct {
-			Message   string
-			Timestamp int64
+		event, known := p.read[&line[0]]
+		if !known {
+			if json.Unmarshal(line, &event) != nil {
+				continue
+			}
+			p.read[&line[0]] = event
 		}
-		if json.Unmarshal(line, &event) == nil && event.Timestamp >= in.StartTime && (in.EndTime == 0 || event.Timestamp <= in.EndTime) && matches(event.Message, in.FilterPattern) {
+		if event.Timestamp >= in.StartTime && (in.EndTime == 0 || event.Timestamp <= in.EndTime) && matches(event.Message, in.FilterPattern) {
 			wanted = append(wanted, line)
 		}
 	}
