@@ -333,3 +333,34 @@ func isA[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
 }
+
+// Each service here has another protocol. internal/localaws has such a test for the SDK.
+func TestAWSCommandUnderstandsFaultsAndTriesAgain(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	once := func(service string) {
+		t.Helper()
+		c.setFaults(t, localaws.Rule{Fault: localaws.FaultThrottle, Service: service, Times: 1})
+	}
+	for _, test := range []struct{ service, command, code string }{
+		{"cloudformation", "cloudformation list-stacks", "Throttling"},
+		{"monitoring", "cloudwatch describe-alarms", "Throttling"},
+		{"s3", "s3api list-buckets", "SlowDown"},
+		{"sqs", "sqs list-queues", "RequestThrottled"},
+		{"lambda", "lambda list-functions", "TooManyRequestsException"},
+	} {
+		command := append([]string{"aws"}, strings.Fields(test.command)...)
+		once(test.service)
+		if out := c.command([]string{"AWS_MAX_ATTEMPTS=1"}, command...); out.code == 0 || !strings.Contains(out.String(), test.code) {
+			t.Errorf("%v, throttled: %s\nwant %s", command, out, test.code)
+		}
+		before := c.endpoint.FaultCounts()[localaws.FaultThrottle]
+		once(test.service)
+		if out := c.command([]string{"AWS_MAX_ATTEMPTS=3"}, command...); out.code != 0 {
+			t.Errorf("%v, throttled once: %s", command, out)
+		}
+		if c.endpoint.FaultCounts()[localaws.FaultThrottle] != before+1 {
+			t.Errorf("%v was not throttled", command)
+		}
+	}
+}

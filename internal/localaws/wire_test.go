@@ -7,9 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +72,7 @@ var faultyServices = []struct {
 	}},
 }
 
+// internal/e2e has such a test for the aws command.
 func TestClientsUnderstandFaultsAndTryAgain(t *testing.T) {
 	t.Parallel()
 	l := startLaptop(t)
@@ -106,37 +105,6 @@ func TestClientsUnderstandFaultsAndTryAgain(t *testing.T) {
 			if l.FaultCounts()[fault] != before+1 {
 				t.Errorf("%s of %s did not happen", fault, s.service)
 			}
-		}
-	}
-
-	// The aws command, for each of its protocols.
-	if _, err := exec.LookPath("aws"); err != nil {
-		t.Fatal("there is no aws on PATH: run scripts/python-tools go test ./...")
-	}
-	for _, test := range []struct{ service, command, code string }{
-		{"cloudformation", "cloudformation list-stacks", "Throttling"},
-		{"monitoring", "cloudwatch describe-alarms", "Throttling"},
-		{"s3", "s3api list-buckets", "SlowDown"},
-		{"sqs", "sqs list-queues", "RequestThrottled"},
-		{"lambda", "lambda list-functions", "TooManyRequestsException"},
-	} {
-		run := func(attempts string) (string, error) {
-			cmd := exec.CommandContext(t.Context(), "aws", strings.Fields(test.command)...)
-			cmd.Env = slices.Concat([]string{"PATH=" + os.Getenv("PATH"), "AWS_MAX_ATTEMPTS=" + attempts}, l.Environment())
-			out, err := cmd.CombinedOutput()
-			return string(out), err
-		}
-		faultOnce(FaultThrottle, test.service)
-		if out, err := run("1"); err == nil || !strings.Contains(out, test.code) {
-			t.Errorf("aws %s, throttled: %v\n%s\nwant %s", test.command, err, out, test.code)
-		}
-		before := l.FaultCounts()[FaultThrottle]
-		faultOnce(FaultThrottle, test.service)
-		if out, err := run("3"); err != nil {
-			t.Errorf("aws %s, throttled once: %v\n%s", test.command, err, out)
-		}
-		if l.FaultCounts()[FaultThrottle] != before+1 {
-			t.Errorf("aws %s was not throttled", test.command)
 		}
 	}
 
