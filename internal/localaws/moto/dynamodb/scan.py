@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from moto.dynamodb.responses import DynamoHandler
 
 if TYPE_CHECKING:
-    from moto.core.common_types import TYPE_RESPONSE
     from moto.core.responses import ActionResult
 
 
 def fill_scan() -> None:
     scan = DynamoHandler.scan
 
-    def scan_or_count(self: DynamoHandler) -> ActionResult | TYPE_RESPONSE:
+    def scan_or_count(self: DynamoHandler) -> ActionResult | str:
         answer = scan(self)
         if self.body.get("Select") == "COUNT":
             del answer.result["Items"]
         try:
-            return 200, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(answer.result)
+            return json.dumps(answer.result)
         except TypeError:
             return answer  # it has binary values
 

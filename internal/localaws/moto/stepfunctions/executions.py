@@ -27,7 +27,7 @@ from moto.stepfunctions.parser.backend import execution_worker
 
 from stepfunctions.archive import fill_archive, keep
 from stepfunctions.execution_log import write_line
-from stepfunctions.history import EXECUTION_DATA, now, page
+from stepfunctions.history import EXECUTION_DATA, as_json, now, page
 from patching import take_over
 from stepfunctions.redrive import Journey, redrive, redrive_answer, resume_execution
 
@@ -185,7 +185,7 @@ def wait_for_environment(execution: Execution) -> Environment:
 class StepFunctionsAnswers:
     """Replaces moto's responses of the same name."""
 
-    def describe_execution(self) -> ActionResult:
+    def describe_execution(self) -> str:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
         answer = execution.to_describe_output()
         answer["status"] = execution.exec_status.value
@@ -194,7 +194,7 @@ class StepFunctionsAnswers:
         answer["mapRunArn"] = execution.map_run and execution.map_run.arn
         if self._get_param("includedData") == "METADATA_ONLY":
             answer = {name: value for name, value in answer.items() if name not in EXECUTION_DATA}
-        return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
+        return as_json(answer)
 
     def list_executions(self) -> ActionResult:
         map_run_arn, wanted, redriven = (self._get_param(name) for name in ("mapRunArn", "statusFilter", "redriveFilter"))
