@@ -9,7 +9,7 @@ import { ActionButton, ReadOnlyNote, notice } from './actions.js';
 import { Confirm } from './dialog.js';
 import { Drawer } from './drawer.js';
 import { Icon } from './icons.js';
-import { Data, Empty, Json, LongText, Problem, Search, Section, Time, saveFile, useNarrow } from './ui.js';
+import { Data, Empty, Json, LongText, Problem, Search, Section, Time, beginning, saveFile, useNarrow } from './ui.js';
 import { VirtualRows } from './virtual.js';
 
 const nameOfLetter = (l) => (l.event ? `Event ${l.event.sequence_no}` : 'Message');
@@ -97,7 +97,7 @@ export function DeadLetters({ stack, query }) {
       cells: [
         html`<label class="check"><input type="checkbox" aria-label=${`Select ${name.toLowerCase()}`} checked=${selected.has(l.message_id)} onChange=${() => toggle(l.message_id)} /></label>`,
         html`<button type="button" class="link" onClick=${() => setOpen(l.message_id)}>${name}</button>`,
-        html`<${Data} mono title=${l.error}>${l.error || '–'}<//>${l.permanent && html` <span class="note">permanent</span>`}`,
+        html`<${Data} mono title=${l.error}>${beginning(l.error) || '–'}<//>${l.permanent && html` <span class="note">permanent</span>`}`,
         l.execution_arn ? html`<a href=${link(stack, 'run', l.execution_arn)} title=${nameOf(l.execution_arn)} aria-label=${nameOf(l.execution_arn)}><${Data} mono>${shortName(nameOf(l.execution_arn))}<//></a>` : '–',
         html`<${Time} at=${l.sent} as=${ago} />`,
         html`<span class="num">${l.replays ? count(l.replays) : '–'}</span>`,

@@ -2,7 +2,7 @@
 import { html, useMemo, useState } from './lib.js';
 import { Icon } from './icons.js';
 import { count, plural, statusOf } from './format.js';
-import { Data, Empty, Search, Section, Status, useNarrow } from './ui.js';
+import { Data, Empty, Search, Section, Status, beginning, useNarrow } from './ui.js';
 import { VirtualRows } from './virtual.js';
 
 const groupKey = (status, error) => JSON.stringify([status, error || '']);
@@ -27,9 +27,9 @@ export function Items({ doc, onSelect }) {
       cells: [
         html`<button type="button" class="link" onClick=${() => onSelect(item)} aria-label=${`Event ${item.sequence_no}, ${statusOf(item.status).word}`}>${item.sequence_no}</button>`,
         html`<${Status} name=${item.status} />`,
-        item.error ? html`<${Data} mono title=${item.error}>${item.error}<//>` : html`<span class="note">–</span>`,
+        item.error ? html`<${Data} mono title=${item.error}>${beginning(item.error)}<//>` : html`<span class="note">–</span>`,
         item.claimed ? html`<span>claimed${item.retry_attempt ? `, retry ${item.retry_attempt}` : ''}</span>` : html`<span class="note">new</span>`,
-        html`<${Data} mono title=${item.random_value}>${item.random_value}<//>`,
+        html`<${Data} mono title=${item.random_value}>${beginning(item.random_value)}<//>`,
       ],
     };
   };

@@ -2,19 +2,19 @@
 import { html, useMemo, useState } from './lib.js';
 import { Drawer } from './drawer.js';
 import { clock, count } from './format.js';
-import { Data, Empty, LongText, Search, Section } from './ui.js';
+import { Data, Empty, LongText, Search, Section, beginning } from './ui.js';
 import { VirtualRows } from './virtual.js';
 import { useNarrow } from './ui.js';
 
 const tones = { ERROR: 'bad', FATAL: 'bad', WARN: 'wait', WARNING: 'wait' };
 
-const lineText = (l) => html`<${Data} mono>${l.message}${l.fields && html` <span class="note">${l.fields}</span>`}<//>`;
+const lineText = (l, part = (text) => text) => html`<${Data} mono>${part(l.message)}${l.fields && html` <span class="note">${part(l.fields)}</span>`}<//>`;
 
 const lineCells = (l, onOpen) => [
   html`<time dateTime=${l.time} title=${l.time}>${clock(l.time)}</time>`,
   html`<${Data}>${l.function}<//>`,
   html`<span class=${`tone-${tones[(l.level || '').toUpperCase()] || 'still'}`}>${l.level && html`<${Data}>${l.level}<//>`}</span>`,
-  onOpen ? html`<button type="button" class="link" title="Show the whole line" onClick=${onOpen}>${lineText(l)}</button>` : lineText(l),
+  onOpen ? html`<button type="button" class="link" title="Show the whole line" onClick=${onOpen}>${lineText(l, beginning)}</button>` : lineText(l),
 ];
 
 /** Some lines, all of them visible. */

@@ -1,7 +1,7 @@
 // The child executions of a distributed run. Each is a run of its own.
 import { html, useMemo, useState } from './lib.js';
 import { count, duration, plural } from './format.js';
-import { Choose, Data, Empty, Search, Section, Status, useNarrow } from './ui.js';
+import { Choose, Data, Empty, Search, Section, Status, beginning, useNarrow } from './ui.js';
 import { VirtualRows } from './virtual.js';
 
 /**
@@ -29,7 +29,7 @@ export function Shards({ doc, linkTo }) {
         html`<span class="num">${s.items ? count(s.items) : '–'}</span>`,
         html`<span class="num">${duration(s.start)}</span>`,
         html`<span class="num">${s.end < 0 ? '–' : duration(s.end - s.start)}</span>`,
-        s.error ? html`<${Data} title=${s.cause || s.error}><span class="mono">${s.error}</span>${s.cause ? `: ${s.cause.slice(0, 300)}` : ''}<//>` : '–',
+        s.error ? html`<${Data} title=${s.cause || s.error}><span class="mono">${beginning(s.error)}</span>${s.cause ? `: ${beginning(s.cause)}` : ''}<//>` : '–',
       ],
     };
   };

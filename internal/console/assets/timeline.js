@@ -2,7 +2,7 @@
 import { html, useMemo, useState } from './lib.js';
 import { Icon } from './icons.js';
 import { count, duration, nameOf, pathKey, plural, statusOf } from './format.js';
-import { Choose, Empty, Section, useNarrow } from './ui.js';
+import { Choose, Empty, Section, beginning, useNarrow } from './ui.js';
 import { Plot } from './plot.js';
 import { VirtualRows } from './virtual.js';
 import { mapOfItems } from './events-of.js';
@@ -152,7 +152,7 @@ export function Timeline({ doc, onSelect }) {
     const visible = stop >= from && s.start <= to;
     const took = duration(stop - s.start);
     const name = r.child ? nameOfChild(s, item) : s.path[s.path.length - 1];
-    const words = `${name}: ${status.word.toLowerCase()}, ${took}, began after ${duration(s.start)}${s.retries ? ', ' + plural(s.retries, 'retry', 'retries') : ''}${s.error || item?.error ? ', ' + (s.error || item.error) : ''}`;
+    const words = `${name}: ${status.word.toLowerCase()}, ${took}, began after ${duration(s.start)}${s.retries ? ', ' + plural(s.retries, 'retry', 'retries') : ''}${s.error || item?.error ? ', ' + beginning(s.error || item.error) : ''}`;
     return {
       className: r.child ? 'timeline-child' : 'timeline-state',
       cells: [

@@ -13,6 +13,9 @@ export function Status({ name, word, children }) {
 /** A text from data. It cannot change the direction of the text around it. */
 export const Data = ({ children, mono, title }) => html`<bdi class=${mono ? 'data mono' : 'data'} title=${title}>${children}</bdi>`;
 
+/** The beginning of a text, for a cell that shows one line of it. Browsers are slow with very long lines. */
+export const beginning = (text) => (text && text.length > 300 ? text.slice(0, 300) + '…' : text);
+
 /** A moment. The exact time is in its title. */
 export function Time({ at, as = dateTime }) {
   if (!at) return '–';
