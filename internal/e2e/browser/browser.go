@@ -83,8 +83,9 @@ func Start(path, pictures string) (*Browser, error) {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("in-process-gpu", true),
-		// Each process of the browser costs the time of a processor: none in advance.
-		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,SpareRendererForSitePerProcess"),
+		// Each process of the browser costs the time of a processor: none in advance, none for each site, none for a page that was left.
+		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,SpareRendererForSitePerProcess,IsolateOrigins,site-per-process,BackForwardCache"),
+		chromedp.Flag("disable-site-isolation-trials", true),
 		chromedp.Flag("enable-blink-features", "ComputedAccessibilityInfo"), // computedRole and computedName of elements
 		chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("hide-scrollbars", false), // a scrollbar takes width from the page, as it does for most people
@@ -128,7 +129,8 @@ type Page struct {
 	problems []string
 	allowed  []*regexp.Regexp
 	answers  map[string]func() (status int, body []byte) // by part of the URL
-	chosen   cdp.BackendNodeID                           // the field whose file chooser is open
+	look     Look
+	chosen   cdp.BackendNodeID // the field whose file chooser is open
 }
 
 // Look is how a page looks.
@@ -383,6 +385,10 @@ func (p *Page) Look(look Look) {
 	if look.Dark {
 		scheme = "dark"
 	}
+	if look == p.look {
+		return
+	}
+	p.look = look
 	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(look.Width), Height: int64(look.Height), DeviceScaleFactor: 1})
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})

@@ -72,19 +72,18 @@ func hostileLetters(run string) console.DeadLetters {
 // expectText looks for hostile content that became more than text, in windows of these widths.
 func expectText(t *testing.T, p *Page, where string, widths ...int) {
 	t.Helper()
-	p.Settle()
-	if n := p.Count(".pwned, #app img, #app script, #app iframe, [onerror]"); n > 0 {
-		t.Errorf("%s: hostile content became %d elements", where, n)
-	}
-	if title := Eval[string](p, "document.title"); title == "pwned" {
-		t.Errorf("%s: hostile content ran as a script", where)
-	}
 	for _, width := range widths {
 		p.Look(Look{Width: width})
 		p.Settle()
 		for _, wrong := range p.Layout() {
 			t.Errorf("%s, %d pixels wide: %s", where, width, wrong)
 		}
+	}
+	if n := p.Count(".pwned, #app img, #app script, #app iframe, [onerror]"); n > 0 {
+		t.Errorf("%s: hostile content became %d elements", where, n)
+	}
+	if title := Eval[string](p, "document.title"); title == "pwned" {
+		t.Errorf("%s: hostile content ran as a script", where)
 	}
 	p.Look(Look{})
 	// What changes the direction of text must not change that around it.
