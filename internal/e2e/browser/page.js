@@ -114,28 +114,35 @@ window.forTest = (() => {
     const [light, dark] = [luminance(a), luminance(b)].sort((x, y) => y - x);
     return (light + 0.05) / (dark + 0.05);
   };
-  const opacity = (e) => {
-    let product = 1;
-    for (let at = e; at; at = at.parentElement) product *= parseFloat(getComputedStyle(at).opacity);
-    return product;
+  // Many texts have the same ancestors: what a look at the page computes of an element, it computes once.
+  const once = (compute) => {
+    const known = new Map();
+    return (e) => {
+      if (!known.has(e)) known.set(e, compute(e));
+      return known.get(e);
+    };
+  };
+  const opacities = () => {
+    const opacity = once((e) => (e ? parseFloat(getComputedStyle(e).opacity) * opacity(e.parentElement) : 1));
+    return opacity;
   };
 
   // What is painted under a text: the backgrounds of its ancestors, and the shapes of its drawing that lie under it.
-  const background = (e, box) => {
+  const background = (e, box, opacity, fill) => {
     const layers = [];
     const drawing = e.closest("svg");
     if (drawing) {
       const at = [box.left + box.width / 2, box.top + box.height / 2];
       for (const shape of [...drawing.querySelectorAll("rect, circle, ellipse, polygon, path")].reverse()) {
         if (!(shape.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_FOLLOWING)) continue;
-        const fill = getComputedStyle(shape).fill;
+        const style = getComputedStyle(shape);
         const r = shape.getBoundingClientRect();
-        if (fill === "none" || shape.closest("defs, marker, clipPath") || at[0] < r.left || at[0] > r.right || at[1] < r.top || at[1] > r.bottom) continue;
-        const [red, green, blue, alpha] = colour(fill);
-        layers.push([red, green, blue, alpha * parseFloat(getComputedStyle(shape).fillOpacity) * opacity(shape)]);
+        if (style.fill === "none" || shape.closest("defs, marker, clipPath") || at[0] < r.left || at[0] > r.right || at[1] < r.top || at[1] > r.bottom) continue;
+        const [red, green, blue, alpha] = colour(style.fill);
+        layers.push([red, green, blue, alpha * parseFloat(style.fillOpacity) * opacity(shape)]);
       }
     }
-    for (let at = e; at; at = at.parentElement) layers.push(colour(getComputedStyle(at).backgroundColor));
+    for (let at = e; at; at = at.parentElement) layers.push(fill(at));
     const dark = matchMedia("(prefers-color-scheme: dark)").matches && getComputedStyle(document.documentElement).colorScheme.includes("dark");
     let result = dark ? [18 / 255, 18 / 255, 18 / 255, 1] : [1, 1, 1, 1];
     for (const layer of layers.reverse()) result = over(layer, result);
@@ -145,6 +152,14 @@ window.forTest = (() => {
   // The texts that are visible: [text, its element, its box]. What an ancestor clips is not visible.
   const texts = () => {
     const found = [];
+    const frames = once((e) => {
+      const s = getComputedStyle(e);
+      return {
+        hidden: s.clipPath !== "none" && s.position === "absolute", // from the eye, for screen readers
+        clips: s.overflowX !== "visible" || s.overflowY !== "visible" ? e.getBoundingClientRect() : null,
+        fixed: s.position === "fixed",
+      };
+    });
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const range = document.createRange();
     for (let node = walk.nextNode(); node; node = walk.nextNode()) {
@@ -152,32 +167,31 @@ window.forTest = (() => {
       if (!squeeze(node.data) || !e || ["SCRIPT", "STYLE", "OPTION", "TITLE", "DESC"].includes(e.tagName.toUpperCase()) || !visible(e)) continue;
       range.selectNodeContents(node);
       for (const r of range.getClientRects()) {
-        const box = clip(r, e);
+        const box = clip(r, e, frames);
         if (box.right - box.left > 1 && box.bottom - box.top > 1) found.push([squeeze(node.data).slice(0, 60), e, box]);
       }
     }
     return found;
   };
-  const clip = (r, e) => {
+  const clip = (r, e, frames) => {
     let { left, top, right, bottom } = r;
     for (let at = e; at && at !== document.documentElement && at !== document.body; at = at.parentElement) {
-      const s = getComputedStyle(at);
-      if (s.clipPath !== "none" && s.position === "absolute") right = left; // hidden from the eye, for screen readers
-      if (s.overflowX !== "visible" || s.overflowY !== "visible") {
-        const box = at.getBoundingClientRect();
-        [left, top, right, bottom] = [Math.max(left, box.left), Math.max(top, box.top), Math.min(right, box.right), Math.min(bottom, box.bottom)];
-      }
-      if (s.position === "fixed") break;
+      const { hidden, clips, fixed } = frames(at);
+      if (hidden) right = left;
+      if (clips) [left, top, right, bottom] = [Math.max(left, clips.left), Math.max(top, clips.top), Math.min(right, clips.right), Math.min(bottom, clips.bottom)];
+      if (fixed) break;
     }
     return { left, top, right, bottom, width: right - left, height: bottom - top };
   };
 
   const contrast = () => {
     const wrong = new Set();
+    const opacity = opacities();
+    const fill = once((e) => colour(getComputedStyle(e).backgroundColor));
     for (const [text, e, box] of texts()) {
       if (e.closest(":disabled, [aria-disabled=true]")) continue; // WCAG leaves out what cannot be used
       const style = getComputedStyle(e);
-      const below = background(e, box);
+      const below = background(e, box, opacity, fill);
       const css = e.closest("svg") ? style.fill : style.color;
       const [r, g, b, a] = colour(css);
       const is = ratio(over([r, g, b, a * opacity(e)], below), below);
@@ -197,7 +211,7 @@ window.forTest = (() => {
       wrong.add(`the page is ${page.scrollWidth} pixels wide in a window of ${page.clientWidth}: ${[...new Set(wide)].slice(0, 8).join(", ")}`);
     }
     // Only what does not float over the page can be compared with it.
-    const floats = (e) => { for (let at = e; at; at = at.parentElement) if (["fixed", "sticky"].includes(getComputedStyle(at).position)) return at; return null; };
+    const floats = once((e) => (!e || ["fixed", "sticky"].includes(getComputedStyle(e).position) ? e : floats(e.parentElement)));
     const all = texts().map(([text, e, box]) => ({ text, e, box, floats: floats(e) })).sort((a, b) => a.box.top - b.box.top);
     for (const { text, e, box } of all) {
       if (box.right <= 0) continue; // hidden until it has the focus
