@@ -54,8 +54,6 @@ type tab struct {
 
 	mu   sync.Mutex
 	page *Page // that uses it now
-
-	prepared bool
 }
 
 func (t *tab) use(p *Page) {
@@ -90,11 +88,8 @@ func Start(path, pictures string) (*Browser, error) {
 		chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("hide-scrollbars", false), // a scrollbar takes width from the page, as it does for most people
 	)...)
-	// The browser starts with a tab, which the first page gets. The browser would end with its context.
-	own := &tab{cancel: func() {}}
-	ctx, cancel := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}), chromedp.WithListener(own.listen))
-	own.ctx = ctx
-	b := &Browser{ctx: ctx, pictures: pictures, close: func() { cancel(); end() }, idle: []*tab{own}}
+	ctx, cancel := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
+	b := &Browser{ctx: ctx, pictures: pictures, close: func() { cancel(); end() }}
 	if err := first(ctx); err != nil {
 		b.close()
 		return nil, fmt.Errorf("start %s: %w", path, err)
@@ -147,6 +142,7 @@ func (b *Browser) Open(t testing.TB) *Page {
 	t.Helper()
 	p := &Page{t: t, pictures: b.pictures, urls: map[network.RequestID]string{}, answers: map[string]func() (int, []byte){}}
 	free := b.take(p)
+	p.ctx = free.ctx
 	t.Cleanup(func() {
 		p.end()
 		b.giveBack(free, p)
@@ -160,29 +156,26 @@ func (b *Browser) take(p *Page) *tab {
 	p.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	free := &tab{}
 	if n := len(b.idle); n > 0 {
-		free = b.idle[n-1]
+		free := b.idle[n-1]
 		b.idle = b.idle[:n-1]
-	} else {
-		free.ctx, free.cancel = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(free.listen))
-		if err := first(free.ctx); err != nil {
-			free.cancel()
-			p.t.Fatalf("open a tab: %v", err)
-		}
+		free.use(p)
+		return free
 	}
-	free.use(p)
-	p.ctx = free.ctx
-	if !free.prepared {
-		free.prepared = true
-		call(p, network.Enable, network.EnableParams{})
-		call(p, log.Enable, cdp.Empty{})
-		// Otherwise each question for a role or a name would build the accessibility tree of the page anew.
-		call(p, accessibility.Enable, cdp.Empty{})
-		call(p, runtime.AddBinding, runtime.AddBindingParams{Name: "reportToTest"})
-		call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+	fresh := &tab{page: p}
+	fresh.ctx, fresh.cancel = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(fresh.listen))
+	if err := first(fresh.ctx); err != nil {
+		fresh.cancel()
+		p.t.Fatalf("open a tab: %v", err)
 	}
-	return free
+	p.ctx = fresh.ctx
+	call(p, network.Enable, network.EnableParams{})
+	call(p, log.Enable, cdp.Empty{})
+	// Otherwise each question for a role or a name would build the accessibility tree of the page anew.
+	call(p, accessibility.Enable, cdp.Empty{})
+	call(p, runtime.AddBinding, runtime.AddBindingParams{Name: "reportToTest"})
+	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+	return fresh
 }
 
 // giveBack empties the tab for the next page. After a failure, nobody knows how it is, so it goes.
