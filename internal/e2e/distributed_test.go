@@ -369,19 +369,19 @@ func TestRedriveOfAnExpressShardInsertsTheSameEvents(t *testing.T) {
 	s.expectInserted(t, 10000, 10030, s.sharded(t, *stopped.ExecutionArn))
 }
 
-// As many shards as 5,000 events have by default. TestReadme and the distributed demo run that many events, in standard executions.
-func TestManyExpressShardsInsertEveryEvent(t *testing.T) {
+// TestReadme and the distributed demo run 5,000 events, in standard executions.
+func TestExpressShardsOfAThousandEventsInsertEveryEvent(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS", "ShardSize=200")
-	out := s.execute(t, `{"start_seq":0,"end_seq":1000,"failure_rate":0.25}`)
-	failed := stillFailing(0, 1000, 0.25, 0)
-	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of 1000 events failed and are in the retry queue", failed); got != want {
+	s := newStack(t, "MapMode=DISTRIBUTED", "ShardExecutionType=EXPRESS")
+	out := s.execute(t, `{"start_seq":0,"end_seq":3000,"failure_rate":0.1}`)
+	failed := stillFailing(0, 3000, 0.1, 0)
+	if got, want := aws.ToString(out.Cause), fmt.Sprintf("%d of 3000 events failed and are in the retry queue", failed); got != want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}
 	retry := s.execute(t, `{"start_seq":0,"end_seq":0}`)
 	if got, want := aws.ToString(retry.Output), fmt.Sprintf(`{"inserted":%d,"failed":0}`, failed); got != want {
 		t.Errorf("retry ended with %s %s, want %s", got, aws.ToString(retry.Cause), want)
 	}
-	s.expectInserted(t, 0, 1000, s.sharded(t, *out.ExecutionArn))
+	s.expectInserted(t, 0, 3000, s.sharded(t, *out.ExecutionArn))
 	s.expectQueue(t, "RetryQueueUrl", 0, 0)
 }
