@@ -187,8 +187,9 @@ class StepFunctionsAnswers:
 
     def describe_execution(self) -> str:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
-        answer = execution.to_describe_output()
-        answer["status"] = execution.exec_status.value
+        with execution.end_lock:  # an execution that ends meanwhile would have succeeded without an output
+            answer = execution.to_describe_output()
+            answer["status"] = execution.exec_status.value
         answer["input"] = execution.execution_input
         answer.update(redrive_answer(execution))
         answer["mapRunArn"] = execution.map_run and execution.map_run.arn
