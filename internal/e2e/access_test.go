@@ -120,18 +120,17 @@ type need struct{ sid, actions, resource, why string }
 
 // matches tells whether a pattern of a policy matches a resource. An asterisk stands for any text.
 func matches(pattern, resource string) bool {
-	if pattern == resource {
-		return true
+	before, after, asterisk := strings.Cut(pattern, "*")
+	if !asterisk {
+		return pattern == resource
 	}
-	parts := strings.Split(pattern, "*")
-	last := len(parts) - 1
-	rest, ok := strings.CutPrefix(resource, parts[0])
-	for _, part := range parts[min(1, last):last] {
-		if ok {
-			_, rest, ok = strings.Cut(rest, part)
+	rest, ok := strings.CutPrefix(resource, before)
+	for i := 0; ok && i <= len(rest); i++ {
+		if matches(after, rest[i:]) {
+			return true
 		}
 	}
-	return ok && last > 0 && strings.HasSuffix(rest, parts[last])
+	return false
 }
 
 // checkAccess reports what the policies of one user lack and what they have too much, one line each.
