@@ -28,7 +28,7 @@ from moto.stepfunctions.parser.asl.eval import program_state
 
 from stepfunctions.definition import find_state
 from stepfunctions.executions import new_execution, stop_now
-from stepfunctions.history import now, page
+from stepfunctions.history import as_json, now, page
 from stepfunctions.item_batcher import child_inputs
 from stepfunctions.item_reader import read_items
 from stepfunctions.payload_templates import expression_filler, failed, fill, number, template_filler
@@ -270,13 +270,13 @@ def finish_map_run(env: Environment, run: MapRun, declared: dict[str, Any], give
 class MapRunAnswers:
     """Replaces moto's responses of the same name."""
 
-    def describe_map_run(self) -> ActionResult:
+    def describe_map_run(self) -> str:
         run = map_run(self._get_param("mapRunArn"))
         answer = {"mapRunArn": run.arn, "executionArn": run.parent.exec_arn, "status": run.status, "startDate": run.start_date,
                   "stopDate": run.stop_date, "maxConcurrency": run.max_concurrency,
                   "toleratedFailurePercentage": float(run.tolerated_percentage or 0), "toleratedFailureCount": int(run.tolerated_count or 0),
                   "redriveCount": run.redrives, "itemCounts": run.counts(dict(run.items)), "executionCounts": run.counts()}
-        return sfn_responses.ActionResult({name: value for name, value in answer.items() if value is not None})
+        return as_json(answer)
 
     def list_map_runs(self) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
