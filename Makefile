@@ -148,8 +148,7 @@ demo: build/carnation ## Deploy everything on local AWS and show a run that fail
 # Go remembers the results of tests, and takes them again until something changes that the tests read. It does not see what other
 # programs read. So the tests that start some read a variable, too, which has another value each time.
 test: check ## Check, then run all tests
-	CARNATION_TEST_RUN="$$(date) $$$$" scripts/python-tools go test -vet=off -timeout 30m ./...
-	@scripts/browser >/dev/null 2>&1 || echo "make test: the browser tests were skipped: there is neither Chromium nor Chrome on PATH"
+	@scripts/python-tools scripts/test
 
 deploy-tests: tools ## Run the tests of make deploy and the like (AWS= another aws command, such as that of AWS CLI 2)
 	@scripts/python-tools go test -count=1 -timeout 20m -run 'Make|Failed(Creation|Deployments)|Destroy' ./internal/e2e -args -aws "$(AWS)"

@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Other programs do a part of what these tests test: TestResultsThatDependOnOtherProgramsAreNotRemembered in internal says more.
-func TestResultsAreNotRemembered(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
+// Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+func TestReadsThroughOtherPrograms(t *testing.T) { t.Log(os.Getenv("CARNATION_PROGRAMS")) }
 
 // result is what the command printed, and its exit code.
 type result struct {

@@ -2,13 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"testing"
 )
 
@@ -46,42 +41,5 @@ func TestVersionOfACommandBuiltOutsideOfACheckoutIsUnknown(t *testing.T) {
 	var v versionResult
 	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || v != (versionResult{Version: "unknown", Commit: "unknown", Go: runtime.Version()}) {
 		t.Errorf("carnation version --output json = %+v (%v), want the same", got, err)
-	}
-}
-
-func TestMakeBuildsTheVersionOfATagIntoTheCommand(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the command in a checkout of its own")
-	}
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip(err)
-	}
-	checkout := t.TempDir()
-	in := func(name string, args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Dir = checkout
-		// Without the user's configuration, which may ask to sign commits, for example.
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	// What make needs of the project to build the command.
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	in("sh", "-c", fmt.Sprintf("tar -C '%s' -cf - .gitignore go.mod go.sum Makefile cmd internal scripts | tar -xf -", root))
-	in("git", "init", "--quiet")
-	in("git", "add", ".")
-	in("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "test")
-	in("git", "tag", "v1.2.3")
-	in("make", "build/carnation")
-	want := "version  v1.2.3\ncommit   " + in("git", "rev-parse", "HEAD") + "\ngo       " + runtime.Version()
-	if got := in("build/carnation", "version"); got != want {
-		t.Errorf("carnation version =\n%s\nwant\n%s", got, want)
 	}
 }

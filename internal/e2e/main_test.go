@@ -103,8 +103,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// Other programs do a part of what these tests test: TestResultsThatDependOnOtherProgramsAreNotRemembered in internal says more.
-func TestResultsAreNotRemembered(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
+// Other programs do most of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+func TestRunsEachTime(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
 
 // prepare builds what the tests use, and starts the first local AWS, so that what is missing is said once and not by every test.
 func prepare() error {

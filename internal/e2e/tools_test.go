@@ -16,6 +16,7 @@ import (
 	ossignal "os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -126,6 +127,44 @@ func TestPackageGivesTheSameBytesAnywhere(t *testing.T) {
 		if a, b := hash(t, zip), hash(t, original); a != b {
 			t.Errorf("%s is %s in one folder and %s in another", filepath.Base(zip), a, b)
 		}
+	}
+}
+
+func TestMakeBuildsTheVersionOfATagIntoTheCommand(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the command in a checkout of its own")
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip(err)
+	}
+	checkout := t.TempDir()
+	in := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = checkout
+		// Without the user's configuration, which may ask to sign commits, for example.
+		cmd.Env = environment("GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	// What make needs of the project to build the command.
+	project, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in("sh", "-c", fmt.Sprintf("tar -C '%s' -cf - .gitignore go.mod go.sum Makefile cmd internal scripts | tar -xf -", project))
+	in("git", "init", "--quiet")
+	in("git", "add", ".")
+	in("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "test")
+	in("git", "tag", "v1.2.3")
+	in("make", "build/carnation")
+	want := "version  v1.2.3\ncommit   " + in("git", "rev-parse", "HEAD") + "\ngo       " + runtime.Version()
+	if got := in("build/carnation", "version"); got != want {
+		t.Errorf("carnation version =\n%s\nwant\n%s", got, want)
 	}
 }
 

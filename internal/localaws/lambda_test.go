@@ -25,8 +25,13 @@ import (
 	"carnation/internal/localaws/runtimeapi"
 )
 
-// Other programs do a part of what these tests test: TestResultsThatDependOnOtherProgramsAreNotRemembered in internal says more.
-func TestResultsAreNotRemembered(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
+// Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+func TestReadsThroughOtherPrograms(t *testing.T) {
+	t.Log(os.Getenv("CARNATION_PROGRAMS"))
+	if _, err := os.Stat("testdata/function/main.go"); err != nil { // it is built here
+		t.Error(err)
+	}
+}
 
 // backend answers for one function as moto does.
 type backend struct {

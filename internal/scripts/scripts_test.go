@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +20,15 @@ import (
 	"time"
 )
 
-// Other programs do a part of what these tests test: TestResultsThatDependOnOtherProgramsAreNotRemembered in internal says more.
-func TestResultsAreNotRemembered(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
+// Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+func TestReadsThroughOtherPrograms(t *testing.T) {
+	t.Log(os.Getenv("CARNATION_PROGRAMS"))
+	for _, path := range []string{"Makefile", "requirements.txt", ".ci", "scripts", "cft", "state-machine"} {
+		if err := filepath.WalkDir("../../"+path, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 // fakeAWS answers each call with the first answer whose call it contains and that is not used up. The fakes start hundreds of times, and sh
 // starts in half the time of bash on some systems.
@@ -821,9 +829,9 @@ func fakeBrowsers(t *testing.T, installed bool, more map[string]string) []string
 	dir := t.TempDir()
 	programs := map[string]string{
 		"make":    `echo "make $*"`,
-		"apt-get": `echo "apt-get $*" >&2; case "$*" in *" install "*) echo "exit 0" >"$(dirname "$0")/chromium" ;; esac`,
+		"apt-get": `echo "apt-get $*" >&2; case "$*" in *" install "*) echo "exit 0" >"$(dirname "$0")/chromium-headless-shell" ;; esac`,
 	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
+	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
 		programs[name] = "exit 1"
 		if installed {
 			programs[name] = "exit 0"

@@ -54,8 +54,8 @@ var built = sync.OnceValues(func() (string, error) {
 	return filepath.Abs(filepath.Join(root, out))
 })
 
-// Other programs do a part of what these tests test: TestResultsThatDependOnOtherProgramsAreNotRemembered in internal says more.
-func TestResultsAreNotRemembered(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
+// Other programs do most of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+func TestRunsEachTime(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
 
 // services is a DynamoDB whose table accepts everything, and an SQS whose queue is empty.
 func services(b testing.TB) *httptest.Server {

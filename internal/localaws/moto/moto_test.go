@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Other programs do a part of what these tests test: TestResultsThatDependOnOtherProgramsAreNotRemembered in internal says more.
-func TestResultsAreNotRemembered(t *testing.T) { t.Log(os.Getenv("CARNATION_TEST_RUN")) }
+// Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+func TestReadsThroughOtherPrograms(t *testing.T) { t.Log(os.Getenv("CARNATION_PROGRAMS")) }
 
 // TestPython runs the unit tests of the Python files.
 func TestPython(t *testing.T) {
