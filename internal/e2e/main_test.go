@@ -561,20 +561,8 @@ func (c *cloud) newStack(t testing.TB, parameters ...string) *deployed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.delete(t) })
+	t.Cleanup(func() { d.deleteStack(t, d.name) })
 	return d
-}
-
-// delete deletes the stack.
-func (d *deployed) delete(t testing.TB) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	// Log lines that the endpoint still has would appear in the next stack's log group of that name.
-	if _, err := cloudwatchlogs.NewFromConfig(d.config).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{}); err != nil {
-		t.Error(err)
-	}
-	d.deleteStack(t, d.name)
 }
 
 // deleteStack deletes a stack, if there is one of this name, and waits until it is gone.

@@ -93,7 +93,7 @@ func TestTheExampleOfMakeItYoursLosesNothingAndRepeatsNoEffect(t *testing.T) {
 		cloud: p.cloud, name: "carnation-devl", outputs: outputs(stack),
 		sfn: sfn.NewFromConfig(p.config), sqs: sqs.NewFromConfig(p.config), table: dynamodb.NewFromConfig(p.config), lambda: lambda.NewFromConfig(p.config),
 	}
-	t.Cleanup(func() { d.delete(t) })
+	t.Cleanup(func() { d.deleteStack(t, d.name) })
 	d.expectRoleOfTheAPI(t)
 
 	const events = 100

@@ -356,7 +356,7 @@ func TestOwnEventsOfADistributedRun(t *testing.T) {
 	s.expectEnd(t, source("mine/versions.jsonl", "")+`,"time":12}`, `{"inserted":45,"failed":0}`)
 	s.expectOwnRows(t, uri("mine/versions.jsonl"), 12, slices.Repeat([]string{`{"replaced":true}`}, len(records)))
 
-	s.delete(t)
+	s.deleteStack(t, s.name)
 	deleteBucket(t, store, events)
 }
 

@@ -181,7 +181,7 @@ func TestUpdateRunsTheNewBinaryAndTheNewStateMachineAndDeleteLeavesNothing(t *te
 		t.Errorf("after both updates, the second back to the old binary, the output is %s", *out.Output)
 	}
 
-	blue.delete(t)
+	blue.deleteStack(t, blue.name)
 	if after := c.everything(t); !slices.Equal(after, before) {
 		t.Errorf("before the stack there were %v, and after its deletion %v", before, after)
 	}

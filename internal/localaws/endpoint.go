@@ -214,6 +214,10 @@ func (e *Endpoint) route(w http.ResponseWriter, r *http.Request, call Call, invo
 		}
 	case "logs":
 		e.lambda.flushLogs(r.Context())
+	case "cloudformation":
+		if call.Operation == "DeleteStack" { // what was printed so far goes with the stack's log groups, and not into the next ones of these names
+			e.lambda.flushLogs(r.Context())
+		}
 	case "dynamodb":
 		e.tableTurns <- struct{}{}
 		defer func() { <-e.tableTurns }()

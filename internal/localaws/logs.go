@@ -20,8 +20,8 @@ const logKeep = 10_000
 // flushLimit is how long a flush may take.
 const flushLimit = 30 * time.Second
 
-// logBook collects what functions print. It passes the lines to CloudWatch Logs only when somebody asks for logs, because
-// moto would need time for them that a run needs.
+// logBook collects what functions print. It passes the lines to CloudWatch Logs only when somebody asks for logs or deletes a
+// stack, because moto would need time for them that a run needs.
 type logBook struct {
 	api    *cloudwatchlogs.Client
 	stderr io.Writer
@@ -86,13 +86,13 @@ func (b *logBook) flush(ctx context.Context) {
 
 func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines, events []types.InputLogEvent) error {
 	inRegion := func(o *cloudwatchlogs.Options) { o.Region = stream.region }
+	var gone *types.ResourceNotFoundException // the log group was deleted, and its logs with it
 	if !lines.created {
 		_, err := b.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name),
 		}, inRegion)
-		var gone *types.ResourceNotFoundException
 		if errors.As(err, &gone) {
-			return nil // the log group was deleted, and its logs with it
+			return nil
 		}
 		if err != nil {
 			return err
@@ -104,6 +104,9 @@ func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines, ev
 		_, err := b.api.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name), LogEvents: events[:n],
 		}, inRegion)
+		if errors.As(err, &gone) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

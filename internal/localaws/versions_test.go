@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
@@ -437,6 +438,42 @@ func TestStackPublishesVersions(t *testing.T) {
 	for _, qualifier := range []string{"1", "4", "live"} {
 		_, err = l.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("caller"), Qualifier: &qualifier})
 		expectCode(t, "invoke "+qualifier+" after the stack", err, "ResourceNotFoundException")
+	}
+}
+
+// What a function printed goes with the log group of its stack. The next stack of the same names has none of it.
+func TestLogLinesGoWithTheirStack(t *testing.T) {
+	t.Parallel()
+	l := startLaptop(t)
+	binary, err := buildFunction()
+	if err != nil {
+		t.Fatalf("build the function: %v\n%s", err, binary)
+	}
+	l.stack(t, "bucket", "{Resources: {Bucket: {Type: 'AWS::S3::Bucket', Properties: {BucketName: code}}}}")
+	l.put(t, "/code/one.zip", zipped(t, "bootstrap", binary))
+	template := strings.Replace(published("one.zip", "hello", "Description: first"), "Resources:\n", `Resources:
+  LogGroup:
+    Type: AWS::Logs::LogGroup
+    Properties: { LogGroupName: /aws/lambda/caller }
+`, 1)
+	for _, what := range []string{"first", "second"} {
+		if status, _ := l.stack(t, "caller", template); status != "CREATE_COMPLETE" {
+			t.Fatalf("the stack is %s", status)
+		}
+		l.invoke(t, "caller", "live", `{"do":"`+what+`"}`)
+		if what == "first" {
+			if _, err := l.cfn.DeleteStack(t.Context(), &cloudformation.DeleteStackInput{StackName: aws.String("caller")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	logs := cloudwatchlogs.New(cloudwatchlogs.Options{BaseEndpoint: aws.String(l.URL), Region: Region, Credentials: credentials.NewStaticCredentialsProvider("test", "local", "")})
+	found, err := logs.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/caller"), FilterPattern: aws.String("doing")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Events) != 1 || !strings.Contains(*found.Events[0].Message, "doing second") {
+		t.Errorf("the logs of the second stack have %d such lines: %+v, want only its own", len(found.Events), found.Events)
 	}
 }
 
