@@ -113,7 +113,7 @@ func prepare() error {
 	}
 	// Tests wait a good part of their time, so more of them run at once than there are processors. With many more, the commands that
 	// poll for the end of something take the processors from those who work on it.
-	parallel := strconv.Itoa(2 * runtime.GOMAXPROCS(0))
+	parallel := strconv.Itoa(3 * runtime.GOMAXPROCS(0))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
 			parallel = f.Value.String()
@@ -450,6 +450,17 @@ func (c *cloud) count(operation, function string) (n int) {
 		}
 	}
 	return n
+}
+
+// atOnce runs subtests at the same time, in the place of their test. With t.Parallel they would wait until every other test has begun,
+// and those that take long would be the last.
+func atOnce(t *testing.T, names []string, test func(t *testing.T, name string)) {
+	t.Helper()
+	var group sync.WaitGroup
+	for _, name := range names {
+		group.Go(func() { t.Run(name, func(t *testing.T) { test(t, name) }) })
+	}
+	group.Wait()
 }
 
 // result of a command.

@@ -172,12 +172,11 @@ func parsePolicy(t *testing.T, of, document string) []statement {
 
 func TestPermissionsAreExactlyWhatRunsNeed(t *testing.T) {
 	t.Parallel()
-	t.Run("inline", func(t *testing.T) {
-		t.Parallel()
-		audited{deployed: newStack(t), path: "/"}.expectExact(t)
-	})
-	t.Run("distributed", func(t *testing.T) {
-		t.Parallel()
+	atOnce(t, []string{"inline", "distributed"}, func(t *testing.T, mode string) {
+		if mode == "inline" {
+			audited{deployed: newStack(t), path: "/"}.expectExact(t)
+			return
+		}
 		const path, boundary = "/carnation/e2e/", "arn:aws:iam::aws:policy/PowerUserAccess"
 		s := newStack(t, "MapMode=DISTRIBUTED", "ShardSize=20", "IamPath="+path, "PermissionsBoundaryArn="+boundary)
 		audited{s, true, path, boundary}.expectExact(t)

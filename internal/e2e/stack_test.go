@@ -198,71 +198,68 @@ func (c *cloud) uploadReplacement(t *testing.T) {
 // Two runs, of which the first begins before an update and the second before another, and both end after them.
 func TestRunsThatOverlapAnUpdateEndWithTheCodeThatTheyBeganWith(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"INLINE", "DISTRIBUTED"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			s := newStack(t, "MapMode="+mode, "MapMaxConcurrency=1", "ShardSize=1", "ShardConcurrency=1")
-			s.uploadReplacement(t)
-			before := s.recorded()
-			s.setFaults(t, localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "insert-data", For: localaws.Duration(5 * time.Second)})
-			expectRunning := func(run string) {
-				t.Helper()
-				out, err := s.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(run)})
-				if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
-					t.Fatalf("the run %s is %s (%s: %s), want it to go on: %v", run, out.Status, aws.ToString(out.Error), aws.ToString(out.Cause), err)
-				}
+	atOnce(t, []string{"INLINE", "DISTRIBUTED"}, func(t *testing.T, mode string) {
+		s := newStack(t, "MapMode="+mode, "MapMaxConcurrency=1", "ShardSize=1", "ShardConcurrency=1")
+		s.uploadReplacement(t)
+		before := s.recorded()
+		s.setFaults(t, localaws.Rule{Fault: localaws.FaultDelay, Operation: "Invoke", Function: "insert-data", For: localaws.Duration(5 * time.Second)})
+		expectRunning := func(run string) {
+			t.Helper()
+			out, err := s.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(run)})
+			if err != nil || out.Status != sfntypes.ExecutionStatusRunning {
+				t.Fatalf("the run %s is %s (%s: %s), want it to go on: %v", run, out.Status, aws.ToString(out.Error), aws.ToString(out.Cause), err)
 			}
-			// start starts a run, and returns it once it has invoked the newest version of insert-data.
-			function := aws.String(s.outputs["InsertDataFunctionArn"])
-			start := func(input string) (run string, version int) {
-				t.Helper()
-				versions, err := s.lambda.ListVersionsByFunction(t.Context(), &lambda.ListVersionsByFunctionInput{FunctionName: function})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, one := range versions.Versions {
-					number, _ := strconv.Atoi(*one.Version) // 0 for $LATEST
-					version = max(version, number)
-				}
-				run = s.start(t, input)
-				waitFor(t, "version "+strconv.Itoa(version)+" of insert-data to be invoked", func() bool {
-					expectRunning(run)
-					return s.invocations(before, "insert-data")[version] > 0
-				})
-				return run, version
-			}
-			old, first := start(`{"start_seq":1,"end_seq":31}`)
-			s.update(t, "InsertDataS3Key=other.zip")
-			newer, second := start(`{"start_seq":101,"end_seq":131}`)
-			s.update(t, "LambdaMemorySize=512")
-			expectRunning(old)
-			expectRunning(newer)
-			s.setFaults(t)
-			for _, run := range []string{old, newer} {
-				expectStatus(t, s.wait(t, run), sfntypes.ExecutionStatusSucceeded)
-			}
-			invoked := s.invocations(before, "insert-data")
-			if len(invoked) != 2 || invoked[first] < 30 || invoked[second] < 30 {
-				t.Errorf("the runs invoked the versions %v, want %d and %d for 30 events each", invoked, first, second)
-			}
-			if rows := s.rows(t, 1, 131); len(rows) != 30 || len(rows[30]) != 1 {
-				t.Errorf("the table has the events %v, want those of the first run: the code of the second inserts none", slices.Sorted(maps.Keys(rows)))
-			}
-			expectStatus(t, s.execute(t, `{"start_seq":201,"end_seq":202}`), sfntypes.ExecutionStatusSucceeded)
-			if after := s.invocations(before, "insert-data"); len(after) != 3 || after[second] != invoked[second] {
-				t.Errorf("a run after the update of a setting invoked the versions %v, want one that is not in %v", after, invoked)
-			}
-			// The second version is repaired for the runs that began with it.
-			if _, err := s.lambda.UpdateAlias(t.Context(), &lambda.UpdateAliasInput{
-				FunctionName: function, Name: aws.String("v" + strconv.Itoa(second)), FunctionVersion: aws.String(strconv.Itoa(first)),
-			}); err != nil {
+		}
+		// start starts a run, and returns it once it has invoked the newest version of insert-data.
+		function := aws.String(s.outputs["InsertDataFunctionArn"])
+		start := func(input string) (run string, version int) {
+			t.Helper()
+			versions, err := s.lambda.ListVersionsByFunction(t.Context(), &lambda.ListVersionsByFunctionInput{FunctionName: function})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if failure, answer := s.invoke(t, *function+":v"+strconv.Itoa(second), `{"operation":"InsertItems","items":[],"run":"arn:aws:states:eu-central-2:123456789012:execution:by-hand:1"}`); failure != "" || strings.Contains(answer, "version") {
-				t.Errorf("the repaired version answers %s %s, want the answer of the first code", failure, answer)
+			for _, one := range versions.Versions {
+				number, _ := strconv.Atoi(*one.Version) // 0 for $LATEST
+				version = max(version, number)
 			}
-		})
-	}
+			run = s.start(t, input)
+			waitFor(t, "version "+strconv.Itoa(version)+" of insert-data to be invoked", func() bool {
+				expectRunning(run)
+				return s.invocations(before, "insert-data")[version] > 0
+			})
+			return run, version
+		}
+		old, first := start(`{"start_seq":1,"end_seq":31}`)
+		s.update(t, "InsertDataS3Key=other.zip")
+		newer, second := start(`{"start_seq":101,"end_seq":131}`)
+		s.update(t, "LambdaMemorySize=512")
+		expectRunning(old)
+		expectRunning(newer)
+		s.setFaults(t)
+		for _, run := range []string{old, newer} {
+			expectStatus(t, s.wait(t, run), sfntypes.ExecutionStatusSucceeded)
+		}
+		invoked := s.invocations(before, "insert-data")
+		if len(invoked) != 2 || invoked[first] < 30 || invoked[second] < 30 {
+			t.Errorf("the runs invoked the versions %v, want %d and %d for 30 events each", invoked, first, second)
+		}
+		if rows := s.rows(t, 1, 131); len(rows) != 30 || len(rows[30]) != 1 {
+			t.Errorf("the table has the events %v, want those of the first run: the code of the second inserts none", slices.Sorted(maps.Keys(rows)))
+		}
+		expectStatus(t, s.execute(t, `{"start_seq":201,"end_seq":202}`), sfntypes.ExecutionStatusSucceeded)
+		if after := s.invocations(before, "insert-data"); len(after) != 3 || after[second] != invoked[second] {
+			t.Errorf("a run after the update of a setting invoked the versions %v, want one that is not in %v", after, invoked)
+		}
+		// The second version is repaired for the runs that began with it.
+		if _, err := s.lambda.UpdateAlias(t.Context(), &lambda.UpdateAliasInput{
+			FunctionName: function, Name: aws.String("v" + strconv.Itoa(second)), FunctionVersion: aws.String(strconv.Itoa(first)),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if failure, answer := s.invoke(t, *function+":v"+strconv.Itoa(second), `{"operation":"InsertItems","items":[],"run":"arn:aws:states:eu-central-2:123456789012:execution:by-hand:1"}`); failure != "" || strings.Contains(answer, "version") {
+			t.Errorf("the repaired version answers %s %s, want the answer of the first code", failure, answer)
+		}
+	})
 }
 
 // invocations are how often each version of a function was invoked since then; 0 is the function without a version.

@@ -9,6 +9,10 @@ the tests: see copies.py. More arguments are files with templates and state mach
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # until main: what the modules create stays
+
 import os
 import sys
 from typing import NoReturn
@@ -41,7 +45,6 @@ except ImportError as missing:
     refuse(f"no Python module {missing.name} ({sys.executable})")
 
 import contextlib
-import gc
 import json
 import logging
 import signal
@@ -112,6 +115,7 @@ def main() -> None:
     # The contents of tables and histories stay, so the collector would search them again and again for nothing.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
+    gc.enable()
     if has_copies:
         copies.become_a_copy(AT_START)
         threading.Thread(target=exit_with_parent, daemon=True).start()

@@ -28,45 +28,36 @@ import (
 )
 
 // TestVerify runs carnation verify on a healthy stack of each mode, stops it halfway, and then breaks the stack in several ways, which it
-// must name. What the commands call there must be what the policies of their users allow.
+// must name. What the commands call there must be what the policies of their users allow. It waits for more than a minute, so it is in a
+// file with an early name: Go starts tests in the order of their files.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	reading, operating, verifying := map[use]bool{}, map[use]bool{}, map[use]bool{}
-	var liar []byte // insert-data that says that it inserts, and does not
-	t.Run("modes", func(t *testing.T) {
-		for _, mode := range []string{"inline", "distributed"} {
-			t.Run(mode, func(t *testing.T) {
-				t.Parallel()
-				v := verified{newStack(t, "MapMode="+strings.ToUpper(mode)), mode}
-				expectStatus(t, v.execute(t, `{"start_seq":1,"end_seq":3}`), sfntypes.ExecutionStatusSucceeded) // rows of somebody else
-				users := v.users()
-				v.expectAllHeld(t)
-				verify := users.next()
-				if t.Failed() {
-					return // every check of a broken stack would fail too
-				}
-				read := v.readRuns(t)
-				v.run(t, carnation, "run", "--start-seq", "0", "--end-seq", "0")
-				v.handleDeadLetters(t)
-				operate := users.next()
-				mu.Lock()
-				maps.Copy(reading, read)
-				maps.Copy(operating, operate)
-				maps.Copy(verifying, verify)
-				mu.Unlock()
-				if mode == "inline" {
-					v.expectNothingLeftByInterrupt(t)
-				}
-				mu.Lock()
-				if liar == nil {
-					liar = buildZip(t, "liar")
-				}
-				mu.Unlock()
-				v.expectSabotageNamed(t, liar)
-				v.expectNothingLeft(t)
-			})
+	liar := buildZip(t, "liar") // insert-data that says that it inserts, and does not
+	atOnce(t, []string{"inline", "distributed"}, func(t *testing.T, mode string) {
+		v := verified{newStack(t, "MapMode="+strings.ToUpper(mode)), mode}
+		expectStatus(t, v.execute(t, `{"start_seq":1,"end_seq":3}`), sfntypes.ExecutionStatusSucceeded) // rows of somebody else
+		users := v.users()
+		v.expectAllHeld(t)
+		verify := users.next()
+		if t.Failed() {
+			return // every check of a broken stack would fail too
 		}
+		read := v.readRuns(t)
+		v.run(t, carnation, "run", "--start-seq", "0", "--end-seq", "0")
+		v.handleDeadLetters(t)
+		operate := users.next()
+		mu.Lock()
+		maps.Copy(reading, read)
+		maps.Copy(operating, operate)
+		maps.Copy(verifying, verify)
+		mu.Unlock()
+		if mode == "inline" {
+			v.expectNothingLeftByInterrupt(t)
+		}
+		v.expectSabotageNamed(t, liar)
+		v.expectNothingLeft(t)
 	})
 	if t.Failed() {
 		return
