@@ -529,8 +529,8 @@ func (c *cloud) run(t testing.TB, args ...string) string {
 // waitFor returns once done says so. It asks often at first, and then four times a second.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	wait := 10 * time.Millisecond
-	for deadline := time.Now().Add(patience); !done(); wait = min(2*wait, 250*time.Millisecond) {
+	wait := 25 * time.Millisecond
+	for deadline := time.Now().Add(patience); !done(); wait = min(2*wait, 500*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %s", what, patience)
 		}
