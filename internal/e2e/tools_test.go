@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -16,7 +15,6 @@ import (
 	ossignal "os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -105,76 +103,6 @@ func TestStatusCommandCountsRowsAndMessages(t *testing.T) {
 	if len(status.Executions) != 2 || status.Executions[0].Status != "FAILED" || status.Executions[0].Started.Before(status.Executions[1].Started) {
 		t.Errorf("executions are %+v, want two, the failed one first", status.Executions)
 	}
-}
-
-func TestPackageGivesTheSameBytesAnywhere(t *testing.T) {
-	t.Parallel()
-	// Nor do a shell's settings for Go or for files change them.
-	clone := newCloud(t).newProject(t, "GOOS=plan9", "GOARCH=mips", "CGO_ENABLED=1", "GOAMD64=v3", "GOARM64=v9.0", "GOEXPERIMENT=nogreenteagc", "GOFIPS140=latest",
-		"GOWORK=/none", "GO111MODULE=off", "GOFLAGS=-p=2 -tags=other -ldflags=-X=main.other=1", "TZ=Asia/Tokyo", "LC_ALL=C")
-	if err := os.RemoveAll(filepath.Join(clone.dir, "build")); err != nil {
-		t.Fatal(err)
-	}
-	clone.make(t, "package ARCH="+arch(), 0)
-	clone.make(t, "build/carnation", 0)
-	clone.run(t, filepath.Join(clone.dir, "build/carnation"), "version")
-	zips, err := filepath.Glob(clone.dir + "/build/*/*.zip")
-	if err != nil || len(zips) != 3 {
-		t.Fatalf("zips are %v (%v), want three", zips, err)
-	}
-	for _, zip := range zips {
-		original := filepath.Join(root, strings.TrimPrefix(zip, clone.dir))
-		if a, b := hash(t, zip), hash(t, original); a != b {
-			t.Errorf("%s is %s in one folder and %s in another", filepath.Base(zip), a, b)
-		}
-	}
-}
-
-func TestMakeBuildsTheVersionOfATagIntoTheCommand(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("builds the command in a checkout of its own")
-	}
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip(err)
-	}
-	checkout := t.TempDir()
-	in := func(name string, args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Dir = checkout
-		// Without the user's configuration, which may ask to sign commits, for example.
-		cmd.Env = environment("GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	// What make needs of the project to build the command.
-	project, err := filepath.Abs(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in("sh", "-c", fmt.Sprintf("tar -C '%s' -cf - .gitignore go.mod go.sum Makefile cmd internal scripts | tar -xf -", project))
-	in("git", "init", "--quiet")
-	in("git", "add", ".")
-	in("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "test")
-	in("git", "tag", "v1.2.3")
-	in("make", "build/carnation")
-	want := "version  v1.2.3\ncommit   " + in("git", "rev-parse", "HEAD") + "\ngo       " + runtime.Version()
-	if got := in("build/carnation", "version"); got != want {
-		t.Errorf("carnation version =\n%s\nwant\n%s", got, want)
-	}
-}
-
-func hash(t *testing.T, path string) string {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
 // process is a command that is stopped midway.

@@ -1,5 +1,5 @@
-// Package scripts tests the bash scripts of scripts/, which has no Go. It runs them with a fake aws, which answers from a list and keeps what it was
-// asked. The end-to-end tests run the same scripts with the real aws on a local AWS.
+// Package scripts tests what make builds, and the bash scripts of scripts/, which has no Go. It runs the scripts with a fake aws, which
+// answers from a list and keeps what it was asked. The end-to-end tests run the same scripts with the real aws on a local AWS.
 package scripts
 
 import (
@@ -23,8 +23,8 @@ import (
 // Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
 func TestReadsThroughOtherPrograms(t *testing.T) {
 	t.Log(os.Getenv("CARNATION_PROGRAMS"))
-	for _, path := range []string{"Makefile", "requirements.txt", ".ci", "scripts", "cft", "state-machine"} {
-		if err := filepath.WalkDir("../../"+path, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+	for _, path := range []string{"Makefile", "requirements.txt", ".ci", "scripts", "cft", "state-machine", "go.mod", "go.sum", "cmd", "internal"} {
+		if err := filepath.WalkDir(project+"/"+path, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
 			t.Error(err)
 		}
 	}
