@@ -38,7 +38,6 @@ import (
 var (
 	seeds     = flag.Int("seeds", 25, "how many scenarios of the fault campaign to play")
 	firstSeed = flag.Int64("seed", 1, "seed of the first of them")
-	workers   = flag.Int("workers", 4, "how many of them to play at a time")
 	looked    = flag.Int("looked", 1, "how many of them to look at in a browser, too, if there is one")
 )
 
@@ -55,49 +54,36 @@ func TestChaos(t *testing.T) {
 		t.Skip("needs a local AWS, and this is go test -short")
 	}
 	var mu sync.Mutex
-	next := *firstSeed
 	var reports []report
-	var group sync.WaitGroup
 	started := time.Now()
-	for range min(*workers, *seeds) {
-		group.Go(func() {
-			for {
-				mu.Lock()
-				seed := next
-				next++
-				mu.Unlock()
-				if seed >= *firstSeed+int64(*seeds) {
-					return
-				}
-				t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-					s := plan(seed)
-					p, err := newPlayer(t, s.mode())
-					if err != nil {
-						t.Fatal(err)
-					}
-					if seed < *firstSeed+int64(*looked) {
-						p.look(t)
-					}
-					r, err := p.play(t.Context(), s)
-					if err != nil {
-						t.Error(err)
-					}
-					for _, problem := range slices.Concat(r.lost, r.duplicated, r.wrong) {
-						t.Error(problem)
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					reports = append(reports, r)
-					fmt.Printf("chaos: %d of %d, seed %d, %s: %d runs, %d events, %s\n", len(reports), *seeds, seed, s.mode().name, r.runs, r.events, r.took.Round(100*time.Millisecond))
-					if t.Failed() {
-						fmt.Printf("chaos: seed %d failed; to play it alone: make chaos SEEDS=1 SEED=%d\n", seed, seed)
-					}
-				})
+	t.Cleanup(func() { printTable(os.Stdout, reports, time.Since(started)) }) // after all scenarios
+	for seed := *firstSeed; seed < *firstSeed+int64(*seeds); seed++ {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			s := plan(seed)
+			p, err := newPlayer(t, s.mode())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seed < *firstSeed+int64(*looked) {
+				p.look(t)
+			}
+			r, err := p.play(t.Context(), s)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, problem := range slices.Concat(r.lost, r.duplicated, r.wrong) {
+				t.Error(problem)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			reports = append(reports, r)
+			fmt.Printf("chaos: %d of %d, seed %d, %s: %d runs, %d events, %s\n", len(reports), *seeds, seed, s.mode().name, r.runs, r.events, r.took.Round(100*time.Millisecond))
+			if t.Failed() {
+				fmt.Printf("chaos: seed %d failed; to play it alone: make chaos SEEDS=1 SEED=%d\n", seed, seed)
 			}
 		})
 	}
-	group.Wait()
-	printTable(os.Stdout, reports, time.Since(started))
 }
 
 // report is the account of one scenario.

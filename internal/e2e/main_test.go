@@ -111,9 +111,8 @@ func prepare() error {
 	if testing.Short() {
 		return nil // without a local AWS
 	}
-	// Tests wait a good part of their time, so more of them run at once than there are processors. With many more, the commands that
-	// poll for the end of something take the processors from those who work on it.
-	parallel := strconv.Itoa(3 * runtime.GOMAXPROCS(0))
+	// Tests wait most of their time, so many of them run at once. Each has a local AWS, which takes 100 MB of memory.
+	parallel := strconv.Itoa(min(4*runtime.GOMAXPROCS(0), 16))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
 			parallel = f.Value.String()
