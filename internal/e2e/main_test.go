@@ -31,6 +31,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
 
 	"carnation/internal/event"
 	"carnation/internal/function/generate"
@@ -112,7 +114,7 @@ func prepare() error {
 		return nil // without a local AWS
 	}
 	// Tests wait most of their time, so many of them run at once. Each has a local AWS, which takes 100 MB of memory.
-	parallel := strconv.Itoa(min(4*runtime.GOMAXPROCS(0), 16))
+	parallel := strconv.Itoa(min(6*runtime.GOMAXPROCS(0), 24))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
 			parallel = f.Value.String()
@@ -141,23 +143,39 @@ func prepare() error {
 	if preloaded, err = localaws.Preload(moto.Python(root), files); err != nil {
 		return err
 	}
-	first, err := startCloud() // before the build, which takes longer
-	if err != nil {
-		return fmt.Errorf("%w; then: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...", err)
-	}
-	if awsCommands, err = startAWSServer(installed); err != nil {
-		return errors.Join(err, awsCommands.stop(), first.endpoint.Close())
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
 	defer cancel()
-	build := exec.CommandContext(ctx, "make", "--no-print-directory", "build", "package", "ARCH="+arch())
-	build.Dir, build.Env = root, first.environment()
-	build.WaitDelay = 5 * time.Second
-	if out, err := build.CombinedOutput(); err != nil {
-		return errors.Join(fmt.Errorf("make build package: %w\n%s", err, out), first.endpoint.Close())
+	group, ctx := errgroup.WithContext(ctx)
+	var first *cloud
+	group.Go(func() (err error) {
+		if first, err = startCloud(); err != nil {
+			return fmt.Errorf("%w; then: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...", err)
+		}
+		return nil
+	})
+	group.Go(func() (err error) {
+		awsCommands, err = startAWSServer(installed)
+		return err
+	})
+	group.Go(func() error {
+		build := exec.CommandContext(ctx, "make", "--no-print-directory", "build", "package", "ARCH="+arch())
+		build.Dir, build.Env = root, environment("AWS_ENDPOINT_URL=http://127.0.0.1") // for a local AWS, wherever it will be
+		build.Cancel = func() error { return build.Process.Signal(syscall.SIGTERM) }  // make passes it on
+		build.WaitDelay = 5 * time.Second
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("make build package: %w\n%s", err, out)
+		}
+		return nil
+	})
+	err = group.Wait()
+	if err == nil {
+		err = first.upload()
 	}
-	if err := first.upload(); err != nil {
-		return errors.Join(err, first.endpoint.Close())
+	if err != nil {
+		if first != nil {
+			err = errors.Join(err, first.endpoint.Close())
+		}
+		return errors.Join(err, awsCommands.stop())
 	}
 	clouds.free = append(clouds.free, first)
 	return nil
