@@ -114,7 +114,7 @@ func prepare() error {
 		return nil // without a local AWS
 	}
 	// Tests wait most of their time, so many of them run at once. Each has a local AWS, which takes 100 MB of memory.
-	parallel := strconv.Itoa(min(6*runtime.GOMAXPROCS(0), 24))
+	parallel := strconv.Itoa(min(4*runtime.GOMAXPROCS(0), 16))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
 			parallel = f.Value.String()
