@@ -145,8 +145,6 @@ local: build/carnation ## Run local AWS in the foreground
 demo: build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed, CONSOLE=1)
 	@CONSOLE="$(CONSOLE)" scripts/python-tools scripts/demo $(or $(MODE),inline)
 
-# Go remembers the results of tests, and takes them again until something changes that the tests read. It does not see what other
-# programs read. So the tests that start some read a variable, too, which has another value each time.
 test: check ## Check, then run all tests
 	@scripts/python-tools scripts/test
 

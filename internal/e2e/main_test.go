@@ -113,7 +113,7 @@ func prepare() error {
 	if testing.Short() {
 		return nil // without a local AWS
 	}
-	// Tests wait most of their time, so many of them run at once. Each has a local AWS, which takes 100 MB of memory.
+	// Tests wait most of their time, so many of them run at once. Each has a local AWS, so that memory sets a limit, too.
 	parallel := strconv.Itoa(min(4*runtime.GOMAXPROCS(0), 16))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
@@ -469,8 +469,8 @@ func (c *cloud) count(operation, function string) (n int) {
 	return n
 }
 
-// atOnce runs subtests at the same time, in the place of their test. With t.Parallel they would wait until every other test has begun,
-// and those that take long would be the last.
+// atOnce runs subtests at the same time, in the turn of their test. With t.Parallel they would wait until every other test has begun, and
+// those that take long would end last, alone.
 func atOnce(t *testing.T, names []string, test func(t *testing.T, name string)) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -543,7 +543,7 @@ func (c *cloud) run(t testing.TB, args ...string) string {
 	return strings.TrimSpace(out.stdout)
 }
 
-// waitFor returns once done says so. It asks often at first, and then four times a second.
+// waitFor returns once done says so. It asks often at first, and then twice a second.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	wait := 25 * time.Millisecond

@@ -28,8 +28,7 @@ import (
 )
 
 // TestVerify runs carnation verify on a healthy stack of each mode, stops it halfway, and then breaks the stack in several ways, which it
-// must name. What the commands call there must be what the policies of their users allow. It waits for more than a minute, so it is in a
-// file with an early name: Go starts tests in the order of their files.
+// must name. What the commands call there must be what the policies of their users allow.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
