@@ -384,8 +384,9 @@ Outputs:
 `)
 }
 
-func TestStackPublishesVersions(t *testing.T) {
-	t.Parallel()
+// startLaptopWithCode starts a local AWS with the bucket code, which has the function in two zips whose bytes are not the same.
+func startLaptopWithCode(t *testing.T) *laptop {
+	t.Helper()
 	l := startLaptop(t)
 	binary, err := buildFunction()
 	if err != nil {
@@ -394,6 +395,12 @@ func TestStackPublishesVersions(t *testing.T) {
 	l.stack(t, "bucket", "{Resources: {Bucket: {Type: 'AWS::S3::Bucket', Properties: {BucketName: code}}}}")
 	l.put(t, "/code/one.zip", zipped(t, "bootstrap", binary))
 	l.put(t, "/code/two.zip", zipped(t, "bootstrap", append(slices.Clone(binary), ' ')))
+	return l
+}
+
+func TestStackPublishesVersions(t *testing.T) {
+	t.Parallel()
+	l := startLaptopWithCode(t)
 	const arn = "arn:aws:lambda:" + Region + ":" + accountID + ":function:caller"
 	deploy := func(code, greeting, more, wantStatus, wantVersion string) {
 		t.Helper()
@@ -425,7 +432,7 @@ func TestStackPublishesVersions(t *testing.T) {
 		t.Fatalf("with an alias whose name is a number: %s", status)
 	}
 	expect("live", "hallo", "2")
-	_, err = l.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("caller"), Qualifier: aws.String("3")})
+	_, err := l.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("caller"), Qualifier: aws.String("3")})
 	expectCode(t, "invoke a version that was rolled back", err, "ResourceNotFoundException")
 	deploy("two.zip", "salut", "Description: fifth", "UPDATE_COMPLETE", "4")
 	expect("live", "salut", "4")
@@ -444,13 +451,7 @@ func TestStackPublishesVersions(t *testing.T) {
 // What a function printed goes with the log group of its stack. The next stack of the same names has none of it.
 func TestLogLinesGoWithTheirStack(t *testing.T) {
 	t.Parallel()
-	l := startLaptop(t)
-	binary, err := buildFunction()
-	if err != nil {
-		t.Fatalf("build the function: %v\n%s", err, binary)
-	}
-	l.stack(t, "bucket", "{Resources: {Bucket: {Type: 'AWS::S3::Bucket', Properties: {BucketName: code}}}}")
-	l.put(t, "/code/one.zip", zipped(t, "bootstrap", binary))
+	l := startLaptopWithCode(t)
 	template := strings.Replace(published("one.zip", "hello", "Description: first"), "Resources:\n", `Resources:
   LogGroup:
     Type: AWS::Logs::LogGroup
