@@ -75,7 +75,8 @@ func (b *logBook) flush(ctx context.Context) {
 		if len(events) == 0 {
 			continue
 		}
-		if err := b.put(ctx, stream, lines, events); err != nil {
+		var gone *types.ResourceNotFoundException // the log group was deleted, and its logs with it
+		if err := b.put(ctx, stream, lines, events); err != nil && !errors.As(err, &gone) {
 			fmt.Fprintf(b.stderr, "carnation local: logs of %s: %v\n", stream.group, err)
 			b.mu.Lock() // keep them for the next flush
 			lines.events = append(events, lines.events...)
@@ -86,14 +87,10 @@ func (b *logBook) flush(ctx context.Context) {
 
 func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines, events []types.InputLogEvent) error {
 	inRegion := func(o *cloudwatchlogs.Options) { o.Region = stream.region }
-	var gone *types.ResourceNotFoundException // the log group was deleted, and its logs with it
 	if !lines.created {
 		_, err := b.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name),
 		}, inRegion)
-		if errors.As(err, &gone) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -104,9 +101,6 @@ func (b *logBook) put(ctx context.Context, stream logStream, lines *logLines, ev
 		_, err := b.api.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
 			LogGroupName: aws.String(stream.group), LogStreamName: aws.String(stream.name), LogEvents: events[:n],
 		}, inRegion)
-		if errors.As(err, &gone) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ import (
 // Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
 func TestReadsThroughOtherPrograms(t *testing.T) {
 	t.Log(os.Getenv("CARNATION_PROGRAMS"))
-	for _, path := range []string{"Makefile", "requirements.txt", ".ci", "scripts", "cft", "state-machine", "go.mod", "go.sum", "cmd", "internal"} {
+	for _, path := range []string{".gitignore", "Makefile", "requirements.txt", ".ci", "scripts", "cft", "state-machine", "go.mod", "go.sum", "cmd", "internal"} {
 		if err := filepath.WalkDir(project+"/"+path, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
 			t.Error(err)
 		}
@@ -147,7 +147,7 @@ func execute(t *testing.T, answers []answer, settings []string, command ...strin
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	cmd.Dir = "../.."
+	cmd.Dir = project
 	cmd.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + dir, "FAKE=" + dir, "AWS_REGION=" + testRegion, "DEPLOY_TIMEOUT=1"}, settings...)
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer
@@ -206,7 +206,7 @@ func (r result) inOrder(t *testing.T, words ...string) {
 // An AWS CLI that does not know AWS_ENDPOINT_URL would call the real AWS.
 func TestEveryCallNamesTheEndpointOfLocalAWS(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../../scripts/*")
+	files, err := filepath.Glob(project + "/scripts/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d scripts: %v", len(files), err)
 	}
@@ -355,7 +355,7 @@ func TestNewStackWaitsUntilSQSAcceptsTheNamesOfItsQueues(t *testing.T) {
 // stack is the answers of CloudFormation about a stack of an environment, with its template and its last event.
 func stack(t *testing.T, environment string, status string, protected bool, more ...string) []answer {
 	t.Helper()
-	body, err := os.ReadFile("../../" + root[1])
+	body, err := os.ReadFile(project + "/" + root[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -588,7 +588,7 @@ func TestRefusedDeletionPolicyIsExplained(t *testing.T) {
 	// The command that it prints does what it says.
 	dir := t.TempDir()
 	for _, name := range []string{"sqs-stack.yaml", "dynamodb-stack.yaml"} {
-		content, err := os.ReadFile("../../cft/nested-stacks/" + name)
+		content, err := os.ReadFile(project + "/cft/nested-stacks/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -893,7 +893,7 @@ func TestMakeTestSaysThatItHasNoBrowser(t *testing.T) {
 		t.Skip("this Mac has a browser that a test cannot hide")
 	}
 	const skipped = "make test: the browser tests were skipped: there is neither Chromium nor Chrome on PATH\n"
-	requirements, err := os.ReadFile("../../requirements.txt")
+	requirements, err := os.ReadFile(project + "/requirements.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more.
+// Other programs do a part of what these tests test: TestWhatTestsReadThroughOtherProgramsIsKnownToGo in internal says more. Go sees the
+// Python files, because TestEveryFolderIsEmbedded looks at them.
 func TestReadsThroughOtherPrograms(t *testing.T) { t.Log(os.Getenv("CARNATION_PROGRAMS")) }
 
 // TestPython runs the unit tests of the Python files.
