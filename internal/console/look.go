@@ -105,11 +105,9 @@ func (p *poller) end(began time.Time, err error) {
 			p.problem, p.problemAt = &now, p.next()
 		}
 	}
-	if p.version == 0 { // so that whoever waits for the first look gets an answer
-		p.next()
-	}
 	close(p.looked)
 	p.looked = make(chan struct{})
+	p.signal() // a page that has come during this look, or before it, can have an answer now
 }
 
 // look reads the present state of the stack.

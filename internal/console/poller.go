@@ -116,7 +116,7 @@ type rowState struct {
 	at  int
 }
 
-// watcher is a page that is open. It gets a signal for each change.
+// watcher is a page that is open. It gets a signal for each change, and after each look.
 type watcher struct {
 	run     string // that the page shows
 	since   time.Time
@@ -159,13 +159,18 @@ func (p *poller) lookNow() {
 // next gives what has changed the next version. The caller holds the lock.
 func (p *poller) next() int {
 	p.version++
+	p.signal()
+	return p.version
+}
+
+// signal has each page ask what has changed. The caller holds the lock.
+func (p *poller) signal() {
 	for w := range p.watchers {
 		select {
 		case w.changed <- struct{}{}:
 		default:
 		}
 	}
-	return p.version
 }
 
 // since is what has changed since a version, and the version that the page has then. A page that has nothing yet gets everything. It waits

@@ -1,5 +1,5 @@
 // A question before something changes.
-import { html, useEffect, useRef, useState } from './lib.js';
+import { html, useLayoutEffect, useRef, useState } from './lib.js';
 import { Problem, giveBack } from './ui.js';
 
 /**
@@ -15,7 +15,8 @@ export function Confirm({ title, action, danger, disabled, onConfirm, onClose, c
   const gone = useRef(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState('');
-  useEffect(() => {
+  // A layout effect runs before the next key, so that an Escape right after the dialog opens is not lost.
+  useLayoutEffect(() => {
     const back = document.activeElement;
     const opened = dialog.current;
     opened.showModal();

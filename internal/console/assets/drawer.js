@@ -1,5 +1,5 @@
 // A panel at the side for details. It does not block the page: Escape or its button closes it, and the focus goes back.
-import { html, useEffect, useRef } from './lib.js';
+import { html, useLayoutEffect, useRef } from './lib.js';
 import { Icon } from './icons.js';
 import { giveBack } from './ui.js';
 
@@ -9,11 +9,12 @@ export function Drawer({ title, name, about, onClose, children }) {
   const back = useRef(null);
   const close = useRef(onClose);
   close.current = onClose;
-  useEffect(() => {
+  // Layout effects run before the next key, so that an Escape right after the details open is not lost.
+  useLayoutEffect(() => {
     if (!back.current) back.current = document.activeElement;
     heading.current.focus();
   }, [about]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const panel = heading.current.closest('aside');
     const escape = (e) => { if (e.key === 'Escape' && !document.querySelector('dialog[open]')) close.current(); };
     document.addEventListener('keydown', escape);

@@ -159,6 +159,18 @@ func looksAtRun(u typist, arn string) {
 	u.WaitText("Rate exceeded")
 	u.expectFocus(`heading "Generate Data"`)
 	u.escape(`button "Generate Data, Task`)
+	// An Escape counts as soon as the details are in the page, even if the browser has not drawn them yet.
+	Eval[any](u.Page, `new Promise((done) => {
+		new MutationObserver((_, observer) => {
+			if (!document.querySelector(".drawer")) return;
+			observer.disconnect();
+			document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+			done(null);
+		}).observe(document, { childList: true, subtree: true });
+		document.activeElement.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+	})`)
+	u.Wait("the details to close", "!document.querySelector('.drawer')")
+	u.expectFocus(`button "Generate Data, Task`)
 
 	rows := func(table string, n int) {
 		u.t.Helper()
