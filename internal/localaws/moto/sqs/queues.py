@@ -49,6 +49,8 @@ def fill_queues() -> None:
     queue.redrive_allow_policy = None
     # A queue's URL has the endpoint's address, wherever the request came from.
     queue.url = lambda self, request_url: f"{clients.ENDPOINT_URL}/{self.account_id}/{self.name}"
+    # moto spells the names of a queue's 20 attributes letter by letter for each request about it.
+    sqs_models.camelcase_to_underscores = functools.cache(sqs_models.camelcase_to_underscores)
     # moto counts all messages at every send and for every message received, and reads the clock for each of them. In a queue
     # of a thousand messages, the hundredth took a second.
     moment = threading.local()

@@ -9,10 +9,11 @@ import copy
 import functools
 import json
 import re
+import threading
 import types
 from typing import TYPE_CHECKING, Any
 
-from antlr4 import CommonTokenStream, InputStream, Token
+from antlr4 import CommonTokenStream, InputStream, ParserRuleContext, Token
 from antlr4.atn.PredictionMode import PredictionMode
 from antlr4.ListTokenSource import ListTokenSource
 from antlr4.Token import CommonToken
@@ -30,6 +31,8 @@ from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException, SyntaxErrorListener
 from moto.stepfunctions.parser.asl.parse.intrinsic import preprocessor as intrinsic_preprocessor
 from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+from moto.stepfunctions.parser.asl.static_analyser.variable_references_static_analyser import VariableReferencesStaticAnalyser
 
 from clients import engine_client
 from patching import replace_in_engine
@@ -93,6 +96,35 @@ class FastParser(ASLParser):
         self._interp.predictionMode = PredictionMode.SLL
 
 
+TREES: dict[tuple[int, ...], tuple[list[CommonToken], ParserRuleContext]] = {}  # by the types of the tokens
+MOST_TREES = 20
+PARSING = threading.Lock()  # many executions of one definition can start at once, and the trees change
+
+
+def parse_fast(text: str) -> EvalComponent:
+    """Parses a definition. The types of its tokens alone decide which rules of the grammar it follows, so definitions that differ in names,
+    such as those of one state machine in two stacks, share a tree, and each puts its own texts into it.
+    """
+    tokens = Tokens(InputStream(text))
+    types_of_tokens = tuple(token.type for token in tokens.tokens)
+    if types_of_tokens in TREES:
+        in_tree, tree = TREES[types_of_tokens]
+        for old, new in zip(in_tree, tokens.tokens):
+            old.text = new.text
+        return Preprocessor().visit(tree)
+    listener = SyntaxErrorListener()
+    parser = FastParser(CommonTokenStream(tokens))
+    parser.removeErrorListeners()
+    parser.addErrorListener(listener)
+    tree = parser.state_machine()
+    if listener.errors:
+        raise ASLParserException(errors=listener.errors)
+    if len(TREES) == MOST_TREES:
+        TREES.clear()
+    TREES[types_of_tokens] = tokens.tokens, tree
+    return Preprocessor().visit(tree)
+
+
 def parse_intrinsic(text: str) -> tuple[Any, Any]:
     """Replaces IntrinsicParser.parse, which prints syntax errors and leaves out what it cannot read."""
     listener = SyntaxErrorListener()
@@ -124,7 +156,6 @@ def fill_engine() -> None:
     replace_in_engine("to_json_str", to_json)
     job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
     parse = AmazonStateLanguageParser.parse
-    parse_fast = types.FunctionType(parse.__code__, {**parse.__globals__, "ASLParser": FastParser, "ASLLexer": Tokens})
     IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
     @functools.lru_cache(maxsize=20)  # takes 50 ms; errors are not kept
@@ -138,14 +169,20 @@ def fill_engine() -> None:
     engine_models.StepFunctionsParserBackend._validate_definition = staticmethod(validate_definition)
 
     @functools.lru_cache(maxsize=20)
-    def parse_definition(definition: str) -> tuple[Any, Any]:
+    def program_of(definition: str) -> EvalComponent:
         text = json.dumps(for_grammar(json.loads(definition)), ensure_ascii=False)
         try:
             return parse_fast(text)
         except ASLParserException:
-            return parse(text)
+            return parse(text)[0]
+
+    def parse_definition(definition: str) -> tuple[EvalComponent, None]:
+        with PARSING:
+            return program_of(definition), None
 
     AmazonStateLanguageParser.parse = staticmethod(parse_definition)
+    # It is the only one that wants a tree, and finds nothing: a definition with variables is refused.
+    VariableReferencesStaticAnalyser.process_and_get = staticmethod(lambda definition: {})
 
     def eval_pool(self: iteration_worker.IterationWorker, job: Any, worker_frame: Environment) -> None:
         """moto's method calls itself for each item, so a worker with some hundred items overflows the stack."""

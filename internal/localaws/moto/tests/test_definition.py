@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import pathlib
 import unittest
@@ -172,6 +173,27 @@ class TestDefinition(unittest.TestCase):
                 want = lexer.nextToken()
                 self.assertEqual((token.type, token.text, token.start, token.stop), (want.type, want.text, want.start, want.stop))
             self.assertEqual(lexer.nextToken().type, Token.EOF)
+
+    def test_definitions_that_differ_in_names_share_a_tree(self) -> None:
+        def parts(value: Any) -> Any:
+            """What a program consists of, down to its texts."""
+            if isinstance(value, dict):
+                return {parts(name): parts(one) for name, one in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [parts(one) for one in value]
+            return (type(value).__name__, str(parts(vars(value)))) if hasattr(value, "__dict__") and not isinstance(value, (type, enum.Enum)) else value
+
+        texts = [json.dumps(task(Parameters={"FunctionName": name, "Payload.$": f"$.{name}"}, Comment=name)) for name in ("f", "another")]
+        alone = []
+        for text in texts:
+            engine.TREES.clear()
+            alone.append(parts(engine.parse_fast(text)))
+        engine.TREES.clear()
+        together = [engine.parse_fast(text) for text in texts]
+        self.assertEqual(len(engine.TREES), 1)
+        self.assertEqual([parts(program) for program in together], alone)
+        self.assertIn("another", str(alone[1]))
+        self.assertNotIn("another", str(alone[0]))
 
     def test_find_state(self) -> None:
         inner = {"Type": "Parallel", "Branches": [PASS, {"StartAt": "Q", "States": {"Q": {"Type": "Succeed"}}}], "End": True}
