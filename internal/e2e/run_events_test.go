@@ -80,7 +80,7 @@ func (d *deployed) runEvents(t testing.TB, code int, args ...string) result {
 	return out
 }
 
-// writeOrders writes a CSV file of orders, and returns them as JSON.
+// writeOrders writes a CSV file of orders, and returns them as JSON. A thousand of them are too large for the input of a run.
 func writeOrders(t testing.TB, path string, n int) (want []string) {
 	t.Helper()
 	file, err := os.Create(path)
@@ -94,7 +94,7 @@ func writeOrders(t testing.TB, path string, n int) (want []string) {
 	for i := range n {
 		row := []string{
 			fmt.Sprintf("A-%d", i), []string{"Groß, Jürgen", "Zoë", "東京 🌸"}[i%3], []string{"Bahnhofstrasse 1\nZürich", "", `"Am Markt", 2`}[(i/3)%3],
-			[]string{"a, b", "He said \"no\",\nthen left", "<&>", "007"}[i%4],
+			[]string{strings.Repeat("a, b; ", 100), "He said \"no\",\nthen left" + strings.Repeat(" again", 100), "<&>", "007"}[i%4],
 		}
 		rows = append(rows, row)
 		record := map[string]string{}
@@ -195,13 +195,13 @@ func TestYourOwnEvents(t *testing.T) {
 	expectInOrder(t, string(rejected), `{"line":100,"position":100,"reason":"is not JSON`, `"text":"{\"order\":"}`, `{"line":500,`, `"record":["a list"]}`, `{"line":1000,`)
 
 	// With simulated failures, it ends complete.
-	some := writeOrders(t, in("some.csv"), 3000)
+	some := writeOrders(t, in("some.csv"), 1100)
 	failing := s.runEvents(t, 0, in("some.csv"), "--time", "1795416900", "--failure-rate", "0.05", "--until-empty")
-	expectInOrder(t, failing.stdout, "FAILED in", "3000 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
+	expectInOrder(t, failing.stdout, "FAILED in", "1100 new and 0 claimed events", "SUCCEEDED in", "retry queue: 0 waiting, 0 in flight; dead-letter queue: 0")
 	want.add(t, sentTo.FindStringSubmatch(failing.stdout)[1], 1795416900, some)
 
-	// Thousands of orders: every row is the parsed record.
-	n := 3100
+	// Orders of two shards: every row is the parsed record.
+	n := 1200
 	if *load {
 		n = 10_000
 	}
