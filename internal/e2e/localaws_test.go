@@ -191,7 +191,8 @@ func TestNamesOfDeletedQueuesAreRefusedIfAskedFor(t *testing.T) {
 		t.Skip("needs a local AWS, and this is go test -short")
 	}
 	ctx, python := t.Context(), moto.Python(root)
-	cmd := exec.CommandContext(ctx, carnation, "local", "--python", python, "--queue-name-delay", "60s", "--env-file", filepath.Join(t.TempDir(), "env"), "--until-eof")
+	// Not with the context of the test, which ends before the cleanup and would kill it: then its files would stay.
+	cmd := exec.Command(carnation, "local", "--python", python, "--queue-name-delay", "60s", "--env-file", filepath.Join(t.TempDir(), "env"), "--until-eof")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +207,9 @@ func TestNamesOfDeletedQueuesAreRefusedIfAskedFor(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		_ = stdin.Close()
-		_ = cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("carnation local: %v", err)
+		}
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
