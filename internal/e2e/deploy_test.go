@@ -50,7 +50,7 @@ unset AWS_ENDPOINT_URL
 exec %s "$@"
 `
 
-// shortSleep stands before sleep. Local AWS needs no minute until the numbers of messages are right.
+// shortSleep stands before sleep. Local AWS needs no minute until the numbers of messages are right, or the names of deleted queues free.
 const shortSleep = `#!/bin/sh
 case $1 in 20 | 60) exec %[1]s 0.1 ;; *) exec %[1]s "$1" ;; esac
 `
@@ -73,7 +73,7 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	p := project{c, t.TempDir(), settings}
 	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd docs/examples internal scripts state-machine \
 		build/carnation build/"$1" | tar -xf - -C "$2"`, "sh", arch(), p.dir)
-	for name, content := range map[string]string{"aws": oldAWS, "sleep": shortSleep, "go/go": builtGo} {
+	for name, content := range map[string]string{"aws": oldAWS, "sleep/sleep": shortSleep, "go/go": builtGo} {
 		real, err := exec.LookPath(filepath.Base(name))
 		if name == "aws" && *awsCLI != "" {
 			real, err = exec.LookPath(*awsCLI)
@@ -90,12 +90,17 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 			t.Fatal(err)
 		}
 	}
-	p.settings = append(p.settings, "PATH="+filepath.Join(p.dir, "path")+":"+p.goFirst(os.Getenv("PATH")))
+	p.settings = append(p.settings, "PATH="+filepath.Join(p.dir, "path")+":"+p.sleepFirst(p.goFirst(os.Getenv("PATH"))))
 	return p
 }
 
 // goFirst is a PATH that has builtGo.
 func (p project) goFirst(path string) string { return filepath.Join(p.dir, "path", "go") + ":" + path }
+
+// sleepFirst is a PATH that has shortSleep.
+func (p project) sleepFirst(path string) string {
+	return filepath.Join(p.dir, "path", "sleep") + ":" + path
+}
 
 // newDeployment is a project on a local AWS of its own, with the key and the bucket that make deploy needs.
 func newDeployment(t testing.TB, settings ...string) project {
