@@ -73,8 +73,8 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	p := project{c, t.TempDir(), settings}
 	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd docs/examples internal scripts state-machine \
 		build/carnation build/"$1" | tar -xf - -C "$2"`, "sh", arch(), p.dir)
-	for name, content := range map[string]string{"aws": oldAWS, "sleep/sleep": shortSleep, "go/go": builtGo} {
-		real, err := exec.LookPath(filepath.Base(name))
+	for name, content := range map[string]string{"aws": oldAWS, "sleep": shortSleep, "go": builtGo} {
+		real, err := exec.LookPath(name)
 		if name == "aws" && *awsCLI != "" {
 			real, err = exec.LookPath(*awsCLI)
 		} else if name == "aws" && awsCommands.process != nil {
@@ -83,23 +83,26 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(p.dir, "path", name)), 0o700); err != nil {
+		if err := os.MkdirAll(p.standIn(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(p.dir, "path", name), fmt.Appendf(nil, content, real), 0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(p.standIn(name), name), fmt.Appendf(nil, content, real), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.settings = append(p.settings, "PATH="+filepath.Join(p.dir, "path")+":"+p.sleepFirst(p.goFirst(os.Getenv("PATH"))))
+	p.settings = append(p.settings, "PATH="+p.before(os.Getenv("PATH"), "go", "sleep", "aws"))
 	return p
 }
 
-// goFirst is a PATH that has builtGo.
-func (p project) goFirst(path string) string { return filepath.Join(p.dir, "path", "go") + ":" + path }
+// standIn is the folder of the program that stands before aws, sleep or go: oldAWS, shortSleep or builtGo.
+func (p project) standIn(name string) string { return filepath.Join(p.dir, "path", name) }
 
-// sleepFirst is a PATH that has shortSleep.
-func (p project) sleepFirst(path string) string {
-	return filepath.Join(p.dir, "path", "sleep") + ":" + path
+// before is a PATH with the programs that stand before those of these names.
+func (p project) before(path string, names ...string) string {
+	for _, name := range names {
+		path = p.standIn(name) + ":" + path
+	}
+	return path
 }
 
 // newDeployment is a project on a local AWS of its own, with the key and the bucket that make deploy needs.

@@ -58,8 +58,8 @@ func TestTheExampleOfMakeItYoursLosesNothingAndRepeatsNoEffect(t *testing.T) {
 	})
 	p.write(t, "token.txt", api.token)
 	// A reader's aws knows AWS_ENDPOINT_URL, unlike the one that a project has on its path for make.
-	settings := slices.DeleteFunc(slices.Clone(p.settings), func(s string) bool { return strings.HasPrefix(s, "PATH=") })
-	settings = append(settings, "PATH="+p.sleepFirst(awsCommands.path()), "GOFLAGS=-trimpath "+os.Getenv("GOFLAGS")) // so that what is the same as here is not compiled again
+	settings := append(slices.Clone(p.settings), "PATH="+p.before(awsCommands.path(), "sleep"),
+		"GOFLAGS=-trimpath "+os.Getenv("GOFLAGS")) // so that what is the same as here is not compiled again
 	did := ""
 	for _, block := range fence.FindAllStringSubmatch(string(page), -1) {
 		name, language, text := block[1], block[2], block[3]

@@ -62,7 +62,7 @@ func (p project) bash(t *testing.T, commands string, extra ...string) string {
 	script := simulated.ReplaceAllString(commands, "$0 || [ $$? = 1 ]")
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = p.dir
-	cmd.Env = p.environment(append(extra, "YES=1", "PATH="+p.sleepFirst(p.goFirst(awsCommands.path())))...)
+	cmd.Env = p.environment(append(extra, "YES=1", "PATH="+p.before(awsCommands.path(), "go", "sleep"))...)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -497,9 +497,9 @@ func getJSON[T any](t *testing.T, url string) (value T) {
 // launchDemo starts make demo, which keeps its files in a folder.
 func launchDemo(t *testing.T, p project, dir string, settings ...string) *process {
 	t.Helper()
-	env := environment("TMPDIR="+dir, "PATH="+p.goFirst(os.Getenv("PATH")))
+	env := environment("TMPDIR="+dir, "PATH="+p.before(os.Getenv("PATH"), "go"))
 	if os.Getenv("CARNATION_TOOLS") != "" { // scripts/python-tools does not look for the installed aws
-		env = append(append(env, awsCommands.environment()...), "PATH="+p.goFirst(awsCommands.path()))
+		env = append(append(env, awsCommands.environment()...), "PATH="+p.before(awsCommands.path(), "go"))
 	}
 	command := append([]string{"make", "--no-print-directory", "-C", p.dir, "demo"}, settings...)
 	if slices.Contains(settings, "CONSOLE=1") { // as in the background of a script: a shell cannot trap a signal that was ignored before

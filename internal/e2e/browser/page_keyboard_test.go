@@ -52,6 +52,11 @@ func (u typist) escape(back string) {
 	u.t.Helper()
 	u.Wait("details or a dialog", "document.querySelector('dialog[open], .drawer')")
 	u.Press(kb.Escape)
+	u.expectClosed(back)
+}
+
+func (u typist) expectClosed(back string) {
+	u.t.Helper()
 	u.Wait("the details and dialogs to close", "!document.querySelector('dialog, .drawer')")
 	u.expectFocus(back)
 }
@@ -169,8 +174,7 @@ func looksAtRun(u typist, arn string) {
 		}).observe(document, { childList: true, subtree: true });
 		document.activeElement.dispatchEvent(new MouseEvent("click", { bubbles: true }));
 	})`)
-	u.Wait("the details to close", "!document.querySelector('.drawer')")
-	u.expectFocus(`button "Generate Data, Task`)
+	u.expectClosed(`button "Generate Data, Task`)
 
 	rows := func(table string, n int) {
 		u.t.Helper()

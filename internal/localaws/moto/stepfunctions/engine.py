@@ -101,17 +101,7 @@ MOST_TREES = 20
 PARSING = threading.Lock()  # many executions of one definition can start at once, and the trees change
 
 
-def parse_fast(text: str) -> EvalComponent:
-    """Parses a definition. The types of its tokens alone decide which rules of the grammar it follows, so definitions that differ in names,
-    such as those of one state machine in two stacks, share a tree, and each puts its own texts into it.
-    """
-    tokens = Tokens(InputStream(text))
-    types_of_tokens = tuple(token.type for token in tokens.tokens)
-    if types_of_tokens in TREES:
-        in_tree, tree = TREES[types_of_tokens]
-        for old, new in zip(in_tree, tokens.tokens):
-            old.text = new.text
-        return Preprocessor().visit(tree)
+def parse_tree(tokens: Tokens) -> ParserRuleContext:
     listener = SyntaxErrorListener()
     parser = FastParser(CommonTokenStream(tokens))
     parser.removeErrorListeners()
@@ -119,9 +109,23 @@ def parse_fast(text: str) -> EvalComponent:
     tree = parser.state_machine()
     if listener.errors:
         raise ASLParserException(errors=listener.errors)
-    if len(TREES) == MOST_TREES:
-        TREES.clear()
-    TREES[types_of_tokens] = tokens.tokens, tree
+    return tree
+
+
+def parse_fast(text: str) -> EvalComponent:
+    """Parses a definition. The types of its tokens alone decide which rules of the grammar it follows, so definitions that differ in names,
+    such as those of one state machine in two stacks, share a tree, and each puts its own texts into it.
+    """
+    tokens = Tokens(InputStream(text))
+    types_of_tokens = tuple(token.type for token in tokens.tokens)
+    if types_of_tokens not in TREES:
+        tree = parse_tree(tokens)
+        if len(TREES) == MOST_TREES:
+            TREES.clear()
+        TREES[types_of_tokens] = tokens.tokens, tree
+    in_tree, tree = TREES[types_of_tokens]
+    for old, new in zip(in_tree, tokens.tokens):
+        old.text = new.text
     return Preprocessor().visit(tree)
 
 
@@ -158,7 +162,7 @@ def fill_engine() -> None:
     parse = AmazonStateLanguageParser.parse
     IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
-    @functools.lru_cache(maxsize=20)  # takes 50 ms; errors are not kept
+    @functools.lru_cache(maxsize=20)  # errors are not kept
     def validate_definition(definition: str) -> None:
         check_definition(definition)
         try:
