@@ -113,8 +113,9 @@ func prepare() error {
 	if testing.Short() {
 		return nil // without a local AWS
 	}
-	// Tests wait most of their time, so many of them run at once. Each has a local AWS, so that memory sets a limit, too.
-	parallel := strconv.Itoa(min(4*runtime.GOMAXPROCS(0), 16))
+	// Tests wait most of their time, so many of them run at once. Each has a local AWS, so that memory sets a limit, too. On two
+	// processors, with 8 at once some wait for each other at the end, while the processors are idle.
+	parallel := strconv.Itoa(min(6*runtime.GOMAXPROCS(0), 16))
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name == "test.parallel" {
 			parallel = f.Value.String()
