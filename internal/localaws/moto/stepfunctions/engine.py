@@ -112,6 +112,12 @@ def parse_tree(tokens: Tokens) -> ParserRuleContext:
     return tree
 
 
+def text_of(rule: ParserRuleContext) -> str:
+    """Replaces getText, which goes down to each token of a rule. moto makes the message of an error that does not happen of whole definitions."""
+    tokens = rule.parser.getTokenStream().tokens
+    return "".join(token.text for token in tokens[rule.start.tokenIndex:rule.stop.tokenIndex + 1])
+
+
 def parse_fast(text: str) -> EvalComponent:
     """Parses a definition. The types of its tokens alone decide which rules of the grammar it follows, so definitions that differ in names,
     such as those of one state machine in two stacks, share a tree, and each puts its own texts into it.
@@ -159,6 +165,7 @@ def fill_engine() -> None:
     EvalComponent._log_exception = lambda self, exception: None
     replace_in_engine("to_json_str", to_json)
     job.JobPool.get_closed_jobs = lambda self: sorted(self._closed_jobs, key=lambda closed: closed.job_index)
+    ParserRuleContext.getText = text_of
     parse = AmazonStateLanguageParser.parse
     IntrinsicParser.parse = staticmethod(parse_intrinsic)
 
