@@ -57,22 +57,27 @@ case $1 in 20 | 60) exec %[1]s 0.1 ;; *) exec %[1]s "$1" ;; esac
 
 // builtGo stands before go on the PATH of make. go build takes a second of processor time to find that nothing has changed, and it would link
 // build/carnation again in each copy of a checkout, because a copy has no commit to put into it. So this one does nothing where a file
-// is there and all that it is made of is older than this script. It lets go build all else.
+// is there and all that it is made of is older than this script: build/carnation of cmd/carnation, build/x86_64/go/ of all in cmd/. It
+// lets go build all else.
 const builtGo = `#!/bin/sh
 out= previous=
 for argument; do
   [ "$previous" != -o ] || out=$argument
   previous=$argument
 done
-[ "$1" = build ] && [ -e "$out" ] && [ -z "$(find go.mod go.sum Makefile cmd internal -newer "$0")" ] || exec %[1]s "$@"
+[ "$1" = build ] && [ -e "$out" ] && [ -z "$(find go.mod go.sum Makefile "cmd/${out##*/}" internal -newer "$0")" ] || exec %[1]s "$@"
 `
 
-// newProject copies what make needs, and what is already built.
+// newProject copies what make needs, and what is already built. The programs are 100 MB, so they are links if the file system allows it.
+// No build writes into a file of build/: it puts a new one in its place.
 func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	t.Helper()
 	p := project{c, t.TempDir(), settings}
-	c.run(t, "sh", "-c", `tar -cf - go.mod go.sum requirements.txt Makefile cft cmd docs/examples internal scripts state-machine \
-		build/carnation build/"$1" | tar -xf - -C "$2"`, "sh", arch(), p.dir)
+	c.run(t, "sh", "-c", `
+		tar -cf - go.mod go.sum requirements.txt Makefile cft cmd docs/examples internal scripts state-machine | tar -xf - -C "$2"
+		for file in build/carnation build/"$1"/*.zip build/"$1"/*/*; do
+			mkdir -p "$2/${file%/*}" && { ln "$file" "$2/$file" 2>/dev/null || cp -p "$file" "$2/$file"; } || exit
+		done`, "sh", arch(), p.dir)
 	for name, content := range map[string]string{"aws": oldAWS, "sleep": shortSleep, "go": builtGo} {
 		real, err := exec.LookPath(name)
 		if name == "aws" && *awsCLI != "" {
