@@ -57,7 +57,7 @@ case $1 in 20 | 60) exec %[1]s 0.1 ;; *) exec %[1]s "$1" ;; esac
 
 // builtGo stands before go on the PATH of make. go build takes a second of processor time to find that nothing has changed, and it would link
 // build/carnation again in each copy of a checkout, because a copy has no commit to put into it. So this one does nothing where a file
-// is there and all that it is made of is older than this script: build/carnation of cmd/carnation, build/x86_64/go/ of all in cmd/. It
+// is there and all that it is made of is older than this script: build/carnation of cmd/carnation, build/x86_64/go/ of all of cmd. It
 // lets go build all else.
 const builtGo = `#!/bin/sh
 out= previous=
