@@ -65,7 +65,8 @@ for argument; do
   [ "$previous" != -o ] || out=$argument
   previous=$argument
 done
-[ "$1" = build ] && [ -e "$out" ] && [ -z "$(find go.mod go.sum Makefile "cmd/${out##*/}" internal -newer "$0")" ] || exec %[1]s "$@"
+[ "$1" = build ] && [ -e "$out" ] && newer=$(find go.mod go.sum Makefile "cmd/${out##*/}" internal -newer "$0") && [ -z "$newer" ] ||
+  exec %[1]s "$@"
 `
 
 // newProject copies what make needs, and what is already built. The programs are 100 MB, so they are links if the file system allows it.
