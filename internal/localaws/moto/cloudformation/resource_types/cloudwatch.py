@@ -6,7 +6,8 @@ from typing import Any
 
 from moto.cloudwatch.models import cloudwatch_backends
 
-from cloudformation.resource_handler import ACCOUNT_ID, Failure, Handler, resource_type, tag_list
+from clients import ACCOUNT_ID
+from cloudformation.resource_handler import Failure, Handler, resource_type, tag_list
 
 
 @resource_type("AWS::CloudWatch::Alarm")
