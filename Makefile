@@ -105,8 +105,9 @@ $(bootstraps): $(out)/%/bootstrap: $(out)/go
 
 package: $(zips) ## Zip the functions for Lambda
 
+# go run, because go tool would not take GOFLAGS and would compile the standard library again.
 $(zips): %.zip: %/bootstrap
-	$(for_here) $(go_settings) go tool build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
+	$(for_here) $(go_settings) go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $@.$$$$ $< && mv $@.$$$$ $@
 
 prerequisites: need-aws ## Create or update the stack with the KMS key and the bucket that deploy uses
 	@scripts/prerequisites
