@@ -99,7 +99,7 @@ func TestTheConsoleNeedsOnlyThePoliciesOfItsUsers(t *testing.T) {
 	})
 	changing := users.next()
 
-	p, held := places{"carnation", "devl", bucket, s.keyID}, s.accessPolicies(t, "BucketName="+bucket, "KmsKeyId="+s.keyID)
+	p, held := places{"carnation", "devl", bucket, keyID}, s.accessPolicies(t, "BucketName="+bucket, "KmsKeyId="+keyID)
 	for _, tc := range []struct {
 		calls    map[use]bool
 		policies []string

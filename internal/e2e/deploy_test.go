@@ -115,7 +115,7 @@ func (p project) before(path string, names ...string) string {
 func newDeployment(t testing.TB, settings ...string) project {
 	t.Helper()
 	c := newCloud(t)
-	return c.newProject(t, append(settings, "BUCKET="+bucket, "KMS_KEY_ID="+c.keyID)...)
+	return c.newProject(t, append(settings, "BUCKET="+bucket, "KMS_KEY_ID="+keyID)...)
 }
 
 // make runs a target that must end with a code, and print all of wants in this order.
@@ -167,7 +167,7 @@ func TestMakeDeployNeedsPrerequisitesOrNames(t *testing.T) {
 		{"deploy", "BUCKET is missing, and so is stack pink-prerequisites: run make prerequisites first"},
 		{"upload", "BUCKET is missing, and so is stack pink-prerequisites: run make prerequisites first"},
 		{"deploy BUCKET=x", "KMS_KEY_ID is missing, and so is stack pink-prerequisites: run make prerequisites first"},
-		{"deploy BUCKET=no-such-bucket-here KMS_KEY_ID=" + p.keyID, "there is no bucket no-such-bucket-here"},
+		{"deploy BUCKET=no-such-bucket-here KMS_KEY_ID=" + keyID, "there is no bucket no-such-bucket-here"},
 		{"deploy BUCKET=" + bucket + " KMS_KEY_ID=alias/x", "KMS_KEY_ID is alias/x: must be a key ID"},
 	} {
 		p.make(t, test.target, 2, test.want)
@@ -182,7 +182,7 @@ func TestMakeDeployNeedsPrerequisitesOrNames(t *testing.T) {
 func TestMakePrerequisites(t *testing.T) {
 	t.Parallel()
 	p := newCloud(t).newProject(t, "PROJECT=rose")
-	p.run(t, "aws", "kms", "create-alias", "--alias-name", "alias/rose", "--target-key-id", p.keyID)
+	p.run(t, "aws", "kms", "create-alias", "--alias-name", "alias/rose", "--target-key-id", keyID)
 	out := p.make(t, "prerequisites", 2, "create-stack rose-prerequisites")
 	expectCauses(t, out, "make: stack rose-prerequisites is ROLLBACK_COMPLETE: Alias CREATE_FAILED: ")
 	p.run(t, "aws", "kms", "delete-alias", "--alias-name", "alias/rose")

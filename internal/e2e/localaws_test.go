@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os/exec"
@@ -116,11 +115,10 @@ func (s *deployed) logLinesAreFoundByTheirFields(t *testing.T) {
 
 func (s *deployed) changeSetShowsWhatChanges(t *testing.T) {
 	ctx := t.Context()
-	template := aws.String(fmt.Sprintf("https://%s.s3.%s.amazonaws.com/cft/carnation-root-stack.yaml", bucket, localaws.Region))
 	name := aws.String("longer-retention")
 	if _, err := s.cloudformation.CreateChangeSet(ctx, &cloudformation.CreateChangeSetInput{
-		StackName: &s.name, ChangeSetName: name, TemplateURL: template, Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
-		Parameters: s.parameters(slices.Concat(code, []string{"MessageRetentionPeriod=604800"})), IncludeNestedStacks: aws.Bool(true),
+		StackName: &s.name, ChangeSetName: name, TemplateURL: aws.String(rootTemplate), Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
+		Parameters: stackParameters(slices.Concat(code, []string{"MessageRetentionPeriod=604800"})), IncludeNestedStacks: aws.Bool(true),
 		Tags: []cfntypes.Tag{{Key: aws.String("team"), Value: aws.String("a")}},
 	}); err != nil {
 		t.Fatal(err)

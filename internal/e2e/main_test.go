@@ -72,8 +72,11 @@ const (
 // awsCommands runs the aws commands.
 var awsCommands awsServer
 
-// preloaded starts the local AWSs of the tests.
+// preloaded starts the local AWSs of the tests. Each of them has what makeKeyAndBucket and upload made in it.
 var preloaded *localaws.Preloaded
+
+// keyID is the id of the KMS key.
+var keyID string
 
 // carnation is the path of the built command.
 var carnation = absolute("build/carnation")
@@ -133,23 +136,14 @@ func prepare() error {
 			return err
 		}
 	}
-	var files []string
-	for _, pattern := range []string{"cft/*.yaml", "cft/nested-stacks/*.yaml", "state-machine/*.asl.json"} {
-		found, err := filepath.Glob(absolute(pattern))
-		if err != nil {
-			return err
-		}
-		files = append(files, found...)
-	}
-	if preloaded, err = localaws.Preload(moto.Python(root), files); err != nil {
+	if preloaded, err = localaws.Preload(moto.Python(root)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	var first *cloud
-	group.Go(func() (err error) {
-		if first, err = startCloud(); err != nil {
+	group.Go(func() error {
+		if err := makeKeyAndBucket(); err != nil {
 			return fmt.Errorf("%w; then: scripts/python-tools go test ./..., or without a local AWS: go test -short ./...", err)
 		}
 		return nil
@@ -168,17 +162,67 @@ func prepare() error {
 		}
 		return nil
 	})
-	err = group.Wait()
+	if err = group.Wait(); err == nil {
+		err = upload()
+	}
 	if err == nil {
-		err = first.upload()
+		err = useEverythingOnce()
 	}
 	if err != nil {
-		if first != nil {
-			err = errors.Join(err, first.endpoint.Close())
-		}
 		return errors.Join(err, awsCommands.stop())
 	}
-	clouds.free = append(clouds.free, first)
+	return nil
+}
+
+// makeKeyAndBucket makes the key and the bucket that a deployment needs.
+func makeKeyAndBucket() error {
+	var made struct{ KeyMetadata struct{ KeyId string } }
+	policy := `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}]}`
+	if err := preloaded.Call("kms", "create_key", map[string]any{"Policy": policy}, &made); err != nil {
+		return err
+	}
+	keyID = made.KeyMetadata.KeyId
+	place := map[string]any{"LocationConstraint": localaws.Region}
+	return preloaded.Call("s3", "create_bucket", map[string]any{"Bucket": bucket, "CreateBucketConfiguration": place}, nil)
+}
+
+// upload puts the templates and what make package built into the bucket.
+func upload() error {
+	for _, from := range []string{"cft/*.yaml", "cft/nested-stacks/*.yaml", "state-machine/*.asl.json", "build/" + arch() + "/*.zip"} {
+		files, err := filepath.Glob(absolute(from))
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("upload %s: %d files: %w", from, len(files), err)
+		}
+		for _, file := range files {
+			key := filepath.Base(file)
+			if strings.HasPrefix(from, "cft/") {
+				key = strings.TrimPrefix(filepath.ToSlash(file), absolute("")+"/")
+			}
+			if err := preloaded.Call("s3", "upload_file", map[string]any{"Filename": file, "Bucket": bucket, "Key": key}, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// useEverythingOnce creates and deletes a stack in each mode. Much of moto is slow the first time only: this way, in one process and not in
+// each of its copies. What is wrong with the templates is for the tests to say.
+func useEverythingOnce() error {
+	for _, mode := range []string{"INLINE", "DISTRIBUTED"} {
+		stack := map[string]any{"StackName": "used-once"}
+		if err := preloaded.Call("cloudformation", "create_stack", map[string]any{
+			"StackName":    stack["StackName"],
+			"TemplateURL":  rootTemplate,
+			"Capabilities": []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
+			"Parameters":   stackParameters(slices.Concat(code, []string{"ProjectName=used", "MapMode=" + mode})),
+		}, nil); err != nil {
+			return err
+		}
+		if err := preloaded.Call("cloudformation", "delete_stack", stack, nil); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -240,21 +284,8 @@ func arch() string {
 // bucket has the templates and the code, in each local AWS.
 const bucket = "carnation-e2e"
 
-// basics makes the key and the bucket that a deployment needs.
-const basics = `
-Resources:
-  Key:
-    Type: AWS::KMS::Key
-    Properties:
-      KeyPolicy: { Version: '2012-10-17', Statement: [{ Effect: Allow, Principal: '*', Action: 'kms:*', Resource: '*' }] }
-  Bucket:
-    Type: AWS::S3::Bucket
-    Properties:
-      BucketName: ` + bucket + `
-Outputs:
-  KeyId:
-    Value: !Ref Key
-`
+// rootTemplate is the URL of the root template in the bucket.
+var rootTemplate = fmt.Sprintf("https://%s.s3.%s.amazonaws.com/cft/carnation-root-stack.yaml", bucket, localaws.Region)
 
 // code is the parameters that name what upload puts into the bucket.
 var code = []string{
@@ -271,7 +302,6 @@ type cloud struct {
 	endpoint       *localaws.Endpoint
 	config         aws.Config
 	cloudformation *cloudformation.Client
-	keyID          string // of the KMS key
 
 	mu    sync.Mutex
 	calls map[localaws.Call]int // how often each was made, without its status and duration
@@ -295,7 +325,7 @@ func newCloud(t testing.TB) *cloud {
 	return c
 }
 
-// startCloud starts a local AWS and makes the key and the bucket.
+// startCloud starts a local AWS.
 func startCloud() (_ *cloud, err error) {
 	c := &cloud{calls: map[localaws.Call]int{}}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -325,36 +355,7 @@ func startCloud() (_ *cloud, err error) {
 		return nil, err
 	}
 	c.cloudformation = cloudformation.NewFromConfig(c.config)
-	made, err := c.create(ctx, &cloudformation.CreateStackInput{StackName: aws.String(bucket), TemplateBody: aws.String(basics)})
-	if err != nil {
-		return nil, err
-	}
-	c.keyID = outputs(made)["KeyId"]
 	return c, nil
-}
-
-// upload puts the templates and what make package built into the bucket.
-func (c *cloud) upload() error {
-	for _, from := range []string{"cft/*.yaml", "cft/nested-stacks/*.yaml", "state-machine/*.asl.json", "build/" + arch() + "/*.zip"} {
-		files, err := filepath.Glob(filepath.Join(root, from))
-		if err != nil || len(files) == 0 {
-			return fmt.Errorf("upload %s: %d files: %w", from, len(files), err)
-		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				return err
-			}
-			key := filepath.Base(file)
-			if strings.HasPrefix(from, "cft/") {
-				key = strings.TrimPrefix(filepath.ToSlash(file), root+"/")
-			}
-			if err := c.put(key, content); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // put puts an object into the bucket.
@@ -405,14 +406,7 @@ func (p *pool) take() (*cloud, error) {
 	p.mu.Unlock()
 	p.starting.Lock()
 	defer p.starting.Unlock()
-	c, err := startCloud()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.upload(); err != nil {
-		return nil, errors.Join(err, c.endpoint.Close())
-	}
-	return c, nil
+	return startCloud()
 }
 
 // giveBack keeps a local AWS for the next test, unless it is not as that test expects it: after a test that failed or left a stack.
@@ -421,7 +415,7 @@ func (p *pool) giveBack(c *cloud, reuse bool) error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		stacks, err := c.cloudformation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{})
-		reuse = err == nil && len(stacks.Stacks) == 1
+		reuse = err == nil && len(stacks.Stacks) == 0
 	}
 	if !reuse {
 		return c.endpoint.Close()
@@ -613,9 +607,9 @@ func (c *cloud) createStack(name string, parameters ...string) (*deployed, error
 	defer cancel()
 	made, err := c.create(ctx, &cloudformation.CreateStackInput{
 		StackName:    aws.String(name),
-		TemplateURL:  aws.String(fmt.Sprintf("https://%s.s3.%s.amazonaws.com/cft/carnation-root-stack.yaml", bucket, localaws.Region)),
+		TemplateURL:  aws.String(rootTemplate),
 		Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
-		Parameters:   c.parameters(parameters),
+		Parameters:   stackParameters(parameters),
 	})
 	if err != nil {
 		return nil, err
@@ -626,9 +620,9 @@ func (c *cloud) createStack(name string, parameters ...string) (*deployed, error
 	}, nil
 }
 
-// parameters is those of a stack in this local AWS, with those that are given as Name=Value.
-func (c *cloud) parameters(given []string) (list []cfntypes.Parameter) {
-	for _, p := range slices.Concat([]string{"CodeRepositoryS3Bucket=" + bucket, "KmsMasterKeyId=" + c.keyID, "LambdaArchitecture=" + arch()}, given) {
+// stackParameters is those of a stack, with those that are given as Name=Value.
+func stackParameters(given []string) (list []cfntypes.Parameter) {
+	for _, p := range slices.Concat([]string{"CodeRepositoryS3Bucket=" + bucket, "KmsMasterKeyId=" + keyID, "LambdaArchitecture=" + arch()}, given) {
 		name, value, _ := strings.Cut(p, "=")
 		list = append(list, cfntypes.Parameter{ParameterKey: aws.String(name), ParameterValue: aws.String(value)})
 	}

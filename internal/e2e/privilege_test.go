@@ -491,7 +491,7 @@ func (a audited) expectedPermissions(t *testing.T) (unseen map[grant]string, oth
 		reads    = "AWS does not say which of the two permissions it asks for if the version of an object is null"
 		delivers = "Step Functions sets up the delivery of its log as the role; local AWS has no log delivery"
 	)
-	key := a.resourceARN("kms", "key/"+a.keyID)
+	key := a.resourceARN("kms", "key/"+keyID)
 	equals := func(name string, values ...string) string {
 		return inJSON(map[string]map[string]list{"StringEquals": {name: values}})
 	}

@@ -62,7 +62,7 @@ func TestVerify(t *testing.T) {
 		return
 	}
 	c := newCloud(t)
-	p, held := places{"carnation", "devl", bucket, c.keyID}, c.accessPolicies(t, "BucketName="+bucket, "KmsKeyId="+c.keyID)
+	p, held := places{"carnation", "devl", bucket, keyID}, c.accessPolicies(t, "BucketName="+bucket, "KmsKeyId="+keyID)
 	p.expectReaderAccess(t, held, reading)
 	maps.Copy(operating, reading)
 	p.expectOperatorAccess(t, held, operating)

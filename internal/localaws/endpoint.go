@@ -90,7 +90,7 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 		fmt.Sprintf("CARNATION_QUEUE_NAME_DELAY=%g", options.QueueNameDelay.Seconds()),
 		fmt.Sprintf("MOTO_PORT=%d", listener.Addr().(*net.TCPAddr).Port)} // where moto's URLs point, and its Step Functions engine calls
 	if options.Preloaded != nil {
-		e.moto, err = options.Preloaded.moto.Start(ctx, settings, options.Stderr)
+		e.moto, err = options.Preloaded.Start(ctx, settings, options.Stderr)
 	} else {
 		e.moto, err = moto.Start(ctx, options.Python, filepath.Join(e.dir, "moto"), motoEnvironment(settings...), options.Stderr)
 	}
@@ -123,28 +123,27 @@ func Start(ctx context.Context, options Options) (_ *Endpoint, err error) {
 
 // Preloaded is a process from which many local AWSs start, and the code of functions, which they share.
 type Preloaded struct {
-	moto  *moto.Preloaded
+	*moto.Preloaded
 	codes *codeStore
 	dir   string
 }
 
-// Preload starts to load what local AWSs need, and reads the files of templates and state machines that they will meet. Close it
-// after them.
-func Preload(python string, files []string) (*Preloaded, error) {
+// Preload starts to load what local AWSs need. Close it after them.
+func Preload(python string) (*Preloaded, error) {
 	dir, err := os.MkdirTemp("", "carnation-local-")
 	if err != nil {
 		return nil, fmt.Errorf("make a work folder: %w", err)
 	}
-	loaded, err := moto.Preload(python, filepath.Join(dir, "moto"), files, motoEnvironment(), os.Stderr)
+	loaded, err := moto.Preload(python, filepath.Join(dir, "moto"), motoEnvironment(), os.Stderr)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &Preloaded{loaded, newCodeStore(dir), dir}, nil
+	return &Preloaded{Preloaded: loaded, codes: newCodeStore(dir), dir: dir}, nil
 }
 
 // Close ends the process, and removes its files.
 func (p *Preloaded) Close() error {
-	return errors.Join(p.moto.Close(), os.RemoveAll(p.dir))
+	return errors.Join(p.Preloaded.Close(), os.RemoveAll(p.dir))
 }
 
 // buffers lends the proxy the buffers that it copies answers with. Without them it makes one of 32 KiB for each answer.

@@ -62,7 +62,7 @@ func startLaptop(t *testing.T) *laptop {
 	defer laptops.Unlock()
 	if laptops.preloaded == nil {
 		var err error
-		if laptops.preloaded, err = Preload(moto.Python("../.."), nil); err != nil {
+		if laptops.preloaded, err = Preload(moto.Python("../..")); err != nil {
 			t.Fatal(err)
 		}
 	}

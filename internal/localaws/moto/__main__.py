@@ -4,7 +4,7 @@ moto does and what AWS does. `carnation local` runs this folder. It sets MOTO_PO
 engine's tasks call and where moto's URLs point. The program prints one JSON line, {"port": n, "pid": n}, when it serves on
 127.0.0.1:n. It ends when its standard input closes, which happens when its parent ends. If the Python installation cannot
 run it, it prints one line on stderr that says why, and exits with code 3. With the argument "copies", it starts servers for
-the tests: see copies.py. More arguments are files with templates and state machines that they will meet.
+the tests: see copies.py.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ try:
 except ImportError as missing:
     refuse(f"no Python module {missing.name} ({sys.executable})")
 
-import contextlib
 import json
 import logging
 import signal
@@ -57,8 +56,6 @@ import patching
 import copies
 import gaps
 import server
-from cloudformation import templates
-from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from stepfunctions import jsonpath
 
 
@@ -77,14 +74,11 @@ READS = {
 }
 
 
-def load_everything(files: list[str]) -> None:
-    """Does what each copy of this process would have to do for its first calls. ANTLR learns from what it parses."""
+def load_everything() -> None:
+    """Does what each copy of this process would have to do for its first calls."""
     warm_up()
     for service, read in READS.items():
         getattr(clients.own_client(service, clients.USUAL_REGION), read)()
-    for file in files:
-        with open(file, encoding="utf-8") as opened, contextlib.suppress(Exception):  # a state machine without its substitutions can be wrong
-            (templates.parse_template if file.endswith(".yaml") else AmazonStateLanguageParser.parse)(opened.read())
 
 
 def warm_up() -> None:
@@ -111,7 +105,7 @@ def main() -> None:
     gaps.fill_gaps()
     application = server.application()
     if has_copies:
-        load_everything(sys.argv[2:])
+        load_everything()
     # The contents of tables and histories stay, so the collector would search them again and again for nothing.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)

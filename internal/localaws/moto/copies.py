@@ -1,14 +1,17 @@
 """Starts several servers from one process. To load moto takes some seconds, so a program that needs many local AWSs loads it once.
-This process never serves, and has one thread. For each line of JSON that comes through the socket on file descriptor 3, with the
-environment of a server and its standard input, output and error, it forks a copy of itself.
+This process never serves, and has one thread. Each order is a line of JSON that comes through the socket on file descriptor 3. With an
+environment, and the standard input, output and error of a server, it forks a copy of itself. With the call of an operation, it makes
+the call and answers with a line of JSON. What the calls make is in all later copies.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
 import threading
+from typing import Any
 
 import clients
 from moto.moto_api._internal import mock_random
@@ -24,7 +27,6 @@ def check_alone(at_start: set[str]) -> None:
 def become_a_copy(at_start: set[str]) -> None:
     """Returns in each of the copies. Ends this process once the socket is closed and the copies have ended. at_start has the open
     files that this process got from its parent."""
-    check_alone(at_start)
     orders = socket.socket(fileno=3)
     while True:
         order, files, _, _ = socket.recv_fds(orders, 1 << 16, 3)
@@ -32,12 +34,18 @@ def become_a_copy(at_start: set[str]) -> None:
             order += orders.recv(1 << 16)
         if not order:
             break
+        order = json.loads(order)
+        if "operation" in order:
+            orders.sendall(json.dumps(answer(**order), default=str).encode() + b"\n")
+            check_alone(at_start)
+            continue
+        gc.freeze()  # or the collector of each copy would look at what the calls made
         if os.fork() == 0:
             orders.close()
             for number, file in enumerate(files):
                 os.dup2(file, number)
                 os.close(file)
-            os.environ.update(json.loads(order))
+            os.environ.update(order["environment"])
             clients.set_endpoint_port(os.environ["MOTO_PORT"])
             mock_random.seed()  # or all copies would invent the same IDs
             return
@@ -48,6 +56,14 @@ def become_a_copy(at_start: set[str]) -> None:
     while ended_copy(0):
         pass
     os._exit(0)
+
+
+def answer(service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Calls an operation, by the names of boto3. Returns its answer, or the error."""
+    try:
+        return {"answer": getattr(clients.own_client(service, clients.USUAL_REGION), operation)(**parameters)}
+    except Exception as error:
+        return {"error": f"{service} {operation}: {error}"}
 
 
 def ended_copy(options: int) -> int:

@@ -56,7 +56,7 @@ func TestPreloadedProcessThatEnds(t *testing.T) {
 	if err := os.WriteFile(python, []byte("#!/bin/sh\necho no Python module moto >&2\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Preload(python, t.TempDir(), nil, os.Environ(), io.Discard)
+	p, err := Preload(python, t.TempDir(), os.Environ(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,9 +26,8 @@ type Preloaded struct {
 	exit   error
 }
 
-// Preload writes the program to a folder and runs it. The files are templates and state machines that its servers will meet: it reads them
-// beforehand. After Close, only the folder is left.
-func Preload(python, dir string, files, environment []string, stderr io.Writer) (_ *Preloaded, err error) {
+// Preload writes the program to a folder and runs it. After Close, only the folder is left.
+func Preload(python, dir string, environment []string, stderr io.Writer) (_ *Preloaded, err error) {
 	if err := os.CopyFS(dir, program); err != nil {
 		return nil, fmt.Errorf("write the moto server: %w", err)
 	}
@@ -49,7 +48,7 @@ func Preload(python, dir string, files, environment []string, stderr io.Writer) 
 	if err != nil {
 		return nil, fmt.Errorf("make a socket: %w", err)
 	}
-	p := &Preloaded{cmd: command(python, dir, environment, append([]string{"copies"}, files...)...), orders: orders.(*net.UnixConn), log: &startLog{to: stderr}, ended: make(chan struct{})}
+	p := &Preloaded{cmd: command(python, dir, environment, "copies"), orders: orders.(*net.UnixConn), log: &startLog{to: stderr}, ended: make(chan struct{})}
 	p.cmd.Stderr = p.log
 	p.cmd.ExtraFiles = []*os.File{theirs}
 	if err := p.cmd.Start(); err != nil {
@@ -83,7 +82,7 @@ func (p *Preloaded) Start(ctx context.Context, environment []string, stderr io.W
 		name, value, _ := strings.Cut(entry, "=")
 		variables[name] = value
 	}
-	order, err := json.Marshal(variables)
+	order, err := json.Marshal(map[string]any{"environment": variables})
 	if err != nil {
 		closeAll(files)
 		return nil, fmt.Errorf("start moto: %w", err)
@@ -109,6 +108,37 @@ func (p *Preloaded) Start(ctx context.Context, environment []string, stderr io.W
 		return nil, p.failed(err)
 	}
 	return s, nil
+}
+
+// Call calls an operation of the process's own AWS, by the names of boto3, and reads its answer into the value that answer points to,
+// unless that is nil. What the call makes is in all servers that start afterwards.
+func (p *Preloaded) Call(service, operation string, parameters map[string]any, answer any) error {
+	order, err := json.Marshal(map[string]any{"service": service, "operation": operation, "parameters": parameters})
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", service, operation, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.orders.SetReadDeadline(time.Now().Add(startLimit)); err != nil { // it may still be loading
+		return fmt.Errorf("%s %s: %w", service, operation, err)
+	}
+	if _, err := p.orders.Write(append(order, '\n')); err != nil {
+		return p.failed(err)
+	}
+	var got struct {
+		Answer json.RawMessage
+		Error  string
+	}
+	if err := json.NewDecoder(p.orders).Decode(&got); err != nil {
+		return p.failed(err)
+	}
+	if got.Error != "" {
+		return errors.New(got.Error)
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(got.Answer, answer)
 }
 
 // failed is an error with what the process has said since it began, which tells why if it has ended.

@@ -73,7 +73,7 @@ class Handler(WSGIRequestHandler):
                 environ["CONTENT_LENGTH"] = str(len(body))
             elif body is None:
                 body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
-            environ["wsgi.input"] = io.BytesIO(body)
+            environ["wsgi.input"], environ["wsgi.input_terminated"] = io.BytesIO(body), True
             if self.send_large_object(environ):
                 return
             answer = answer_in_its_protocol(self.server.app, environ, body)
@@ -175,7 +175,7 @@ def answer_within(app: WSGIApplication, request: AWSPreparedRequest) -> AWSRespo
         "REQUEST_METHOD": request.method, "SCRIPT_NAME": "", "PATH_INFO": urllib.parse.unquote_to_bytes(url.path).decode("latin-1"),
         "QUERY_STRING": url.query, "REQUEST_URI": target, "RAW_URI": target, "REMOTE_ADDR": "127.0.0.1", "SERVER_NAME": url.hostname,
         "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": url.netloc, "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
+        "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True, "wsgi.errors": sys.stderr,
         "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
     }
     for name, value in request.headers.items():
