@@ -29,6 +29,7 @@ def become_a_copy(at_start: set[str]) -> None:
     files that this process got from its parent."""
     orders = socket.socket(fileno=3)
     while True:
+        check_alone(at_start)
         order, files, _, _ = socket.recv_fds(orders, 1 << 16, 3)
         while order and not order.endswith(b"\n"):
             order += orders.recv(1 << 16)
@@ -37,7 +38,6 @@ def become_a_copy(at_start: set[str]) -> None:
         order = json.loads(order)
         if "operation" in order:
             orders.sendall(json.dumps(answer(**order), default=str).encode() + b"\n")
-            check_alone(at_start)
             continue
         gc.freeze()  # or the collector of each copy would look at what the calls made
         if os.fork() == 0:
