@@ -141,7 +141,11 @@ func launch(t *testing.T, env []string, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }) // when the test failed
+	t.Cleanup(func() {
+		if t.Failed() { // otherwise nothing is left of the group, and its number can be that of another one, such as a function's
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		}
+	})
 	return p
 }
 
