@@ -303,8 +303,9 @@ type cloud struct {
 	config         aws.Config
 	cloudformation *cloudformation.Client
 
-	mu    sync.Mutex
-	calls map[localaws.Call]int // how often each was made, without its status and duration
+	mu     sync.Mutex
+	calls  map[localaws.Call]int // how often each was made, without its status and duration
+	failed []failedCall
 }
 
 // newCloud is a local AWS that this test has to itself until it ends.
@@ -331,9 +332,12 @@ func startCloud() (_ *cloud, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c.endpoint, err = localaws.Start(ctx, localaws.Options{Preloaded: preloaded, OnCall: func(call localaws.Call) {
-		call.Status, call.Duration = 0, 0
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if call.Fault == "" && (call.Status < 200 || call.Status >= 400) {
+			c.failed = append(c.failed, failedCall{time.Now(), call})
+		}
+		call.Status, call.Duration = 0, 0
 		c.calls[call]++
 	}})
 	if err != nil {
@@ -580,11 +584,17 @@ func (c *cloud) newStack(t testing.TB, parameters ...string) *deployed {
 			environment = value
 		}
 	}
+	begun := time.Now()
 	d, err := c.createStack(project+"-"+environment, parameters...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.deleteStack(t, d.name) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			d.explain(t, begun)
+		}
+		d.deleteStack(t, d.name)
+	})
 	return d
 }
 
@@ -711,12 +721,17 @@ func (d *deployed) logs(t testing.TB, function string) string {
 	return strings.Join(lines, "\n")
 }
 
+// logGroup is the name of a function's log group.
+func (d *deployed) logGroup(function string) string {
+	project, environment, _ := strings.Cut(d.name, "-")
+	return fmt.Sprintf("/aws/lambda/%s-%s-%s-%s", project, function, environment, localaws.Region)
+}
+
 // logEvents is the lines that a function has logged since a time.
 func (d *deployed) logEvents(t testing.TB, function string, since time.Time) (events []logtypes.FilteredLogEvent) {
 	t.Helper()
-	project, environment, _ := strings.Cut(d.name, "-")
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(cloudwatchlogs.NewFromConfig(d.config), &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: aws.String(fmt.Sprintf("/aws/lambda/%s-%s-%s-%s", project, function, environment, localaws.Region)),
+		LogGroupName: aws.String(d.logGroup(function)),
 		StartTime:    aws.Int64(since.UnixMilli()),
 	})
 	for pages.HasMorePages() {
