@@ -169,9 +169,9 @@ func prepare() error {
 		err = useEverythingOnce()
 	}
 	if err != nil {
-		return errors.Join(err, awsCommands.stop())
+		err = errors.Join(err, awsCommands.stop())
 	}
-	return nil
+	return err
 }
 
 // makeKeyAndBucket makes the key and the bucket that a deployment needs.
@@ -209,17 +209,17 @@ func upload() error {
 // useEverythingOnce creates and deletes a stack in each mode. Much of moto is slow the first time only: this way, in one process and not in
 // each of its copies. What is wrong with the templates is for the tests to say.
 func useEverythingOnce() error {
+	const stack = "used-once"
 	for _, mode := range []string{"INLINE", "DISTRIBUTED"} {
-		stack := map[string]any{"StackName": "used-once"}
 		if err := preloaded.Call("cloudformation", "create_stack", map[string]any{
-			"StackName":    stack["StackName"],
+			"StackName":    stack,
 			"TemplateURL":  rootTemplate,
 			"Capabilities": []cfntypes.Capability{cfntypes.CapabilityCapabilityNamedIam},
 			"Parameters":   stackParameters(slices.Concat(code, []string{"ProjectName=used", "MapMode=" + mode})),
 		}, nil); err != nil {
 			return err
 		}
-		if err := preloaded.Call("cloudformation", "delete_stack", stack, nil); err != nil {
+		if err := preloaded.Call("cloudformation", "delete_stack", map[string]any{"StackName": stack}, nil); err != nil {
 			return err
 		}
 	}

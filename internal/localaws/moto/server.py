@@ -73,7 +73,8 @@ class Handler(WSGIRequestHandler):
                 environ["CONTENT_LENGTH"] = str(len(body))
             elif body is None:
                 body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
-            environ["wsgi.input"], environ["wsgi.input_terminated"] = io.BytesIO(body), True
+            environ["wsgi.input"] = io.BytesIO(body)
+            environ["wsgi.input_terminated"] = True  # or werkzeug would copy the body piece by piece
             if self.send_large_object(environ):
                 return
             answer = answer_in_its_protocol(self.server.app, environ, body)
