@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-
 	"carnation/internal/localaws"
 )
 
@@ -39,20 +36,14 @@ func (d *deployed) explain(t testing.TB, since time.Time) {
 	defer cancel()
 	for _, function := range []string{"plan-shards", "generate-data", "insert-data"} {
 		var lines []string
-		pages := cloudwatchlogs.NewFilterLogEventsPaginator(cloudwatchlogs.NewFromConfig(d.config), &cloudwatchlogs.FilterLogEventsInput{
-			LogGroupName: aws.String(d.logGroup(function)), StartTime: aws.Int64(since.UnixMilli()),
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				lines = append(lines, err.Error()) // such as that an inline stack has no plan-shards
-				break
+		events, err := d.readLog(ctx, function, since)
+		for _, event := range events {
+			if tellsOfFailure(*event.Message) {
+				lines = append(lines, *event.Message)
 			}
-			for _, event := range page.Events {
-				if tellsOfFailure(*event.Message) {
-					lines = append(lines, *event.Message)
-				}
-			}
+		}
+		if err != nil {
+			lines = append(lines, err.Error()) // such as that an inline stack has no plan-shards
 		}
 		logLast(t, "log lines of "+function+" about failures", lines)
 	}

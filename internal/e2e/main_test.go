@@ -721,27 +721,31 @@ func (d *deployed) logs(t testing.TB, function string) string {
 	return strings.Join(lines, "\n")
 }
 
-// logGroup is the name of a function's log group.
-func (d *deployed) logGroup(function string) string {
-	project, environment, _ := strings.Cut(d.name, "-")
-	return fmt.Sprintf("/aws/lambda/%s-%s-%s-%s", project, function, environment, localaws.Region)
+// logEvents is the lines that a function has logged since a time.
+func (d *deployed) logEvents(t testing.TB, function string, since time.Time) []logtypes.FilteredLogEvent {
+	t.Helper()
+	events, err := d.readLog(t.Context(), function, since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
 }
 
-// logEvents is the lines that a function has logged since a time.
-func (d *deployed) logEvents(t testing.TB, function string, since time.Time) (events []logtypes.FilteredLogEvent) {
-	t.Helper()
+// readLog returns the lines that a function has logged since a time. With an error, it returns those that it has read before.
+func (d *deployed) readLog(ctx context.Context, function string, since time.Time) (events []logtypes.FilteredLogEvent, err error) {
+	project, environment, _ := strings.Cut(d.name, "-")
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(cloudwatchlogs.NewFromConfig(d.config), &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: aws.String(d.logGroup(function)),
+		LogGroupName: aws.String(fmt.Sprintf("/aws/lambda/%s-%s-%s-%s", project, function, environment, localaws.Region)),
 		StartTime:    aws.Int64(since.UnixMilli()),
 	})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
+		page, err := pages.NextPage(ctx)
 		if err != nil {
-			t.Fatal(err)
+			return events, err
 		}
 		events = append(events, page.Events...)
 	}
-	return events
+	return events, nil
 }
 
 // answered is what an execution's generate-data answered, from the history.
