@@ -76,7 +76,7 @@ func (c *cloud) newProject(t testing.TB, settings ...string) project {
 	p := project{c, t.TempDir(), settings}
 	c.run(t, "sh", "-c", `
 		tar -cf - go.mod go.sum requirements.txt Makefile cft cmd docs/examples internal scripts state-machine | tar -xf - -C "$2"
-		for file in build/carnation build/"$1"/*.zip build/"$1"/*/*; do
+		for file in build/carnation build/"$1"/*.zip build/"$1"/go/* build/"$1"/*/bootstrap; do
 			mkdir -p "$2/${file%/*}" && { ln "$file" "$2/$file" 2>/dev/null || cp -p "$file" "$2/$file"; } || exit
 		done`, "sh", arch(), p.dir)
 	for name, content := range map[string]string{"aws": oldAWS, "sleep": shortSleep, "go": builtGo} {
