@@ -323,51 +323,60 @@ var kills = flag.Int("kills", 1, "how often each tool is killed with a signal th
 
 // killAtRandom kills a tool with a signal that asks it to end, and with SIGKILL, each time at a random moment: when a random number of
 // things, less than the given one, have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
+// All this happens at once. Subtests with t.Parallel would wait behind all other tests.
 func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
+	var all sync.WaitGroup
+	defer all.Wait()
 	for range *kills {
 		asked := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[rand.IntN(3)]
 		for _, signal := range []syscall.Signal{asked, syscall.SIGKILL} {
 			moment := rand.IntN(things)
 			whom := rand.IntN(3)
-			t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {
-				test(t, signal, func(p *process, happened func() int) {
-					ended := make(chan struct{})
-					go func() {
-						_ = p.cmd.Wait() // the next one must work however this one ended
-						close(ended)
-					}()
-					waitFor(t, fmt.Sprintf("%d things to happen", moment), func() bool {
-						select {
-						case <-ended:
-							return true
-						default:
-							return happened() >= moment
-						}
-					})
-					select {
-					case <-ended: // its id may be another process's by now
-						return
-					default:
-					}
-					target := p.cmd.Process.Pid
-					switch {
-					case signal == syscall.SIGINT, whom == 0: // as Ctrl-C does
-						target = -target
-					case signal == syscall.SIGKILL && whom == 1:
-						if out, err := exec.Command("pgrep", "-P", fmt.Sprint(target)).Output(); err == nil {
-							if _, err := fmt.Sscan(string(out), &target); err != nil {
-								t.Fatal(err)
-							}
-						}
-					}
-					if err := syscall.Kill(target, signal); err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended
-						t.Fatal(err)
-					}
-					<-ended
+			all.Go(func() {
+				t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {
+					test(t, signal, func(p *process, happened func() int) { killWhen(t, p, signal, whom, moment, happened) })
 				})
 			})
 		}
 	}
+}
+
+// killWhen kills a tool, or a part of it, when a number of things have happened, and returns when it has ended.
+func killWhen(t *testing.T, p *process, signal syscall.Signal, whom, moment int, happened func() int) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		_ = p.cmd.Wait() // the next one must work however this one ended
+		close(ended)
+	}()
+	waitFor(t, fmt.Sprintf("%d things to happen", moment), func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return happened() >= moment
+		}
+	})
+	select {
+	case <-ended: // its id may be another process's by now
+		return
+	default:
+	}
+	target := p.cmd.Process.Pid
+	switch {
+	case signal == syscall.SIGINT, whom == 0: // as Ctrl-C does
+		target = -target
+	case signal == syscall.SIGKILL && whom == 1:
+		if out, err := exec.Command("pgrep", "-P", fmt.Sprint(target)).Output(); err == nil {
+			if _, err := fmt.Sscan(string(out), &target); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := syscall.Kill(target, signal); err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended
+		t.Fatal(err)
+	}
+	<-ended
 }
 
 // lines counts the lines that a process has printed.
@@ -382,7 +391,6 @@ func tenths() func() int {
 func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 	t.Parallel()
 	killAtRandom(t, 30, func(t *testing.T, _ syscall.Signal, kill func(*process, func() int)) {
-		t.Parallel()
 		dir := t.TempDir()
 		p := launchLocal(t, dir)
 		kill(p, tenths())
@@ -414,7 +422,6 @@ func TestLocalKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 func TestRunKilledAtARandomMomentLosesNothing(t *testing.T) {
 	t.Parallel()
 	killAtRandom(t, 40, func(t *testing.T, signal syscall.Signal, kill func(*process, func() int)) {
-		t.Parallel()
 		s := newStack(t)
 		start := int64(20_000 + 100*signal) // the command line is searched for
 		p := launch(t, s.environment(), carnation, "run", "--start-seq", fmt.Sprint(start), "--end-seq", fmt.Sprint(start+30), "--failure-rate", "0.4", "--until-empty")
@@ -443,12 +450,16 @@ func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 	t.Parallel()
 	project := newCloud(t).newProject(t)
 	dir := t.TempDir()
-	demo := func(t *testing.T) *process { return launchDemo(t, project, dir) }
+	killed := make(chan *process, 2**kills)
 	killAtRandom(t, 30, func(t *testing.T, _ syscall.Signal, kill func(*process, func() int)) {
-		p := demo(t)
+		p := launchDemo(t, project, dir)
 		kill(p, p.lines)
-		p.expectNothingLeft(t, dir, "")
+		killed <- p
 	})
+	close(killed)
+	for p := range killed {
+		p.expectNothingLeft(t, dir, "")
+	}
 	next := launchDemo(t, project, dir, "CONSOLE=1") // only its local AWS gets SIGINT
 	page := next.consoleURL(t)
 	expectInOrder(t, next.output.String(), demoStory(60, 0.35, 1001)...)
@@ -513,10 +524,10 @@ func launchDemo(t *testing.T, p project, dir string, settings ...string) *proces
 }
 
 func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	p := newCloud(t).newProject(t)
 	demo := launchDemo(t, p, dir, "MODE=distributed")
+	t.Parallel() // only now: it takes longest, so it begins before the other tests
 	if err := demo.cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, demo.output.String())
 	}
