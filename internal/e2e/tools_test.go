@@ -323,21 +323,21 @@ var kills = flag.Int("kills", 1, "how often each tool is killed with a signal th
 
 // killAtRandom kills a tool with a signal that asks it to end, and with SIGKILL, each time at a random moment: when a random number of
 // things, less than the given one, have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
-// All this happens at once. Subtests with t.Parallel would wait behind all other tests.
+// Both happen at once. Subtests with t.Parallel would wait behind all other tests.
 func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
-	var all sync.WaitGroup
-	defer all.Wait()
 	for range *kills {
+		var both sync.WaitGroup
 		asked := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[rand.IntN(3)]
 		for _, signal := range []syscall.Signal{asked, syscall.SIGKILL} {
 			moment := rand.IntN(things)
 			whom := rand.IntN(3)
-			all.Go(func() {
+			both.Go(func() {
 				t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {
 					test(t, signal, func(p *process, happened func() int) { killWhen(t, p, signal, whom, moment, happened) })
 				})
 			})
 		}
+		both.Wait()
 	}
 }
 
