@@ -9,8 +9,8 @@
 //		s.execute(t, `{"start_seq":1,"end_seq":5,"failure_rate":1}`)
 //		...
 //
-// A test that makes its own stacks takes the local AWS alone: newCloud(t). The tests build nothing that is in build/, except in build/e2e, and
-// none of them changes a file there; a test that runs make does so in a copy of the project: cloud.newProject(t).
+// A test that makes its own stacks takes the local AWS alone: newCloud(t). The tests build nothing that is in build/, except in build/e2e
+// and an empty folder, and none of them changes a file there; a test that runs make does so in a copy of the project: cloud.newProject(t).
 package e2e
 
 import (
@@ -163,7 +163,7 @@ func prepare() error {
 		return nil
 	})
 	if err = group.Wait(); err == nil {
-		err = os.MkdirAll(absolute("build/"+arch()+"/s3/left"), 0o755) // make demo leaves folders there, which no test may mind
+		err = os.MkdirAll(absolute("build/"+arch()+"/s3-left/cft"), 0o755) // a demo that is killed leaves one; no test may fail because of it
 	}
 	if err == nil {
 		err = upload()
@@ -393,7 +393,7 @@ func (c *cloud) put(key string, content []byte) error {
 	return nil
 }
 
-// clouds is the local AWSs that no test has at the moment. There are never more of them than tests that run at once.
+// clouds is the local AWSs that no test has at the moment. There are about as many as tests that run at once.
 var clouds pool
 
 type pool struct {

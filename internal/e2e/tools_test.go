@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -321,62 +322,57 @@ func TestLocalWithoutMotoSaysWhatToRun(t *testing.T) {
 
 var kills = flag.Int("kills", 1, "how often each tool is killed with a signal that asks and with one that does not, at random moments")
 
-// killAtRandom kills a tool with a signal that asks it to end, and with SIGKILL, each time at a random moment: when a random number of
-// things, less than the given one, have happened. If the tool has several processes, it kills make, the script that make runs, or all of them.
-// Both happen at once. Subtests with t.Parallel would wait behind all other tests.
+// killAtRandom kills a tool with a signal that asks it to end, and at the same time another one with SIGKILL, each at a random moment: when
+// a random number of things, less than the given one, have happened.
 func killAtRandom(t *testing.T, things int, test func(t *testing.T, signal syscall.Signal, kill func(p *process, happened func() int))) {
 	for range *kills {
-		var both sync.WaitGroup
 		asked := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}[rand.IntN(3)]
+		planned := map[string]kill{}
 		for _, signal := range []syscall.Signal{asked, syscall.SIGKILL} {
-			moment := rand.IntN(things)
-			whom := rand.IntN(3)
-			both.Go(func() {
-				t.Run(fmt.Sprintf("%s after %d", signal, moment), func(t *testing.T) {
-					test(t, signal, func(p *process, happened func() int) { killWhen(t, p, signal, whom, moment, happened) })
-				})
-			})
+			k := kill{signal, rand.IntN(things), rand.IntN(3)}
+			planned[fmt.Sprintf("%s after %d", signal, k.moment)] = k
 		}
-		both.Wait()
+		atOnce(t, slices.Collect(maps.Keys(planned)), func(t *testing.T, name string) {
+			k := planned[name]
+			test(t, k.signal, func(p *process, happened func() int) { k.do(t, p, happened) })
+		})
 	}
 }
 
-// killWhen kills a tool, or a part of it, when a number of things have happened, and returns when it has ended.
-func killWhen(t *testing.T, p *process, signal syscall.Signal, whom, moment int, happened func() int) {
+// kill is a signal for a tool, and when to send it. If the tool has several processes, whom says whether make gets it, the script that make
+// runs, or all of them.
+type kill struct {
+	signal       syscall.Signal
+	moment, whom int
+}
+
+// do kills a tool, and returns when it has ended. A tool that ends by itself before must not fail.
+func (k kill) do(t *testing.T, p *process, happened func() int) {
 	t.Helper()
-	ended := make(chan struct{})
-	go func() {
-		_ = p.cmd.Wait() // the next one must work however this one ended
-		close(ended)
-	}()
-	waitFor(t, fmt.Sprintf("%d things to happen", moment), func() bool {
-		select {
-		case <-ended:
-			return true
-		default:
-			return happened() >= moment
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	waitFor(t, fmt.Sprintf("%d things to happen", k.moment), func() bool { return len(ended) > 0 || happened() >= k.moment })
+	if len(ended) > 0 { // its id may be another process's by now
+		if err := <-ended; err != nil {
+			t.Errorf("it failed before it was killed: %v: %s", err, p.output.String())
 		}
-	})
-	select {
-	case <-ended: // its id may be another process's by now
 		return
-	default:
 	}
 	target := p.cmd.Process.Pid
 	switch {
-	case signal == syscall.SIGINT, whom == 0: // as Ctrl-C does
+	case k.signal == syscall.SIGINT, k.whom == 0: // as Ctrl-C does
 		target = -target
-	case signal == syscall.SIGKILL && whom == 1:
+	case k.signal == syscall.SIGKILL && k.whom == 1:
 		if out, err := exec.Command("pgrep", "-P", fmt.Sprint(target)).Output(); err == nil {
 			if _, err := fmt.Sscan(string(out), &target); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := syscall.Kill(target, signal); err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended
+	if err := syscall.Kill(target, k.signal); err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended
 		t.Fatal(err)
 	}
-	<-ended
+	<-ended // the next one must work however this one ended
 }
 
 // lines counts the lines that a process has printed.
@@ -450,16 +446,15 @@ func TestDemoKilledAtARandomMomentDoesNotStopTheNextOne(t *testing.T) {
 	t.Parallel()
 	project := newCloud(t).newProject(t)
 	dir := t.TempDir()
-	killed := make(chan *process, 2**kills)
 	killAtRandom(t, 30, func(t *testing.T, _ syscall.Signal, kill func(*process, func() int)) {
-		p := launchDemo(t, project, dir)
+		own, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := launchDemo(t, project, own)
 		kill(p, p.lines)
-		killed <- p
+		p.expectNothingLeft(t, own, "")
 	})
-	close(killed)
-	for p := range killed {
-		p.expectNothingLeft(t, dir, "")
-	}
 	next := launchDemo(t, project, dir, "CONSOLE=1") // only its local AWS gets SIGINT
 	page := next.consoleURL(t)
 	expectInOrder(t, next.output.String(), demoStory(60, 0.35, 1001)...)
@@ -527,7 +522,7 @@ func TestDistributedDemoTellsTheStoryOfFiveThousandEvents(t *testing.T) {
 	dir := t.TempDir()
 	p := newCloud(t).newProject(t)
 	demo := launchDemo(t, p, dir, "MODE=distributed")
-	t.Parallel() // only now: it takes longest, so it begins before the other tests
+	t.Parallel() // only now: it takes longest, so it does not wait for its turn
 	if err := demo.cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, demo.output.String())
 	}
