@@ -767,7 +767,7 @@ func TestDeploymentWithAKeyThatIsNotCheckedOrLacksSomething(t *testing.T) {
 	run(t, answers, settings, "check-key", "carnation", "prod").expect(t, 1, "is Disabled: must be Enabled")
 }
 
-// Somebody else may have put a zip under the key, even one of the same size.
+// Somebody else may have put a zip under the key, even one of the same size. And two uploads of a checkout can run at the same time.
 func TestUploadReplacesWhatIsNotItsZip(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
@@ -779,6 +779,13 @@ func TestUploadReplacesWhatIsNotItsZip(t *testing.T) {
 		sum := sha256.Sum256([]byte(name))
 		sums[name] = base64.StdEncoding.EncodeToString(sum[:])
 	}
+	t.Cleanup(func() {
+		if left, err := os.ReadDir(out); err != nil || len(left) != len(sums) {
+			t.Errorf("the uploads left %v, %v, want the zips alone", left, err)
+		}
+	})
+	copied := regexp.MustCompile(`s3 cp (\S+) s3://b/carnation --recursive`)
+	var folders sync.Map // that an upload has copied
 	const forged = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 	for name, test := range map[string]struct {
 		head, put answer
@@ -801,12 +808,7 @@ func TestUploadReplacesWhatIsNotItsZip(t *testing.T) {
 			test.head.call, test.put.call = "head-object --bucket b --key carnation/code/go/generate-data", "put-object --bucket b --key carnation/code/go/generate-data"
 			answers := []answer{test.head, test.put, {call: "head-bucket", text: "None"}, {call: "s3 cp"},
 				{call: "head-object --bucket b --key carnation/code/go/insert-data", text: sums["insert-data"]}, {call: "head-object --bucket b --key carnation/code/go/plan-shards", text: sums["plan-shards"]}}
-			// Each has a directory of its own to stage in.
-			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(out)); err != nil {
-				t.Fatal(err)
-			}
-			r := run(t, answers, []string{"BUCKET=b", "PREFIX=carnation"}, "upload", dir)
+			r := run(t, answers, []string{"BUCKET=b", "PREFIX=carnation"}, "upload", out)
 			r.expect(t, test.code, test.want)
 			if got := r.has("put-object"); got != test.puts {
 				t.Errorf("it uploads: %v, want %v", got, test.puts)
@@ -816,8 +818,12 @@ func TestUploadReplacesWhatIsNotItsZip(t *testing.T) {
 					t.Errorf("the call is %s, want the checksum", call)
 				}
 			}
-			if !r.has("s3 cp " + dir + "/s3 s3://b/carnation --recursive") {
-				t.Errorf("the templates are not copied:\n%s", strings.Join(r.calls, "\n"))
+			folder := copied.FindStringSubmatch(strings.Join(r.calls, "\n"))
+			if folder == nil {
+				t.Fatalf("the templates are not copied:\n%s", strings.Join(r.calls, "\n"))
+			}
+			if _, another := folders.LoadOrStore(folder[1], true); another {
+				t.Errorf("two uploads at the same time use the folder %s", folder[1])
 			}
 		})
 	}
