@@ -784,7 +784,7 @@ func TestUploadReplacesWhatIsNotItsZip(t *testing.T) {
 			t.Errorf("the uploads left %v, %v, want the zips alone", left, err)
 		}
 	})
-	copied := regexp.MustCompile(`s3 cp (\S+) s3://b/carnation --recursive`)
+	copied := regexp.MustCompile(`s3 cp (` + regexp.QuoteMeta(out) + `/s3-\w+) s3://b/carnation --recursive`)
 	var folders sync.Map // that an upload has copied
 	const forged = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 	for name, test := range map[string]struct {
