@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.auth
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
@@ -27,6 +29,10 @@ ENDPOINT_URL = ""  # of `carnation local`
 os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT_ID
 for profile_setting in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(profile_setting, None)
+
+# moto makes sessions too, and each would read the descriptions of the services again.
+LOADER = create_loader()
+botocore.session.create_loader = lambda search_path_string=None: LOADER
 
 OWN_URL = "http://127.0.0.1"  # nothing connects to it
 CLIENTS = {}

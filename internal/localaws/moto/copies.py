@@ -7,6 +7,7 @@ the call and answers with a line of JSON. What the calls make is in all later co
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import socket
@@ -28,6 +29,7 @@ def become_a_copy(at_start: set[str]) -> None:
     """Returns in each of the copies. Ends this process once the socket is closed and the copies have ended. at_start has the open
     files that this process got from its parent."""
     orders = socket.socket(fileno=3)
+    processors = itertools.cycle(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
     while True:
         check_alone(at_start)
         order, files, _, _ = socket.recv_fds(orders, 1 << 16, 3)
@@ -40,8 +42,12 @@ def become_a_copy(at_start: set[str]) -> None:
             orders.sendall(json.dumps(answer(**order), default=str).encode() + b"\n")
             continue
         gc.freeze()  # or the collector of each copy would look at what the calls made
+        processor = next(processors, None)
         if os.fork() == 0:
             orders.close()
+            if processor is not None:
+                # Python runs one thread at a time. If threads of a copy run on several processors, they mostly wait for each other.
+                os.sched_setaffinity(0, {processor})
             for number, file in enumerate(files):
                 os.dup2(file, number)
                 os.close(file)
