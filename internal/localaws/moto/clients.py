@@ -6,6 +6,7 @@ connection pool of 10, which would hold back a wider Map.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +16,6 @@ import boto3
 import botocore.auth
 import botocore.session
 from botocore.config import Config
-from botocore.loaders import create_loader
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
@@ -31,8 +31,7 @@ for profile_setting in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"
     os.environ.pop(profile_setting, None)
 
 # moto makes sessions too, and each would read the descriptions of the services again.
-LOADER = create_loader()
-botocore.session.create_loader = lambda search_path_string=None: LOADER
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 OWN_URL = "http://127.0.0.1"  # nothing connects to it
 CLIENTS = {}
