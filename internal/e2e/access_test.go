@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"carnation/internal/localaws"
 )
@@ -93,17 +92,10 @@ func (c *cloud) accessPolicies(t *testing.T, parameters ...string) map[string][]
 	if err != nil {
 		t.Fatal(err)
 	}
-	held, client := map[string][]statement{}, iam.NewFromConfig(c.config)
+	held := map[string][]statement{}
 	for _, arn := range outputs(made) {
-		policy, err := client.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String(arn)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		version, err := client.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: policy.Policy.DefaultVersionId})
-		if err != nil {
-			t.Fatal(err)
-		}
-		document := unescaped(t, version.PolicyVersion.Document)
+		version := c.run(t, "aws", "iam", "get-policy", "--policy-arn", arn, "--query", "Policy.DefaultVersionId", "--output", "text")
+		document := c.run(t, "aws", "iam", "get-policy-version", "--policy-arn", arn, "--version-id", version, "--query", "PolicyVersion.Document", "--output", "json")
 		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 		if size := len(strings.Join(strings.Fields(document), "")); size > 6144 {
 			t.Errorf("%s has %d characters, want at most 6144", arn, size)

@@ -335,33 +335,32 @@ func isA[T error](err error) bool {
 	return ok
 }
 
-// Each service here has another protocol. internal/localaws has such a test for the SDK.
+// These services use all protocols. internal/localaws has such a test for the SDK. Only the aws command calls IAM.
 func TestAWSCommandUnderstandsFaultsAndTriesAgain(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	once := func(service string) {
-		t.Helper()
-		c.setFaults(t, localaws.Rule{Fault: localaws.FaultThrottle, Service: service, Times: 1})
-	}
-	for _, test := range []struct{ service, command, code string }{
-		{"cloudformation", "cloudformation list-stacks", "Throttling"},
-		{"monitoring", "cloudwatch describe-alarms", "Throttling"},
-		{"s3", "s3api list-buckets", "SlowDown"},
-		{"sqs", "sqs list-queues", "RequestThrottled"},
-		{"lambda", "lambda list-functions", "TooManyRequestsException"},
+	for _, test := range []struct{ service, command, fault, code string }{
+		{"cloudformation", "cloudformation list-stacks", localaws.FaultThrottle, "Throttling"},
+		{"monitoring", "cloudwatch describe-alarms", localaws.FaultThrottle, "Throttling"},
+		{"iam", "iam list-roles", localaws.FaultThrottle, "Throttling"},
+		{"iam", "iam list-roles", localaws.FaultError, "ServiceFailure"},
+		{"s3", "s3api list-buckets", localaws.FaultThrottle, "SlowDown"},
+		{"sqs", "sqs list-queues", localaws.FaultThrottle, "RequestThrottled"},
+		{"lambda", "lambda list-functions", localaws.FaultThrottle, "TooManyRequestsException"},
 	} {
 		command := append([]string{"aws"}, strings.Fields(test.command)...)
-		once(test.service)
+		once := localaws.Rule{Fault: test.fault, Service: test.service, Times: 1}
+		c.setFaults(t, once)
 		if out := c.command([]string{"AWS_MAX_ATTEMPTS=1"}, command...); out.code == 0 || !strings.Contains(out.String(), test.code) {
-			t.Errorf("%v, throttled: %s\nwant %s", command, out, test.code)
+			t.Errorf("%s of %v: %s\nwant %s", test.fault, command, out, test.code)
 		}
-		before := c.endpoint.FaultCounts()[localaws.FaultThrottle]
-		once(test.service)
+		before := c.endpoint.FaultCounts()[test.fault]
+		c.setFaults(t, once)
 		if out := c.command([]string{"AWS_MAX_ATTEMPTS=3"}, command...); out.code != 0 {
-			t.Errorf("%v, throttled once: %s", command, out)
+			t.Errorf("%s of %v, with more attempts: %s", test.fault, command, out)
 		}
-		if c.endpoint.FaultCounts()[localaws.FaultThrottle] != before+1 {
-			t.Errorf("%v was not throttled", command)
+		if c.endpoint.FaultCounts()[test.fault] != before+1 {
+			t.Errorf("%s of %v did not happen", test.fault, command)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -24,7 +23,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -182,14 +180,7 @@ func (d *deployed) expectRoleOfTheAPI(t *testing.T) {
 		t.Errorf("the environment is %v, want the name of the secret %s, and not its value", function.Environment.Variables, *secret.Name)
 	}
 	role := path.Base(*function.Role)
-	policy, err := iam.NewFromConfig(d.config).GetRolePolicy(t.Context(), &iam.GetRolePolicyInput{RoleName: aws.String(role), PolicyName: aws.String("insert-data")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	document, err := url.QueryUnescape(*policy.PolicyDocument)
-	if err != nil {
-		t.Fatal(err)
-	}
+	document := d.run(t, "aws", "iam", "get-role-policy", "--role-name", role, "--policy-name", "insert-data", "--query", "PolicyDocument", "--output", "json")
 	var statements struct{ Statement []map[string]any }
 	if err := json.Unmarshal([]byte(document), &statements); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -422,33 +419,35 @@ func (a audited) queueARN(output string) string {
 func (a audited) deployedPermissions(t *testing.T) permissions {
 	t.Helper()
 	held := permissions{map[string][]statement{}, map[string][]statement{}}
-	pages := iam.NewGetAccountAuthorizationDetailsPaginator(iam.NewFromConfig(a.config), &iam.GetAccountAuthorizationDetailsInput{Filter: []iamtypes.EntityType{iamtypes.EntityTypeRole}})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
+	var details struct {
+		RoleDetailList []struct {
+			RoleName, Path           string
+			PermissionsBoundary      struct{ PermissionsBoundaryArn string }
+			AttachedManagedPolicies  []any
+			AssumeRolePolicyDocument json.RawMessage
+			RolePolicyList           []struct{ PolicyDocument json.RawMessage }
 		}
-		for _, role := range page.RoleDetailList {
-			name := *role.RoleName
-			if !a.isRole(name) {
-				t.Errorf("there is a role %s, which is not one of the stack", name)
-			}
-			if len(role.AttachedManagedPolicies) > 0 {
-				t.Errorf("%s has managed policies: %v", name, role.AttachedManagedPolicies)
-			}
-			limit := ""
-			if role.PermissionsBoundary != nil {
-				limit = aws.ToString(role.PermissionsBoundary.PermissionsBoundaryArn)
-			}
-			if path := aws.ToString(role.Path); path != a.path || limit != a.boundary {
-				t.Errorf("%s has the path %q and the boundary %q, want %q and %q", name, path, limit, a.path, a.boundary)
-			}
-			held.Roles[name] = nil
-			for _, policy := range role.RolePolicyList {
-				held.Roles[name] = append(held.Roles[name], parsePolicy(t, name, unescaped(t, policy.PolicyDocument))...)
-			}
-			held.Other["trust in "+name] = parsePolicy(t, "trust in "+name, unescaped(t, role.AssumeRolePolicyDocument))
+	}
+	out := a.run(t, "aws", "iam", "get-account-authorization-details", "--filter", "Role", "--output", "json")
+	if err := json.Unmarshal([]byte(out), &details); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range details.RoleDetailList {
+		name := role.RoleName
+		if !a.isRole(name) {
+			t.Errorf("there is a role %s, which is not one of the stack", name)
 		}
+		if len(role.AttachedManagedPolicies) > 0 {
+			t.Errorf("%s has managed policies: %v", name, role.AttachedManagedPolicies)
+		}
+		if limit := role.PermissionsBoundary.PermissionsBoundaryArn; role.Path != a.path || limit != a.boundary {
+			t.Errorf("%s has the path %q and the boundary %q, want %q and %q", name, role.Path, limit, a.path, a.boundary)
+		}
+		held.Roles[name] = nil
+		for _, policy := range role.RolePolicyList {
+			held.Roles[name] = append(held.Roles[name], parsePolicy(t, name, string(policy.PolicyDocument))...)
+		}
+		held.Other["trust in "+name] = parsePolicy(t, "trust in "+name, string(role.AssumeRolePolicyDocument))
 	}
 	for _, output := range []string{"RetryQueueUrl", "DeadLetterQueueUrl"} {
 		out, err := a.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
@@ -465,16 +464,6 @@ func (a audited) deployedPermissions(t *testing.T) permissions {
 	}
 	held.Other["TopicArn"] = parsePolicy(t, "TopicArn", topic.Attributes["Policy"])
 	return held
-}
-
-// unescaped is a policy as IAM returns it, without the URL encoding.
-func unescaped(t *testing.T, document *string) string {
-	t.Helper()
-	text, err := url.PathUnescape(aws.ToString(document))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 // expectedPermissions are the permissions that roles need and no call here shows, each with the reason, and all policies that

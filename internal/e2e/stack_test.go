@@ -19,8 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -313,19 +311,18 @@ func (c *cloud) everything(t *testing.T) []string {
 	topics, err3 := sns.NewFromConfig(c.config).ListTopics(ctx, &sns.ListTopicsInput{})
 	functions, err4 := lambda.NewFromConfig(c.config).ListFunctions(ctx, &lambda.ListFunctionsInput{})
 	machines, err5 := sfn.NewFromConfig(c.config).ListStateMachines(ctx, &sfn.ListStateMachinesInput{})
-	roles, err6 := iam.NewFromConfig(c.config).ListRoles(ctx, &iam.ListRolesInput{})
-	groups, err7 := cloudwatchlogs.NewFromConfig(c.config).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
-	stacks, err8 := c.cloudformation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{})
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
+	groups, err6 := cloudwatchlogs.NewFromConfig(c.config).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	stacks, err7 := c.cloudformation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{})
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		t.Fatal(err)
 	}
 	alarms := c.run(t, "aws", "cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName", "--output", "text")
 	dashboards := c.run(t, "aws", "cloudwatch", "list-dashboards", "--query", "DashboardEntries[].DashboardName", "--output", "text")
-	names := slices.Concat(tables.TableNames, queues.QueueUrls, strings.Fields(alarms), strings.Fields(dashboards),
+	roles := c.run(t, "aws", "iam", "list-roles", "--query", "Roles[].RoleName", "--output", "text")
+	names := slices.Concat(tables.TableNames, queues.QueueUrls, strings.Fields(alarms), strings.Fields(dashboards), strings.Fields(roles),
 		namesOf(topics.Topics, func(topic snstypes.Topic) *string { return topic.TopicArn }),
 		namesOf(functions.Functions, func(function lambdatypes.FunctionConfiguration) *string { return function.FunctionName }),
 		namesOf(machines.StateMachines, func(machine sfntypes.StateMachineListItem) *string { return machine.Name }),
-		namesOf(roles.Roles, func(role iamtypes.Role) *string { return role.RoleName }),
 		namesOf(groups.LogGroups, func(group logstypes.LogGroup) *string { return group.LogGroupName }),
 		namesOf(stacks.Stacks, func(stack cfntypes.Stack) *string { return stack.StackName }))
 	slices.Sort(names)

@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -28,7 +27,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// faultyServices are the services that Carnation's clients use, each with a call and with the codes that clients know its errors by.
+// faultyServices are the services that the SDK calls, in Carnation and in its tests, each with a call and with the codes that clients know its errors by.
 var faultyServices = []struct {
 	service                        string
 	throttled, failed, unavailable string
@@ -44,10 +43,6 @@ var faultyServices = []struct {
 	}},
 	{"dynamodb", "ProvisionedThroughputExceededException", "InternalServerError", "ServiceUnavailable", func(ctx context.Context, c aws.Config) error {
 		_, err := dynamodb.NewFromConfig(c).ListTables(ctx, &dynamodb.ListTablesInput{})
-		return err
-	}},
-	{"iam", "Throttling", "ServiceFailure", "ServiceUnavailable", func(ctx context.Context, c aws.Config) error {
-		_, err := iam.NewFromConfig(c).ListRoles(ctx, &iam.ListRolesInput{})
 		return err
 	}},
 	{"lambda", "TooManyRequestsException", "ServiceException", "ServiceUnavailable", func(ctx context.Context, c aws.Config) error {
