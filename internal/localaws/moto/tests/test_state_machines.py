@@ -90,6 +90,17 @@ def run_backend() -> Any:
     return stepfunctions_parser_backends[clients.ACCOUNT_ID][clients.USUAL_REGION]
 
 
+def running_execution() -> Any:
+    """The execution that runs, which is no child of a Map Run. It can call a function before it is in the list of executions."""
+    for _ in range(1000):
+        running = [e for machine in run_backend().state_machines for e in machine.executions if e.exec_status.value == "RUNNING" and not e.map_run]
+        if running:
+            execution, = running
+            return execution
+        time.sleep(0.01)
+    raise TimeoutError("no execution runs")
+
+
 class Run:
     """A run of a state machine, to its end."""
 
@@ -301,7 +312,7 @@ class TestInline(unittest.TestCase):
     def test_what_an_item_does_after_its_run_was_stopped_is_no_result_for_a_redrive(self) -> None:
         def stop_at_the_first(request: dict[str, Any]) -> Any:
             if request["items"][0]["event"]["sequence_no"] == 1:
-                execution, = [e for machine in run_backend().state_machines for e in machine.executions if e.exec_status.value == "RUNNING"]
+                execution = running_execution()
                 env = execution.exec_worker.env
                 stop = env.set_stop  # the items notice the end only after this
                 env.set_stop = lambda **details: (time.sleep(0.3), stop(**details))
@@ -407,8 +418,7 @@ class TestDistributed(unittest.TestCase):
             return done
 
         def stop(request: dict[str, Any]) -> Any:
-            execution, = [e for machine in run_backend().state_machines for e in machine.executions if e.exec_status.value == "RUNNING" and not e.map_run]
-            executions.stop_now(execution, None, None)
+            executions.stop_now(running_execution(), None, None)
             stopped.set()
             return CRASHED
 
