@@ -430,7 +430,7 @@ func loseNoDeadLetter(t *testing.T, alone bool) {
 			}
 			group.Go(func() {
 				was, output := s.killAt(t, operation, nth, done, s.environment("VISUAL=", "EDITOR="+edit, "TMPDIR="+dir),
-					slices.Concat([]string{carnation, "dlq"}, strings.Fields(args.Replace(command.args)), []string{"--timeout", "15s"})...)
+					slices.Concat([]string{carnation, "dlq"}, strings.Fields(args.Replace(command.args)), []string{"--timeout", "30s"})...)
 				mu.Lock()
 				defer mu.Unlock()
 				if was {
