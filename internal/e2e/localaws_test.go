@@ -344,6 +344,7 @@ func TestAWSCommandUnderstandsFaultsAndTriesAgain(t *testing.T) {
 		{"monitoring", "cloudwatch describe-alarms", localaws.FaultThrottle, "Throttling"},
 		{"iam", "iam list-roles", localaws.FaultThrottle, "Throttling"},
 		{"iam", "iam list-roles", localaws.FaultError, "ServiceFailure"},
+		{"iam", "iam list-roles", localaws.FaultUnavailable, "ServiceUnavailable"},
 		{"s3", "s3api list-buckets", localaws.FaultThrottle, "SlowDown"},
 		{"sqs", "sqs list-queues", localaws.FaultThrottle, "RequestThrottled"},
 		{"lambda", "lambda list-functions", localaws.FaultThrottle, "TooManyRequestsException"},
