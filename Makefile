@@ -66,13 +66,17 @@ functions  := generate-data insert-data plan-shards
 out        := build/$(ARCH)
 bootstraps := $(functions:%=$(out)/%/bootstrap)
 zips       := $(functions:%=$(out)/%.zip)
+# All that is compiled here has the same flags, so that what two commands need is compiled once. -dwarf=false leaves out debug
+# information: compiling is faster without it, and the functions are linked without it anyway.
+go_flags   := -trimpath -gcflags=all=-dwarf=false
 # Settings of a shell, or of go env -w, must not change what is built, so each is here with Go's default. -p changes only the load.
-# -dwarf=false leaves out debug information: compiling is faster without it, and the functions are linked without it anyway.
 go_settings = CGO_ENABLED=0 GO111MODULE=on GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off GOWORK=off GOEXPERIMENT= GO_EXTLINK_ENABLED= \
-              GOFLAGS='-trimpath -gcflags=all=-dwarf=false $(filter -p=%,$(GOFLAGS))'
+              GOFLAGS='$(go_flags) $(filter -p=%,$(GOFLAGS))'
 go_build    = $(go_settings) go build
 # What runs on this machine is built for it.
 for_here    = set -- $$(go env GOHOSTOS GOHOSTARCH) && GOOS=$$1 GOARCH=$$2
+# Runs a command with the Python tools on PATH, and with these flags for its go commands. go run takes them, too. go tool does not.
+with_tools  = CGO_ENABLED=0 GOFLAGS="$(go_flags) $$(go env GOFLAGS)" scripts/python-tools
 # carnation version shows the commit. go build would fail if git refuses to read the checkout.
 vcs         = $(shell git status >/dev/null 2>&1 && echo auto || echo false)
 
@@ -147,29 +151,30 @@ local: build/carnation ## Run local AWS in the foreground
 demo: build/carnation ## Deploy everything on local AWS and show a run that fails, a retry and a success (MODE=distributed, CONSOLE=1)
 	@CONSOLE="$(CONSOLE)" scripts/python-tools scripts/demo $(or $(MODE),inline)
 
+# GOGC: compilers, checks and most tests end before their garbage matters.
 test: check ## Check, then run all tests
-	@scripts/python-tools scripts/test
+	@GOGC=400 $(with_tools) scripts/test
 
 deploy-tests: tools ## Run the tests of make deploy and the like (AWS= another aws command, such as that of AWS CLI 2)
-	@scripts/python-tools go test -count=1 -timeout 20m -run 'Make|Failed(Creation|Deployments)|Destroy' ./internal/e2e -args -aws "$(AWS)"
+	@$(with_tools) go test -count=1 -timeout 20m -run 'Make|Failed(Creation|Deployments)|Destroy' ./internal/e2e -args -aws "$(AWS)"
 
 chaos: tools ## Play fault scenarios on local AWS and account for every event (SEEDS=25, SEED=1 the first one, BROWSER=1 also on the page)
-	@scripts/python-tools go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)" -looked "$(if $(BROWSER),$(or $(SEEDS),25),0)"
+	@$(with_tools) go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./internal/e2e -args -seeds "$(or $(SEEDS),25)" -seed "$(or $(SEED),1)" -looked "$(if $(BROWSER),$(or $(SEEDS),25),0)"
 
 load: tools ## Run the tests under load, which take minutes
-	@scripts/python-tools go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand|TestYourOwnEvents' ./internal/e2e -args -load
+	@$(with_tools) go test -count=1 -timeout 20m -v -run 'Largest|Fifty|TwoThousand|TestYourOwnEvents' ./internal/e2e -args -load
 
 # benchstat needs several runs: make bench COUNT=6
 bench: tools ## Run the benchmarks, which take minutes, into build/bench.txt, and plot build/performance.svg (COUNT=1)
 	@mkdir -p build
-	@scripts/python-tools scripts/bench "$(or $(COUNT),1)" build/bench.txt build/performance.svg
+	@$(with_tools) scripts/bench "$(or $(COUNT),1)" build/bench.txt build/performance.svg
 
 screenshots: tools ## Take the pictures of the console and of a report for docs/images, on local AWS, with Chromium or Chrome
 	@mkdir -p docs/images
-	@scripts/python-tools go test -count=1 -timeout 20m -run '^TestScreenshots$$' ./internal/e2e -args -screenshots ../../docs/images
+	@$(with_tools) go test -count=1 -timeout 20m -run '^TestScreenshots$$' ./internal/e2e -args -screenshots ../../docs/images
 
 check: tools ## Check format, Go, templates, state machine, scripts and workflows
-	@scripts/python-tools scripts/check
+	@GOGC=400 $(with_tools) scripts/check
 
 # Not part of check, because it needs the network. It fails if it finds something (Error 3) and if it cannot look (Error 1).
 vulncheck: ## Check for known vulnerabilities that the Go code can reach (VULNDB= a copy of the database)
